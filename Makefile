@@ -1,0 +1,210 @@
+# Leat. GNU make. Everything that is made lies under $(BUILD).
+#
+#   make            the programs
+#   make run        a server on 127.0.0.1: PORT STATE JOBS CONF SERVER
+#   make test       every test; the last line is "N passed, N failed".  TESTS="FILE..." runs only those
+#   make lint       formatting, floors, two compilers, three analysers
+#   make install    DESTDIR PREFIX
+#
+# A variant is a folder of its own: make BUILD=build/asan SANITIZE=address,undefined units
+
+CC      ?= cc
+AR      ?= ar
+INSTALL ?= install
+PREFIX  ?= /usr/local
+VERSION  := 0.1.0
+DESTDIR ?=
+
+BUILD    ?= build
+# -fsanitize= list
+SANITIZE ?=
+# a folder that holds sqlite3.c and sqlite3.h, built in instead of the system's library
+SQLITE_SRC ?=
+WERROR   ?= $(CI)
+
+PORT   ?= 8080
+STATE  ?= build/state
+JOBS   ?= lib/jobs
+CONF   ?=
+SERVER ?= nginx
+TESTS  ?=
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wconversion
+ifeq ($(SANITIZE),)
+CFLAGS  ?= -O2 -g
+HARDEN  ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+else
+CFLAGS  ?= -O1 -g
+HARDEN  ?= -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+PIE_LD  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+
+# pkg-config may be missing until `make run` has installed it: ask when the answer is needed, once
+PKGS       = $(if $(SQLITE_SRC),,sqlite3) jansson inih libsodium
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null || \
+               printf -- '-l%s ' $(patsubst lib%,%,$(PKGS))))$(PKG_LIBS)
+LIBS       = -lfcgi $(PKG_LIBS) -lm
+
+DEFINES     = -D_GNU_SOURCE -DLEAT_VERSION=\"$(VERSION)\"
+ALL_CFLAGS  = -std=c11 $(DEFINES) $(WARN) $(if $(WERROR),-Werror) -fPIE $(HARDEN) \
+              -Ilib -I$(BUILD) $(if $(SQLITE_SRC),-isystem $(SQLITE_SRC)) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(PIE_LD) $(filter -fsanitize=% -fstack-protector%,$(HARDEN)) $(CFLAGS) $(LDFLAGS)
+
+# ---- what there is -------------------------------------------------------------------------------
+
+LIB_SRC   := $(filter-out lib/runner/main.c,$(wildcard $(patsubst %,lib/%/*.c,base task store web sse runner)))
+PAGES_SRC := $(filter-out cgi-bin/api.c cgi-bin/events.c,$(wildcard cgi-bin/*.c))
+CLI_SRC   := $(wildcard lib/cli/*.c)
+UNIT_SRC  := $(wildcard tests/unit/*/*.c)
+SQL       := $(sort $(wildcard sql/query/*.sql sql/schema/*.sql))
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+GEN       := $(addprefix $(BUILD)/gen/,query.h query.c schema.h schema.c)
+LIB_OBJ   := $(call obj,$(LIB_SRC)) $(BUILD)/obj/gen/query.o $(BUILD)/obj/gen/schema.o \
+             $(if $(SQLITE_SRC),$(BUILD)/obj/sqlite3.o)
+PAGES_OBJ := $(call obj,$(PAGES_SRC))
+LIBLEAT   := $(BUILD)/libleat.a
+LIBPAGES  := $(BUILD)/libpages.a
+PROGRAMS  := $(addprefix $(BUILD)/,leat-api leat-events leatd supervise $(if $(CLI_SRC),leat))
+UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+
+.PHONY: all units run test lint bench install clean FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: $(PROGRAMS)
+units: $(UNITS)
+
+# ---- compile and link ----------------------------------------------------------------------------
+
+$(BUILD)/leat-api: $(call obj,cgi-bin/api.c) $(LIBPAGES) $(LIBLEAT)
+$(BUILD)/leat-events: $(call obj,cgi-bin/events.c) $(LIBPAGES) $(LIBLEAT)
+$(BUILD)/leatd: $(call obj,lib/runner/main.c) $(LIBLEAT)
+$(BUILD)/leat: $(call obj,$(CLI_SRC)) $(LIBLEAT)
+$(BUILD)/supervise: $(call obj,nginx/dev/supervise.c)
+$(PROGRAMS):
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(UNITS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(LIBPAGES) $(LIBLEAT)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+$(LIBLEAT): $(LIB_OBJ)
+$(LIBPAGES): $(PAGES_OBJ)
+$(LIBLEAT) $(LIBPAGES): $(BUILD)/.sources
+	@rm -f $@
+	$(AR) rcs $@ $(filter %.o,$^)
+
+# handlers see each other's headers; no lower floor sees theirs
+$(BUILD)/obj/cgi-bin/%.o $(BUILD)/obj/tests/unit/%.o: private ROOM = -Icgi-bin
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/.flags | $(GEN)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ROOM) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/sqlite3.o: $(SQLITE_SRC)/sqlite3.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -w -fPIE $(HARDEN) $(CFLAGS) -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_THREADSAFE=1 -c -o $@ $<
+
+# A file that says how things were made; rewritten only when that differs, so that another flag, a
+# deleted source or a deleted query is noticed like an edit.
+define remember
+	@mkdir -p $(@D); printf '%s\n' '$(1)' >$@.new; cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+endef
+$(BUILD)/.flags: FORCE
+	$(call remember,$(CC) $(ALL_CFLAGS) | $(ALL_LDFLAGS) $(LIBS))
+$(BUILD)/.sources: FORCE
+	$(call remember,$(LIB_OBJ) | $(PAGES_OBJ))
+$(BUILD)/.sql: FORCE
+	$(call remember,$(SQL))
+
+# embed.sh leaves a file alone that would not change, so a new query body does not recompile those
+# who only use the enum
+$(BUILD)/gen/.stamp: $(SQL) sql/embed.sh $(BUILD)/.sql
+	sh sql/embed.sh sql $(@D)
+	@touch $@
+$(GEN): $(BUILD)/gen/.stamp
+	@:
+
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(PAGES_OBJ) $(call obj,$(UNIT_SRC) $(CLI_SRC) \
+  cgi-bin/api.c cgi-bin/events.c lib/runner/main.c nginx/dev/supervise.c))
+
+# ---- run, test -----------------------------------------------------------------------------------
+
+# These begin by installing what is missing; then a second make, whose pkg-config exists. `exec`: a
+# signal for make is a signal for what it runs.
+NPROC   = $(shell nproc 2>/dev/null || echo 2)
+submake = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC))
+
+run:
+	@nginx/dev/packages build run
+	@+$(submake) all
+	@exec env BUILD='$(BUILD)' PORT='$(PORT)' STATE='$(STATE)' JOBS='$(JOBS)' CONF='$(CONF)' \
+	  SERVER='$(SERVER)' nginx/dev/run
+
+test:
+	@nginx/dev/packages build run test
+	@+$(submake) all units
+	@+$(submake) BUILD=$(BUILD)/asan SANITIZE=address,undefined units
+	@exec env BUILD='$(BUILD)' tests/run $(TESTS)
+
+bench:
+	@nginx/dev/packages build run test
+	+@$(submake) all
+	@exec env BUILD='$(BUILD)' tests/bench/run
+
+# ---- lint ----------------------------------------------------------------------------------------
+
+C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch]))
+SH_FILES := sql/embed.sh tests/layers.sh nginx/dev/packages nginx/dev/run .ci/run \
+            $(filter-out %.conf,$(wildcard lib/jobs/*))
+PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)
+ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
+LINTS    := $(addprefix lint-,format layers gcc clang cppcheck tidy shell perl)
+
+.PHONY: format lint-packages $(LINTS)
+lint: $(LINTS)
+$(LINTS): | lint-packages
+lint-packages:
+	@nginx/dev/packages build run test lint
+
+format: | lint-packages
+	clang-format -i $(C_FILES)
+
+lint-format:
+	clang-format --dry-run -Werror $(C_FILES)
+lint-layers:
+	sh tests/layers.sh
+lint-gcc lint-clang: lint-%:
+	+@$(submake) CC=$* WERROR=1 BUILD=$(BUILD)/$* all units
+lint-cppcheck: lint-gcc
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability -j$(NPROC) \
+	  --library=posix --library=gnu --suppress=missingIncludeSystem --suppress=readdirCalled \
+	  $(DEFINES) -D__GNUC__ -Ilib -Icgi-bin -I$(BUILD)/gcc $(ANALYSED)
+lint-tidy: lint-clang
+	printf '%s\n' $(ANALYSED) | xargs -P$(NPROC) -I{} sh -c 'clang-tidy --quiet "$$1" -- \
+	  -std=c11 $(DEFINES) -Ilib -Icgi-bin -I$(BUILD)/clang 2>/dev/null' tidy {} # stderr only counts
+lint-shell:
+	shellcheck $(SH_FILES)
+lint-perl:
+	for file in $(PL_FILES); do perl -Itests/lib -wc $$file || exit 1; done
+
+# ---- install -------------------------------------------------------------------------------------
+
+install: all
+	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/leat/cgi-bin' '$(DESTDIR)$(PREFIX)/sbin' \
+	  '$(DESTDIR)$(PREFIX)/share/leat/jobs' '$(DESTDIR)$(PREFIX)/share/leat/nginx'
+	$(INSTALL) -m 755 $(BUILD)/leat-api $(BUILD)/leat-events '$(DESTDIR)$(PREFIX)/lib/leat/cgi-bin/'
+	$(INSTALL) -m 755 $(BUILD)/leatd '$(DESTDIR)$(PREFIX)/sbin/'
+	$(if $(CLI_SRC),$(INSTALL) -d '$(DESTDIR)$(PREFIX)/bin' && $(INSTALL) -m 755 $(BUILD)/leat '$(DESTDIR)$(PREFIX)/bin/')
+	for job in lib/jobs/*; do case $$job in *.conf) m=644;; *) m=755;; esac; \
+	  $(INSTALL) -m $$m "$$job" '$(DESTDIR)$(PREFIX)/share/leat/jobs/' || exit 1; done
+	$(INSTALL) -m 644 nginx/leat.conf '$(DESTDIR)$(PREFIX)/share/leat/nginx/'
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,123 @@
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static _Noreturn void out_of_memory(void)
+{
+    static const char text[] = "level=error msg=\"out of memory\"\n";
+    fputs(text, stderr);
+    _exit(EX_OSERR);
+}
+
+void *mem_alloc(size_t size)
+{
+    void *p = calloc(1, size ? size : 1);
+    if (!p) out_of_memory();
+    return p;
+}
+
+void *mem_grow(void *old, size_t count, size_t size)
+{
+    void *p = reallocarray(old, count ? count : 1, size);
+    if (!p) out_of_memory();
+    return p;
+}
+
+void *mem_dup(const void *bytes, size_t len)
+{
+    if (!bytes) return NULL;
+    char *p = mem_grow(NULL, len + 1, 1);
+    memcpy(p, bytes, len);
+    p[len] = '\0';
+    return p;
+}
+
+char *mem_str(const char *text)
+{
+    return text ? mem_dup(text, strlen(text)) : NULL;
+}
+
+void buf_free(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){0};
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    if (b->data) b->data[0] = '\0';
+}
+
+char *buf_reserve(struct buf *b, size_t more)
+{
+    if (b->cap - b->len <= more) {
+        size_t cap = b->cap ? b->cap : 64;
+        while (cap - b->len <= more) {
+            if (cap > SIZE_MAX / 2) out_of_memory();
+            cap *= 2;
+        }
+        b->data = mem_grow(b->data, cap, 1);
+        b->cap = cap;
+    }
+    return b->data + b->len;
+}
+
+void buf_add(struct buf *b, const void *bytes, size_t len)
+{
+    char *to = buf_reserve(b, len);
+    if (len) memcpy(to, bytes, len);
+    b->len += len;
+    b->data[b->len] = '\0';
+}
+
+void buf_str(struct buf *b, const char *text)
+{
+    buf_add(b, text, strlen(text));
+}
+
+void buf_char(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
+
+void buf_int(struct buf *b, int64_t value)
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%lld", (long long)value);
+    buf_add(b, digits, (size_t)n);
+}
+
+void buf_fmt(struct buf *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n > 0) {
+        vsnprintf(buf_reserve(b, (size_t)n), (size_t)n + 1, format, again);
+        b->len += (size_t)n;
+    }
+    va_end(again);
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    if (n >= b->len) {
+        buf_clear(b);
+        return;
+    }
+    memmove(b->data, b->data + n, b->len - n + 1);
+    b->len -= n;
+}
+
+const char *buf_text(const struct buf *b)
+{
+    return b->data ? b->data : "";
+}

@@ -1,0 +1,313 @@
+#include "base/conf.h"
+
+#include "base/buf.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum type { TEXT, INT, BOOL, SECONDS };
+
+/* Every setting, once. Bounds of SECONDS are in milliseconds. A default of NULL is "unset". */
+static const struct row {
+    const char *section;
+    const char *key;
+    enum type type;
+    const char *initial;
+    int64_t min, max;
+} rows[] = {
+    [CONF_DATABASE_PATH] = {"database", "path", TEXT, NULL, 0, 0},
+    [CONF_DATABASE_BUSY_MS] = {"database", "busy_ms", INT, "5000", 0, 600000},
+    [CONF_HTTP_ALLOWED_ORIGINS] = {"http", "allowed_origins", TEXT, NULL, 0, 0},
+    [CONF_HTTP_MAX_BODY_BYTES] = {"http", "max_body_bytes", INT, "1048576", 1, 67108864},
+    [CONF_HTTP_MAX_RAW_BYTES] = {"http", "max_raw_bytes", INT, "67108864", 0, 536870912},
+    [CONF_HTTP_INLINE_RESULT_BYTES] = {"http", "inline_result_bytes", INT, "65536", 0, 1048576},
+    [CONF_HTTP_MAX_RESULT_BYTES] = {"http", "max_result_bytes", INT, "8388608", 0, 536870912},
+    [CONF_HTTP_WAIT_SECONDS_MAX] = {"http", "wait_seconds_max", SECONDS, "25", 0, 3600000},
+    [CONF_HTTP_PAGE_SIZE_MAX] = {"http", "page_size_max", INT, "200", 1, 10000},
+    [CONF_HTTP_PREFIX] = {"http", "prefix", TEXT, "/api", 0, 0},
+    [CONF_HTTP_ACCEL_REDIRECT] = {"http", "accel_redirect", TEXT, NULL, 0, 0},
+    [CONF_AUTH_ANONYMOUS] = {"auth", "anonymous", TEXT, NULL, 0, 0},
+    [CONF_AUTH_ANONYMOUS_SCOPE] = {"auth", "anonymous_scope", TEXT, "create,read,publish", 0, 0},
+    [CONF_AUTH_REMOTE_USER] = {"auth", "remote_user", BOOL, "no", 0, 0},
+    [CONF_STREAM_STREAM_SECONDS] = {"stream", "stream_seconds", SECONDS, "55", 100, 86400000},
+    [CONF_STREAM_HEARTBEAT] = {"stream", "heartbeat", SECONDS, "15", 100, 3600000},
+    [CONF_STREAM_RETRY_MS] = {"stream", "retry_ms", INT, "2000", 0, 3600000},
+    [CONF_STREAM_MAX_STREAMS] = {"stream", "max_streams", INT, "8000", 1, 1000000},
+    [CONF_RUNNER_JOBS] = {"runner", "jobs", TEXT, NULL, 0, 0},
+    [CONF_RUNNER_WORKERS] = {"runner", "workers", INT, NULL, 1, 4096},
+    [CONF_RUNNER_LEASE_SECONDS] = {"runner", "lease_seconds", SECONDS, "30", 1000, 3600000},
+    [CONF_RUNNER_DRAIN_SECONDS] = {"runner", "drain_seconds", SECONDS, "20", 0, 86400000},
+    [CONF_RUNNER_PROGRESS_PER_SECOND] = {"runner", "progress_per_second", INT, "10", 1, 1000},
+    [CONF_RUNNER_IDLE_EXIT] = {"runner", "idle_exit", SECONDS, NULL, 0, 86400000},
+    [CONF_LOG_LEVEL] = {"log", "level", TEXT, "info", 0, 0},
+    [CONF_LOG_TARGET] = {"log", "target", TEXT, "stderr", 0, 0},
+};
+static_assert(sizeof rows / sizeof *rows == CONF_KEYS, "a row for each key");
+
+struct conf {
+    char *file;
+    char *text[CONF_KEYS]; /* as written, or NULL: unset */
+    int64_t number[CONF_KEYS];
+};
+
+enum err conf_parse_int(const char *text, int64_t min, int64_t max, int64_t *out, struct error *e)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (end == text || *end || errno || value < min || value > max)
+        return error_set(e, ERR_INVALID, "'%s' is not a whole number from %lld to %lld", text,
+                         (long long)min, (long long)max);
+    *out = value;
+    return ERR_OK;
+}
+
+enum err conf_parse_bool(const char *text, bool *out, struct error *e)
+{
+    static const char *const yes[] = {"yes", "true", "on", "1"};
+    static const char *const no[] = {"no", "false", "off", "0"};
+    for (size_t i = 0; i < 4; i++) {
+        if (!strcasecmp(text, yes[i])) return *out = true, ERR_OK;
+        if (!strcasecmp(text, no[i])) return *out = false, ERR_OK;
+    }
+    return error_set(e, ERR_INVALID, "'%s' is not yes or no", text);
+}
+
+enum err conf_parse_seconds(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
+                            struct error *e)
+{
+    char *end;
+    double value = strtod(text, &end);
+    double ms = value * 1000;
+    if (end == text || *end || !isfinite(value) || ms < (double)min_ms || ms > (double)max_ms)
+        return error_set(e, ERR_INVALID, "'%s' is not a number of seconds from %g to %g", text,
+                         (double)min_ms / 1000, (double)max_ms / 1000);
+    *out_ms = (int64_t)llround(ms);
+    return ERR_OK;
+}
+
+/* Sets one key; an empty value unsets it. */
+static enum err set_value(struct conf *c, enum conf_key key, const char *value, struct error *e)
+{
+    const struct row *row = &rows[key];
+    int64_t number = 0;
+    bool flag = false;
+    enum err rc = ERR_OK;
+    if (*value) {
+        switch (row->type) {
+        case INT: rc = conf_parse_int(value, row->min, row->max, &number, e); break;
+        case SECONDS: rc = conf_parse_seconds(value, row->min, row->max, &number, e); break;
+        case BOOL:
+            rc = conf_parse_bool(value, &flag, e);
+            number = flag;
+            break;
+        case TEXT: break;
+        }
+    }
+    if (rc) return rc;
+    free(c->text[key]);
+    c->text[key] = *value ? mem_str(value) : NULL;
+    c->number[key] = number;
+    return ERR_OK;
+}
+
+/* "[section] key: " before what the parser said. */
+static enum err name_key(const char *section, const char *key, struct error *e)
+{
+    if (!e) return ERR_INVALID;
+    struct error inner = *e;
+    return error_set(e, inner.code, "[%s] %s: %s", section, key, inner.text);
+}
+
+static enum err take_setting(void *arg, const char *section, const char *key, const char *value,
+                             struct error *e)
+{
+    struct conf *c = arg;
+    bool section_known = false;
+    for (enum conf_key k = 0; k < CONF_KEYS; k++) {
+        bool here = !strcmp(rows[k].section, section);
+        section_known |= here;
+        if (!here || strcmp(rows[k].key, key)) continue;
+        if (set_value(c, k, value, e)) return name_key(section, key, e);
+        return ERR_OK;
+    }
+    if (!section_known) return error_set(e, ERR_INVALID, "unknown section [%s]", section);
+    return error_set(e, ERR_INVALID, "unknown key '%s' in [%s]", key, section);
+}
+
+struct ini_reader {
+    FILE *in;
+    conf_take *take;
+    void *arg;
+    int line;     /* the one being read */
+    int bad_line; /* the first that was refused, 0: none */
+    struct error error;
+};
+
+/* fgets for inih that counts lines and refuses what does not fit its buffer instead of splitting it. */
+static char *next_line(char *out, int size, void *arg)
+{
+    struct ini_reader *r = arg;
+    if (!fgets(out, size, r->in)) return NULL;
+    r->line++;
+    size_t len = strlen(out);
+    int c;
+    if (len && out[len - 1] != '\n' && (c = fgetc(r->in)) != EOF) {
+        if (!r->bad_line) {
+            r->bad_line = r->line;
+            error_set(&r->error, ERR_INVALID, "the line is longer than %d bytes", size - 2);
+        }
+        while (c != EOF && c != '\n') c = fgetc(r->in);
+    }
+    return out;
+}
+
+static int take_line(void *arg, const char *section, const char *name, const char *value)
+{
+    struct ini_reader *r = arg;
+    if (!r->bad_line && r->take(r->arg, section, name, value ? value : "", &r->error))
+        r->bad_line = r->line;
+    return 1;
+}
+
+enum err conf_read_ini(const char *file, conf_take *take, void *arg, struct error *e)
+{
+    struct ini_reader r = {.in = fopen(file, "re"), .take = take, .arg = arg};
+    if (!r.in) return error_errno(e, ERR_IO, "cannot read %s", file);
+    int syntax = ini_parse_stream(next_line, &r, take_line, &r);
+    bool failed = ferror(r.in);
+    fclose(r.in);
+    if (failed || syntax < 0) return error_set(e, ERR_IO, "cannot read %s", file);
+    if (r.bad_line && (!syntax || r.bad_line <= syntax))
+        return error_set(e, ERR_INVALID, "%s:%d: %s", file, r.bad_line, r.error.text);
+    if (syntax)
+        return error_set(e, ERR_INVALID, "%s:%d: not a [section], a 'key = value' or a comment",
+                         file, syntax);
+    return ERR_OK;
+}
+
+/* Applies LEAT_SECTION_KEY=value; other names are not ours to judge. */
+static enum err take_variable(struct conf *c, const char *entry, struct error *e)
+{
+    for (enum conf_key k = 0; k < CONF_KEYS; k++) {
+        char name[80];
+        int n = snprintf(name, sizeof name, "LEAT_%s_%s=", rows[k].section, rows[k].key);
+        for (char *p = name; *p; p++) *p = (char)toupper((unsigned char)*p);
+        if (strncmp(entry, name, (size_t)n)) continue;
+        struct error inner = {0};
+        if (!set_value(c, k, entry + n, &inner)) return ERR_OK;
+        return error_set(e, ERR_INVALID, "%.*s: %s", n - 1, name, inner.text);
+    }
+    return ERR_OK;
+}
+
+static struct conf *defaults(void)
+{
+    struct conf *c = mem_alloc(sizeof *c);
+    for (enum conf_key k = 0; k < CONF_KEYS; k++) set_value(c, k, rows[k].initial ? rows[k].initial : "", NULL);
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    char workers[24];
+    snprintf(workers, sizeof workers, "%ld", (cpus > 0 ? cpus : 1) * 2);
+    set_value(c, CONF_RUNNER_WORKERS, workers, NULL);
+    return c;
+}
+
+/* The file to read, or NULL when there is none; the caller frees. */
+static char *find_file(const char *named, const char *program)
+{
+    if (!named) named = getenv("LEAT_CONF");
+    if (named && *named) return mem_str(named);
+
+    char real[PATH_MAX];
+    if (program && realpath(program, real)) {
+        for (int up = 0; up < 2; up++) {
+            char *slash = strrchr(real, '/');
+            if (slash) *slash = '\0';
+        }
+        struct buf b = {0};
+        buf_fmt(&b, "%s/etc/leat.conf", real);
+        if (!access(b.data, F_OK)) return b.data;
+        buf_free(&b);
+    }
+    return access("/etc/leat/leat.conf", F_OK) ? NULL : mem_str("/etc/leat/leat.conf");
+}
+
+enum err conf_load(struct conf **out, const char *file, const char *program, struct error *e)
+{
+    struct conf *c = defaults();
+    enum err rc = ERR_OK;
+    c->file = find_file(file, program);
+    if (c->file) rc = conf_read_ini(c->file, take_setting, c, e);
+    for (char **entry = environ; !rc && entry && *entry; entry++)
+        if (!strncmp(*entry, "LEAT_", 5)) rc = take_variable(c, *entry, e);
+    if (rc) {
+        conf_free(c);
+        return rc;
+    }
+    *out = c;
+    return ERR_OK;
+}
+
+enum err conf_overlay(struct conf **out, const struct conf *base, char *const *envp,
+                      struct error *e)
+{
+    struct conf *c = NULL;
+    enum err rc = ERR_OK;
+    for (; !rc && envp && *envp; envp++) {
+        if (strncmp(*envp, "LEAT_", 5)) continue;
+        if (!c) {
+            c = mem_alloc(sizeof *c);
+            memcpy(c->number, base->number, sizeof c->number);
+            for (enum conf_key k = 0; k < CONF_KEYS; k++) c->text[k] = mem_str(base->text[k]);
+            c->file = mem_str(base->file);
+        }
+        rc = take_variable(c, *envp, e);
+    }
+    if (rc) {
+        conf_free(c);
+        return rc;
+    }
+    *out = c;
+    return ERR_OK;
+}
+
+void conf_free(struct conf *c)
+{
+    if (!c) return;
+    for (enum conf_key k = 0; k < CONF_KEYS; k++) free(c->text[k]);
+    free(c->file);
+    free(c);
+}
+
+const char *conf_text(const struct conf *c, enum conf_key key)
+{
+    return c->text[key];
+}
+
+int64_t conf_int(const struct conf *c, enum conf_key key)
+{
+    return c->number[key];
+}
+
+bool conf_bool(const struct conf *c, enum conf_key key)
+{
+    return c->number[key] != 0;
+}
+
+int64_t conf_ms(const struct conf *c, enum conf_key key)
+{
+    return c->number[key];
+}
+
+const char *conf_file(const struct conf *c)
+{
+    return c->file;
+}

@@ -1,0 +1,79 @@
+/* Settings: one table of every key with its type, bounds and default; INI files over it, and
+ * LEAT_SECTION_KEY variables over those. */
+#ifndef LEAT_BASE_CONF_H
+#define LEAT_BASE_CONF_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum conf_key {
+    CONF_DATABASE_PATH,
+    CONF_DATABASE_BUSY_MS,
+    CONF_HTTP_ALLOWED_ORIGINS,
+    CONF_HTTP_MAX_BODY_BYTES,
+    CONF_HTTP_MAX_RAW_BYTES,
+    CONF_HTTP_INLINE_RESULT_BYTES,
+    CONF_HTTP_MAX_RESULT_BYTES,
+    CONF_HTTP_WAIT_SECONDS_MAX,
+    CONF_HTTP_PAGE_SIZE_MAX,
+    CONF_HTTP_PREFIX,
+    CONF_HTTP_ACCEL_REDIRECT,
+    CONF_AUTH_ANONYMOUS,
+    CONF_AUTH_ANONYMOUS_SCOPE,
+    CONF_AUTH_REMOTE_USER,
+    CONF_STREAM_STREAM_SECONDS,
+    CONF_STREAM_HEARTBEAT,
+    CONF_STREAM_RETRY_MS,
+    CONF_STREAM_MAX_STREAMS,
+    CONF_RUNNER_JOBS,
+    CONF_RUNNER_WORKERS,
+    CONF_RUNNER_LEASE_SECONDS,
+    CONF_RUNNER_DRAIN_SECONDS,
+    CONF_RUNNER_PROGRESS_PER_SECOND,
+    CONF_RUNNER_IDLE_EXIT,
+    CONF_LOG_LEVEL,
+    CONF_LOG_TARGET,
+    CONF_KEYS
+};
+
+struct conf;
+
+/* The settings of a process: defaults, then the file, then the environment. `file` NULL looks at
+ * $LEAT_CONF, then etc/leat.conf beside the parent folder of `program` (argv[0] or its resolved
+ * path), then /etc/leat/leat.conf; none of them is fine, a named one that is missing is not.
+ * The caller frees with conf_free. ERR_INVALID names file and line, or the variable; ERR_IO. */
+enum err conf_load(struct conf **out, const char *file, const char *program, struct error *e);
+
+/* Settings of one request over those of the process: a copy of `base` with each LEAT_SECTION_KEY of
+ * `envp` (NULL-terminated, "NAME=value") applied; *out is NULL when there is none. Free with conf_free.
+ * ERR_INVALID names the variable. */
+enum err conf_overlay(struct conf **out, const struct conf *base, char *const *envp,
+                      struct error *e);
+
+void conf_free(struct conf *c);
+
+/* Text, or NULL when unset. Borrowed from `c`. */
+const char *conf_text(const struct conf *c, enum conf_key key);
+int64_t conf_int(const struct conf *c, enum conf_key key);
+bool conf_bool(const struct conf *c, enum conf_key key);
+int64_t conf_ms(const struct conf *c, enum conf_key key); /* of a key in seconds */
+
+/* Where the settings were read from, or NULL. Borrowed. */
+const char *conf_file(const struct conf *c);
+
+/* Generic reader, also for TYPE.conf: calls `take` for each key of an INI file (section "" before
+ * the first). `take` returns ERR_OK or fills the error, which then gets "FILE:LINE: " before it.
+ * ERR_IO when the file cannot be read (errno kept), ERR_INVALID for a line that is no INI. */
+typedef enum err conf_take(void *arg, const char *section, const char *key, const char *value,
+                           struct error *e);
+enum err conf_read_ini(const char *file, conf_take *take, void *arg, struct error *e);
+
+/* Values, for conf and TYPE.conf alike. ERR_INVALID says what was expected. */
+enum err conf_parse_int(const char *text, int64_t min, int64_t max, int64_t *out, struct error *e);
+enum err conf_parse_bool(const char *text, bool *out, struct error *e);
+enum err conf_parse_seconds(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
+                            struct error *e);
+
+#endif

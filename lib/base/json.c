@@ -1,0 +1,152 @@
+#include "base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The deepest nesting of brackets outside strings. Runs before the parser, so that depth costs no
+ * stack. */
+static int nesting(const char *text, size_t len)
+{
+    int depth = 0, deepest = 0;
+    bool string = false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                string = false;
+        } else if (c == '"') {
+            string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > deepest) deepest = depth;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
+json_t *json_read(const char *text, size_t len, struct error *e)
+{
+    if (nesting(text, len) > JSON_DEPTH) {
+        error_set(e, ERR_INVALID, "JSON is nested deeper than %d levels", JSON_DEPTH);
+        return NULL;
+    }
+    json_error_t at;
+    json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &at);
+    if (!value)
+        error_set(e, ERR_INVALID, "invalid JSON at line %d, column %d: %s", at.line, at.column,
+                  at.text);
+    return value;
+}
+
+bool json_valid(const char *text, size_t len)
+{
+    json_t *value = json_read(text, len, NULL);
+    json_decref(value);
+    return value != NULL;
+}
+
+static int into_buf(const char *bytes, size_t len, void *out)
+{
+    buf_add(out, bytes, len);
+    return 0;
+}
+
+void json_write(struct buf *out, const json_t *value)
+{
+    json_dump_callback(value, into_buf, out, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+/* Length of the valid UTF-8 character at `p`, or 0 (RFC 3629, section 4). */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+    if (p[0] < 0x80) return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4) return 0;
+    size_t n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (left < n) return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f)) return 0;
+    if ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f)) return 0;
+    return n;
+}
+
+bool utf8_valid(const char *text, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    for (size_t i = 0; i < len;) {
+        size_t n = utf8_length(p + i, len - i);
+        if (!n) return false;
+        i += n;
+    }
+    return true;
+}
+
+size_t utf8_cut(const char *text, size_t len)
+{
+    size_t back = 0;
+    while (back < 3 && back < len && ((unsigned char)text[len - 1 - back] & 0xc0) == 0x80) back++;
+    if (back == len) return len;
+    unsigned char lead = (unsigned char)text[len - 1 - back];
+    size_t want = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    return lead >= 0xc0 && want > back + 1 ? len - 1 - back : len;
+}
+
+void json_quote(struct buf *out, const char *text, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    buf_char(out, '"');
+    for (size_t i = 0, run = 0; i <= len; i++) {
+        /* `run` plain bytes ending before i are waiting to be copied. */
+        size_t n = i < len ? utf8_length(p + i, len - i) : 0;
+        if (n > 0 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
+            run += n;
+            i += n - 1;
+            continue;
+        }
+        buf_add(out, text + i - run, run);
+        run = 0;
+        if (i == len) break;
+        switch (n ? p[i] : 0x100) {
+        case '"': buf_str(out, "\\\""); break;
+        case '\\': buf_str(out, "\\\\"); break;
+        case '\n': buf_str(out, "\\n"); break;
+        case '\r': buf_str(out, "\\r"); break;
+        case '\t': buf_str(out, "\\t"); break;
+        case 0x100: buf_str(out, "\xef\xbf\xbd"); break;
+        default: buf_fmt(out, "\\u%04x", p[i]);
+        }
+    }
+    buf_char(out, '"');
+}
+
+void json_text(struct buf *out, const char *text)
+{
+    if (text)
+        json_quote(out, text, strlen(text));
+    else
+        buf_str(out, "null");
+}
+
+void json_number(struct buf *out, double value)
+{
+    if (!isfinite(value)) value = 0;
+    char digits[340];
+    int n = snprintf(digits, sizeof digits, "%.3f", value);
+    while (n > 0 && digits[n - 1] == '0') n--;
+    if (n > 0 && digits[n - 1] == '.') n--;
+    if (n == 2 && digits[0] == '-' && digits[1] == '0') digits[0] = '0', n = 1;
+    buf_add(out, digits, (size_t)n);
+}
+
+void json_key(struct buf *out, const char *key)
+{
+    char last = out->len ? out->data[out->len - 1] : '{';
+    if (last != '{' && last != '[') buf_char(out, ',');
+    buf_char(out, '"');
+    buf_str(out, key);
+    buf_str(out, "\":");
+}

@@ -1,0 +1,41 @@
+/* JSON (RFC 8259): writing into a buf, and reading through jansson with the project's limits. */
+#ifndef LEAT_BASE_JSON_H
+#define LEAT_BASE_JSON_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <jansson.h>
+
+#define JSON_DEPTH 200 /* deeper documents are refused: SQLite and browsers have limits of their own */
+
+/* Reads one JSON value (scalars too) from `len` bytes. Returns a new reference, or NULL with `e`
+ * naming line and column (ERR_INVALID): syntax, invalid UTF-8, nesting over JSON_DEPTH. */
+json_t *json_read(const char *text, size_t len, struct error *e);
+
+/* Whether the bytes are one JSON value that json_read would take. */
+bool json_valid(const char *text, size_t len);
+
+/* The value as compact text, its object members in their order. */
+void json_write(struct buf *out, const json_t *value);
+
+/* Whether `len` bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms). NUL is allowed. */
+bool utf8_valid(const char *text, size_t len);
+
+/* The longest length <= `len` that does not cut a UTF-8 character. */
+size_t utf8_cut(const char *text, size_t len);
+
+/* `len` bytes of UTF-8 as a quoted JSON string. Invalid bytes become U+FFFD, so that the output is
+ * always JSON. */
+void json_quote(struct buf *out, const char *text, size_t len);
+
+/* As json_quote for a C string; NULL becomes null. */
+void json_text(struct buf *out, const char *text);
+
+/* A number with at most three decimals and no trailing zeros: 40, 33.3, 0.125. */
+void json_number(struct buf *out, double value);
+
+/* `"key":` preceded by a comma unless the buffer ends in '{' or '['. `key` is the program's own. */
+void json_key(struct buf *out, const char *key);
+
+#endif

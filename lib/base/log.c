@@ -1,0 +1,97 @@
+#include "base/log.h"
+
+#include "base/clock.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const level_names[] = {
+    [LOG_LEVEL_DEBUG] = "debug",
+    [LOG_LEVEL_INFO] = "info",
+    [LOG_LEVEL_WARN] = "warn",
+    [LOG_LEVEL_ERROR] = "error",
+};
+
+/* The log is the one thing that is rightly global: a process has one. */
+static struct {
+    const char *program;
+    enum log_level level;
+    int fd;
+    bool to_syslog;
+} out = {.program = "leat", .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
+
+enum err log_open(const char *program, const char *level, const char *target, struct error *e)
+{
+    enum log_level at = LOG_LEVEL_DEBUG;
+    while (strcmp(level_names[at], level)) {
+        if (at == LOG_LEVEL_ERROR)
+            return error_set(e, ERR_INVALID, "[log] level: '%s' is not debug, info, warn or error",
+                             level);
+        at++;
+    }
+    if (!strncmp(target, "file ", 5)) {
+        int fd = open(target + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+        if (fd < 0) return error_errno(e, ERR_IO, "[log] target: cannot open %s", target + 5);
+        out.fd = fd;
+    } else if (!strcmp(target, "syslog")) {
+        openlog(program, LOG_PID, LOG_DAEMON);
+        out.to_syslog = true;
+    } else if (strcmp(target, "stderr")) {
+        return error_set(e, ERR_INVALID, "[log] target: '%s' is not stderr, syslog or file PATH",
+                         target);
+    }
+    out.program = program;
+    out.level = at;
+    return ERR_OK;
+}
+
+const char *log_quote(char *to, size_t size, const char *text)
+{
+    size_t n = 0;
+    for (const char *p = text ? text : ""; *p && n + 1 < size; p++) {
+        unsigned char c = (unsigned char)*p;
+        to[n++] = (char)((c < 0x20 || c == 0x7f) ? ' ' : c == '"' ? '\'' : c == '\\' ? '/' : c);
+    }
+    to[n] = '\0';
+    return to;
+}
+
+void log_write(enum log_level level, const char *msg, const char *fields, ...)
+{
+    static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};
+    if (level < out.level) return;
+
+    char line[2048];
+    int64_t now = clock_wall_ms();
+    time_t seconds = (time_t)(now / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    char stamp[32];
+    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+    int n = snprintf(line, sizeof line, "ts=%s.%03dZ level=%s program=%s pid=%d msg=\"%s\"", stamp,
+                     (int)(now % 1000), level_names[level], out.program, (int)getpid(), msg);
+    if (n < 0) return;
+    size_t len = (size_t)n < sizeof line - 2 ? (size_t)n : sizeof line - 2;
+    va_list args;
+    va_start(args, fields);
+    n = vsnprintf(line + len, sizeof line - 1 - len, fields, args);
+    va_end(args);
+    if (n > 0) len = len + (size_t)n < sizeof line - 2 ? len + (size_t)n : sizeof line - 2;
+
+    if (out.to_syslog) {
+        line[len] = '\0';
+        syslog(priorities[level], "%s", line);
+        return;
+    }
+    line[len++] = '\n';
+    /* One write a line, so that lines of several processes do not mix. A log that cannot be written
+     * is nobody's reason to fail. */
+    ssize_t ignored = write(out.fd, line, len);
+    (void)ignored;
+}

@@ -1,0 +1,30 @@
+/* The program's own log: one `key=value` line an entry (logfmt), to stderr, syslog or a file.
+ * Never pass a secret, a body or a token. */
+#ifndef LEAT_BASE_LOG_H
+#define LEAT_BASE_LOG_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+
+/* Starts logging for `program` (borrowed for the life of the process). `level` is debug, info, warn
+ * or error; `target` is "stderr", "syslog" or "file PATH". ERR_INVALID, ERR_IO (file not openable). */
+enum err log_open(const char *program, const char *level, const char *target, struct error *e);
+
+/* Writes one line `ts=… level=… program=… msg="…"` followed by `fields`, a printf format that gives
+ * further ` key=value` pairs (quote values with log_quote where they are not the program's own), or "". */
+void log_write(enum log_level level, const char *msg, const char *fields, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...) log_write(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+
+/* `text` with quotes, backslashes and control characters made harmless, cut to fit `out`; returns
+ * `out`, without the surrounding quotes. */
+const char *log_quote(char *out, size_t size, const char *text);
+
+#endif
