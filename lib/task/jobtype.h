@@ -1,0 +1,47 @@
+/* Job types: an executable in the jobs folder, and the optional TYPE.conf beside it. */
+#ifndef LEAT_TASK_JOBTYPE_H
+#define LEAT_TASK_JOBTYPE_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define JOBTYPE_NAME_MAX 64
+
+/* What TYPE.conf says, over the defaults. Durations in milliseconds. */
+struct jobtype {
+    char name[JOBTYPE_NAME_MAX + 1];
+    int64_t timeout_ms;    /* 600 s */
+    int64_t kill_grace_ms; /* 5 s */
+    int64_t attempts;      /* 1 */
+    int64_t backoff_ms;    /* 2 s, doubling, at most 300 s */
+    int64_t max_input_bytes; /* -1: the server's own bound */
+    char result_type[128]; /* "": found out from the result */
+    int64_t nice;          /* 0 */
+    int64_t lost_attempts; /* 3: so many runners may be lost under it before it fails */
+
+    /* Limits of each process of the job (setrlimit(2)); 0: none. `processes` counts all that the
+     * user runs, as the kernel does, and does not bind root. */
+    int64_t memory_bytes; /* address space; memory_mb */
+    int64_t cpu_seconds;
+    int64_t file_bytes; /* of each file; file_mb */
+    int64_t processes;
+};
+
+/* Whether `name` can be a type: [a-z][a-z0-9_-]{0,63}. */
+bool jobtype_name_valid(const char *name);
+
+/* The defaults, for a type called `name` (cut to JOBTYPE_NAME_MAX). */
+void jobtype_defaults(struct jobtype *out, const char *name);
+
+/* Loads the type `name` from the jobs folder. ERR_NOTFOUND when there is no such executable file,
+ * ERR_INVALID (file:line) when TYPE.conf is wrong or asks for what this version does not do, ERR_IO
+ * when the folder or TYPE.conf cannot be read. */
+enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, struct error *e);
+
+/* Milliseconds to wait before attempt `attempt` + 1: backoff doubled for each attempt before it,
+ * at most 300 s, then spread by up to a quarter either way by `random` in [0, 1). */
+int64_t jobtype_backoff(const struct jobtype *t, int64_t attempt, double random);
+
+#endif

@@ -1,0 +1,58 @@
+/* A task as its readers see it, and its document. */
+#ifndef LEAT_TASK_TASK_H
+#define LEAT_TASK_TASK_H
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "task/cursor.h"
+#include "task/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TASK_NONE INT64_MIN /* an absent time or number: null in documents */
+
+enum { TASK_OWNER_MAX = 200, TASK_GROUP_MAX = 200, TASK_PRIORITY_MAX = 1000 };
+
+/* All text is owned by the struct; absent text is NULL, absent times TASK_NONE. Times are
+ * milliseconds since the Unix epoch. */
+struct task {
+    int64_t n; /* commit order; not shown */
+    char id[ID_SIZE];
+    char *owner, *type, *group, *request_id;
+    enum task_status status;
+    int64_t priority;
+    double progress;
+    char *phase, *message;
+    int64_t attempt, max_attempts;
+    int64_t timeout_ms;
+    int64_t run_at, created_at, started_at, completed_at, updated_at;
+    bool cancel_requested;
+    char *error_code, *error_message;
+    bool error_retryable;
+    int64_t queue_position;
+    int64_t event_count, cursor; /* cursor: seq of its newest event */
+    char *result;                /* one JSON value on one line */
+    char *result_type;
+    int64_t result_bytes;
+};
+
+void task_free(struct task *t); /* the members, not `t` itself */
+
+/* What a document needs besides the task. Borrowed. */
+struct task_view {
+    const char *prefix; /* of links: "/api" */
+    const char *epoch;  /* first half of cursors */
+    int64_t now;        /* for the elapsed time of what still runs */
+};
+
+/* Appends the task document (SPEC, section 1) as one JSON object on one line. */
+void task_document(struct buf *out, const struct task *t, const struct task_view *view);
+
+/* Appends `{"self":…,"events":…,…}`. */
+void task_links(struct buf *out, const struct task *t, const struct task_view *view);
+
+/* Seconds spent so far or in all; TASK_NONE / -1 before the first start. */
+double task_elapsed_seconds(const struct task *t, int64_t now);
+
+#endif
