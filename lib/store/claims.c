@@ -1,0 +1,284 @@
+#include "store/claims.h"
+
+#include "base/buf.h"
+#include "store/stmt.h"
+#include "store/tasks.h"
+#include "task/progress.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum err runner_register(struct db *db, const struct process_id *self, const char *boot_id,
+                         int64_t now, int64_t seen_until, int64_t *id, struct error *e)
+{
+    assert(db_writing(db));
+    sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_REGISTER, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":pid", self->pid);
+    stmt_int(st, ":pid_start", self->start);
+    stmt_text(st, ":boot_id", boot_id);
+    stmt_int(st, ":now", now);
+    stmt_int(st, ":seen_until", seen_until);
+    enum err rc = stmt_run(db, st, e);
+    *id = sqlite3_last_insert_rowid(db_sqlite(db));
+    return rc;
+}
+
+/* Says until when the runner counts as living. */
+static enum err seen(struct db *db, int64_t id, int64_t until, struct error *e)
+{
+    assert(db_writing(db));
+    sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_SEEN, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":runner", id);
+    stmt_int(st, ":seen_until", until);
+    return stmt_run(db, st, e);
+}
+
+enum err runner_renew(struct db *db, int64_t id, int64_t seen_until, int64_t lease_until,
+                      struct error *e)
+{
+    enum err rc = seen(db, id, seen_until, e);
+    if (rc) return rc;
+    sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_LEASES, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":runner", id);
+    stmt_int(st, ":lease_until", lease_until);
+    return stmt_run(db, st, e);
+}
+
+enum err runner_leave(struct db *db, int64_t id, int64_t now, struct error *e)
+{
+    return seen(db, id, now - 1, e);
+}
+
+enum err runner_alive(struct db *db, int64_t now, bool *alive, struct error *e)
+{
+    sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_ALIVE, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":now", now);
+    bool row = false;
+    enum err rc = stmt_step(db, st, &row, e);
+    if (rc) return rc;
+    *alive = row && sqlite3_column_int(st, 0);
+    stmt_end(st);
+    return ERR_OK;
+}
+
+enum err claim_next(struct db *db, int64_t runner, int64_t now, int64_t lease_until,
+                    struct task *out, struct error *e)
+{
+    assert(db_writing(db));
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_NEXT, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":runner", runner);
+    stmt_int(st, ":now", now);
+    stmt_int(st, ":lease_until", lease_until);
+    bool row = false;
+    enum err rc = stmt_step(db, st, &row, e);
+    if (rc) return rc;
+    int64_t n = row ? sqlite3_column_int64(st, 0) : 0;
+    stmt_end(st);
+    if (!row) return error_set(e, ERR_NOTFOUND, "no task is due");
+    return task_get_n(db, n, out, e);
+}
+
+enum err claim_next_due(struct db *db, int64_t now, int64_t *due, struct error *e)
+{
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_DUE, e);
+    if (!st) return ERR_INTERNAL;
+    bool row = false;
+    enum err rc = stmt_step(db, st, &row, e);
+    if (rc) return rc;
+    int64_t at = stmt_column_int(st, 0);
+    stmt_end(st);
+    *due = at == TASK_NONE ? INT64_MAX : at > now ? at : now;
+    return ERR_OK;
+}
+
+static void bind_claim(sqlite3_stmt *st, const struct claim *c)
+{
+    stmt_int(st, ":n", c->n);
+    stmt_int(st, ":runner", c->runner);
+    stmt_int(st, ":attempt", c->attempt);
+}
+
+static enum err fenced(struct error *e)
+{
+    return error_set(e, ERR_FENCED, "the task is no longer this runner's");
+}
+
+/* Runs a bound UPDATE whose WHERE names the claim. */
+static enum err run_fenced(struct db *db, sqlite3_stmt *st, struct error *e)
+{
+    enum err rc = stmt_run(db, st, e);
+    if (rc) return rc;
+    return sqlite3_changes(db_sqlite(db)) ? ERR_OK : fenced(e);
+}
+
+enum err claim_started(struct db *db, const struct claim *c, const struct process_id *child,
+                       struct error *e)
+{
+    assert(db_writing(db));
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_STARTED, e);
+    if (!st) return ERR_INTERNAL;
+    bind_claim(st, c);
+    stmt_int(st, ":pid", child->pid);
+    stmt_int(st, ":pid_start", child->start);
+    return run_fenced(db, st, e);
+}
+
+/* What the claim's task says of itself now; ERR_FENCED when the claim is gone. */
+static enum err held(struct db *db, const struct claim *c, int64_t *started_at, double *progress,
+                     struct error *e)
+{
+    assert(db_writing(db));
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_HELD, e);
+    if (!st) return ERR_INTERNAL;
+    bind_claim(st, c);
+    bool row = false;
+    enum err rc = stmt_step(db, st, &row, e);
+    if (rc) return rc;
+    if (row) {
+        *started_at = sqlite3_column_int64(st, 0);
+        *progress = sqlite3_column_double(st, 1);
+    }
+    stmt_end(st);
+    return row ? ERR_OK : fenced(e);
+}
+
+enum err claim_progress(struct db *db, const struct claim *c, double percent, const char *phase,
+                        const char *message, int64_t now, struct error *e)
+{
+    int64_t started_at = 0;
+    double before = 0;
+    enum err rc = held(db, c, &started_at, &before, e);
+    if (rc) return rc;
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_PROGRESS, e);
+    if (!st) return ERR_INTERNAL;
+    double left = progress_remaining((double)(now - started_at) / 1000,
+                                     percent < 0 ? before : percent);
+    stmt_int(st, ":n", c->n);
+    stmt_int(st, ":now", now);
+    stmt_text(st, ":phase", phase);
+    stmt_text(st, ":message", message);
+    if (percent >= 0) stmt_real(st, ":percent", percent);
+    if (left >= 0) stmt_real(st, ":remaining", left);
+    return stmt_run(db, st, e);
+}
+
+enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
+                     int64_t now, struct error *e)
+{
+    int64_t started_at = 0;
+    double progress = 0;
+    enum err rc = held(db, c, &started_at, &progress, e);
+    if (rc) return rc;
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_EVENT, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":n", c->n);
+    stmt_text(st, ":type", type);
+    stmt_text(st, ":payload", payload);
+    stmt_int(st, ":now", now);
+    return stmt_run(db, st, e);
+}
+
+static enum err write_result(struct db *db, int64_t n, const struct claim_end *end,
+                             struct error *e)
+{
+    sqlite3_stmt *st = stmt_begin(db, Q_RESULT_CREATE, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":task", n);
+    stmt_text(st, ":content_type", end->result_type);
+    stmt_text(st, ":inline", end->result_inline);
+    stmt_text(st, ":url", end->result_url);
+    stmt_blob(st, ":body", end->result, end->result_bytes);
+    return stmt_run(db, st, e);
+}
+
+enum err claim_finish(struct db *db, const struct claim *c, const struct claim_end *end,
+                      struct error *e)
+{
+    /* The result first: the trigger that writes the event of the change puts it in. */
+    int64_t started_at = 0;
+    double progress = 0;
+    enum err rc = held(db, c, &started_at, &progress, e);
+    if (!rc && end->result) rc = write_result(db, c->n, end, e);
+    if (rc) return rc;
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_FINISH, e);
+    if (!st) return ERR_INTERNAL;
+    bind_claim(st, c);
+    stmt_text(st, ":status", task_status_name(end->status));
+    stmt_int(st, ":unspent", end->attempt_unspent);
+    stmt_int(st, ":lost", end->lost);
+    stmt_int(st, ":run_at", end->status == TASK_PENDING ? end->run_at : TASK_NONE);
+    stmt_int(st, ":now", end->now);
+    stmt_text(st, ":error_code", end->error_code);
+    stmt_text(st, ":error_message", end->error_message);
+    stmt_int(st, ":error_retryable", end->error_code ? end->error_retryable : TASK_NONE);
+    return run_fenced(db, st, e);
+}
+
+void running_list_free(struct running_list *l)
+{
+    free(l->items);
+    *l = (struct running_list){0};
+}
+
+static void copy_text(char *to, size_t size, sqlite3_stmt *st, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(st, column);
+    to[0] = '\0';
+    if (text) strncat(to, text, size - 1);
+}
+
+static enum err read_running(struct db *db, sqlite3_stmt *st, struct running_list *out,
+                             struct error *e)
+{
+    *out = (struct running_list){0};
+    for (bool row = true;;) {
+        enum err rc = stmt_step(db, st, &row, e);
+        if (rc) {
+            running_list_free(out);
+            return rc;
+        }
+        if (!row) break;
+        out->items = mem_grow(out->items, out->count + 1, sizeof *out->items);
+        struct running *r = &out->items[out->count++];
+        *r = (struct running){
+            .claim = {sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1),
+                      sqlite3_column_int64(st, 2)},
+            .max_attempts = sqlite3_column_int64(st, 5),
+            .lost = sqlite3_column_int64(st, 6),
+            .child = {sqlite3_column_int64(st, 7), sqlite3_column_int64(st, 8)},
+            .lease_until = sqlite3_column_int64(st, 9),
+            .runner = {sqlite3_column_int64(st, 10), sqlite3_column_int64(st, 11)},
+        };
+        copy_text(r->id, sizeof r->id, st, 3);
+        copy_text(r->type, sizeof r->type, st, 4);
+        copy_text(r->runner_boot, sizeof r->runner_boot, st, 12);
+    }
+    stmt_end(st);
+    return ERR_OK;
+}
+
+enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out,
+                          struct error *e)
+{
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIMS_CANCELLED, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":runner", runner);
+    return read_running(db, st, out, e);
+}
+
+enum err claims_abandoned(struct db *db, int64_t runner, int64_t now, bool all_others,
+                          struct running_list *out, struct error *e)
+{
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIMS_ABANDONED, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":runner", runner);
+    stmt_int(st, ":now", now);
+    stmt_int(st, ":all_others", all_others);
+    return read_running(db, st, out, e);
+}

@@ -1,0 +1,108 @@
+/* What a runner does to tasks. A claim is a lease: (runner, attempt) is written into the task, and every
+ * later write of that runner names both and changes nothing when they are no longer there
+ * (ERR_FENCED), so that a runner that was only asleep cannot overwrite. Functions that write must run
+ * between db_begin and db_commit; those that end a task need DB_SYNC_BEFORE. */
+#ifndef LEAT_STORE_CLAIMS_H
+#define LEAT_STORE_CLAIMS_H
+
+#include "base/error.h"
+#include "store/db.h"
+#include "task/task.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A process, named so that it cannot be mistaken for another: pid, start time, boot. */
+struct process_id {
+    int64_t pid;
+    int64_t start; /* clock ticks since boot, proc(5) field 22; 0: not known */
+};
+
+/* The right to write about one running task. */
+struct claim {
+    int64_t n, runner, attempt;
+};
+
+/* Registers a living runner; *id is its own. */
+enum err runner_register(struct db *db, const struct process_id *self, const char *boot_id,
+                         int64_t now, int64_t seen_until, int64_t *id, struct error *e);
+
+/* Says that it still lives, and moves the leases of all it runs to `lease_until`. */
+enum err runner_renew(struct db *db, int64_t id, int64_t seen_until, int64_t lease_until,
+                      struct error *e);
+
+/* It stops: no longer counted as living. */
+enum err runner_leave(struct db *db, int64_t id, int64_t now, struct error *e);
+
+/* Whether any runner lives at `now`. */
+enum err runner_alive(struct db *db, int64_t now, bool *alive, struct error *e);
+
+/* Claims the next task: priority, then the owner served longest ago, then age. *out is the task,
+ * running, its attempt counted (free with task_free). ERR_NOTFOUND when none is due. */
+enum err claim_next(struct db *db, int64_t runner, int64_t now, int64_t lease_until,
+                    struct task *out, struct error *e);
+
+/* When the next delayed task is due, INT64_MAX when none waits. */
+enum err claim_next_due(struct db *db, int64_t now, int64_t *due, struct error *e);
+
+/* Records the child that runs the claim. */
+enum err claim_started(struct db *db, const struct claim *c, const struct process_id *child,
+                       struct error *e);
+
+/* Progress; percent < 0 and NULL text leave the column as it is. */
+enum err claim_progress(struct db *db, const struct claim *c, double percent, const char *phase,
+                        const char *message, int64_t now, struct error *e);
+
+/* Any other event of the task. `payload` is one JSON value on one line. */
+enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
+                     int64_t now, struct error *e);
+
+/* How an attempt ended. Text and bytes are borrowed. */
+struct claim_end {
+    enum task_status status; /* a terminal one, or TASK_PENDING: again, at run_at */
+    int64_t run_at;          /* TASK_NONE: at once */
+    bool attempt_unspent;    /* back to pending without counting this attempt */
+    bool lost;               /* the runner was lost: counted apart */
+    const char *error_code, *error_message; /* NULL: no error */
+    bool error_retryable;
+    const void *result; /* TASK_COMPLETED only; NULL: none */
+    size_t result_bytes;
+    const char *result_type;
+    const char *result_inline; /* the JSON value for documents, or NULL */
+    const char *result_url;
+    int64_t now;
+};
+
+enum err claim_finish(struct db *db, const struct claim *c, const struct claim_end *end,
+                      struct error *e);
+
+/* A running task, as its runner's supervisor or a rescuer needs it. */
+struct running {
+    struct claim claim;
+    char id[ID_SIZE];
+    char type[65];
+    int64_t max_attempts, lost;
+    struct process_id child;  /* pid 0: not started yet */
+    struct process_id runner; /* who claimed it */
+    char runner_boot[ID_SIZE];
+    int64_t lease_until;
+};
+
+struct running_list {
+    struct running *items;
+    size_t count;
+};
+void running_list_free(struct running_list *l);
+
+/* Tasks of this runner whose cancelling was asked for. */
+enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out,
+                          struct error *e);
+
+/* Running tasks that no runner may be living for: of other runners, whose lease ended before `now`
+ * or whose runner said goodbye, or `all_others`: every one of other runners, for the caller to
+ * find out who still lives. */
+enum err claims_abandoned(struct db *db, int64_t runner, int64_t now, bool all_others,
+                          struct running_list *out, struct error *e);
+
+#endif

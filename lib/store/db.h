@@ -1,0 +1,74 @@
+/* The database of one process: opening, transactions, durability, wake-ups.
+ *
+ * Writers queue at the turnstile (flock on DB.lock), because SQLite's own busy handler polls and is
+ * unfair. A commit becomes visible first and durable right after, outside the turnstile, so that the
+ * syncs of several processes overlap; where others must not see a state before it is durable
+ * (terminal states), the sync comes first. The bell rings last.
+ *
+ * Invariants:
+ *  1. Every write happens between db_begin and db_commit, in one BEGIN IMMEDIATE, inside the turnstile.
+ *  2. Nobody but db_checkpoint checkpoints, and it does so inside the turnstile (SQLite before 3.51.3
+ *     can corrupt a database when a checkpoint races a writer that resets the log).
+ *  3. No statement is left un-reset: an idle process holds no snapshot (db_idle). */
+#ifndef LEAT_STORE_DB_H
+#define LEAT_STORE_DB_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct db;
+
+struct db_options {
+    const char *path;
+    int64_t busy_ms; /* for the turnstile and SQLite's own locks together */
+    bool migrate;    /* create or upgrade the schema; else one that is not current is an error */
+};
+
+/* Opens `path`, creating it and its companions (DB.lock, DB.bell, -wal, -shm). Draws a new epoch when
+ * the database is new or this boot has not seen it; takes no lock when there is nothing to write.
+ * ERR_NEWER when it was made by a newer program, ERR_STATE when it needs a migration, ERR_IO (not
+ * openable, a network filesystem), ERR_BUSY, ERR_INTERNAL. Close with db_close; never carry across
+ * fork. */
+enum err db_open(struct db **out, const struct db_options *options, struct error *e);
+void db_close(struct db *db);
+
+/* First half of every cursor. Borrowed. */
+const char *db_epoch(const struct db *db);
+
+enum db_sync {
+    DB_SYNC_NONE,   /* progress: lost with the power, never with a process */
+    DB_SYNC_AFTER,  /* durable when db_commit returns */
+    DB_SYNC_BEFORE, /* durable before anybody else can read it */
+};
+
+/* Opens the write transaction. ERR_BUSY after busy_ms: nothing was begun. ERR_IO, ERR_FULL. */
+enum err db_begin(struct db *db, enum db_sync sync, struct error *e);
+
+/* Ends it. On any error but ERR_UNSYNCED nothing was written and the transaction is over.
+ * ERR_UNSYNCED: the disk refused the sync, and whether it is written shows only after a crash; the
+ * process must stop. */
+enum err db_commit(struct db *db, struct error *e);
+
+/* Drops it. Harmless when none is open. */
+void db_rollback(struct db *db);
+
+/* A read transaction, for several reads that must agree. Not nested; never held while waiting. */
+enum err db_read_begin(struct db *db, struct error *e);
+void db_read_end(struct db *db);
+
+/* Whether another connection has committed since the last call (true at the first). 4 us. */
+bool db_changed(struct db *db);
+
+/* Whether no transaction is open and no statement un-reset: must hold before every wait. */
+bool db_idle(struct db *db);
+
+/* Pages in the write-ahead log after this connection's last commit. */
+int64_t db_wal_pages(const struct db *db);
+
+/* Copies the write-ahead log into the database, inside the turnstile. For the runner alone. Skips
+ * (ERR_OK) what readers still need. */
+enum err db_checkpoint(struct db *db, struct error *e);
+
+#endif

@@ -1,0 +1,89 @@
+/* Tasks in the database. Functions that write must run between db_begin and db_commit; the caller
+ * chooses how durable. All times are wall-clock milliseconds given by the caller. Common errors:
+ * ERR_BUSY, ERR_FULL, ERR_IO, ERR_INTERNAL. */
+#ifndef LEAT_STORE_TASKS_H
+#define LEAT_STORE_TASKS_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "store/db.h"
+#include "task/task.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A task to be. Text and bytes are borrowed. */
+struct task_new {
+    const char *id, *owner, *type;
+    const char *group; /* or NULL */
+    const char *request_id;
+    int64_t priority;
+    int64_t max_attempts;
+    int64_t timeout_ms; /* TASK_NONE: the type's */
+    int64_t run_at;     /* TASK_NONE: at once */
+    const char *content_type;
+    const void *input; /* NULL: none */
+    size_t input_bytes;
+    int64_t now;
+};
+
+/* Writes it, pending. *n gets its number. */
+enum err task_create(struct db *db, const struct task_new *t, int64_t *n, struct error *e);
+
+/* Reads one into *out (free with task_free). `owner` NULL: whoever's. ERR_NOTFOUND when there is none
+ * or it is another owner's. */
+enum err task_get(struct db *db, const char *id, const char *owner, struct task *out,
+                  struct error *e);
+enum err task_get_n(struct db *db, int64_t n, struct task *out, struct error *e);
+
+/* The status of a task and the seq of its newest event. ERR_NOTFOUND. */
+enum err task_state(struct db *db, int64_t n, enum task_status *status, int64_t *newest,
+                    struct error *e);
+
+/* A page of tasks, newest first. NULL or TASK_STATUSES: no such condition. */
+struct task_query {
+    const char *owner;
+    const char *type, *group;
+    enum task_status status;
+    int64_t before; /* only n below this; INT64_MAX for the first page */
+    int64_t limit;
+};
+
+struct task_list {
+    struct task *items;
+    size_t count;
+    bool more;
+};
+
+enum err task_list_read(struct db *db, const struct task_query *q, struct task_list *out,
+                        struct error *e);
+void task_list_free(struct task_list *l);
+
+/* The unfinished tasks of an owner (NULL: of everyone), newest first, at most `limit`. */
+enum err task_list_unfinished(struct db *db, const char *owner, int64_t limit,
+                              struct task_list *out, struct error *e);
+
+/* Cancels a pending task, or asks the runner of a running one to stop it. ERR_NOTFOUND; ERR_STATE when it
+ * is finished. Needs DB_SYNC_BEFORE, because a pending task is finished by this. */
+enum err task_cancel(struct db *db, const char *id, const char *owner, int64_t now,
+                     struct error *e);
+
+/* Deletes a finished task with its events. ERR_NOTFOUND, ERR_STATE. */
+enum err task_delete(struct db *db, const char *id, const char *owner, struct error *e);
+
+/* The whole result; *type is owned by the caller. ERR_NOTFOUND when there is none. */
+enum err task_result(struct db *db, int64_t n, struct buf *body, char **type, struct error *e);
+
+/* The size of a task's input in *bytes, -1 when it has none, and its content type (owned by the
+ * caller, NULL when none). */
+enum err task_input_info(struct db *db, int64_t n, int64_t *bytes, char **type, struct error *e);
+
+/* Writes the input to a descriptor that never blocks for long (a file, or a pipe it fits in). ERR_IO
+ * with errno. */
+enum err task_input_copy(struct db *db, int64_t n, int fd, struct error *e);
+
+/* ETag of a task: changes with its events and its cancel request (RFC 9110, 8.8.3; weak). */
+void task_etag(struct buf *out, const struct task *t, const char *epoch);
+
+#endif

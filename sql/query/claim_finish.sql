@@ -1,0 +1,8 @@
+UPDATE tasks
+   SET status = :status, progress = CASE :status WHEN 'completed' THEN 100 WHEN 'pending' THEN 0 ELSE progress END,
+       attempt = attempt - :unspent, lost = lost + :lost, run_at = :run_at,
+       max_attempts = max_attempts + (:lost AND :status = 'pending'),
+       completed_at = CASE :status WHEN 'pending' THEN NULL ELSE :now END, updated_at = :now,
+       error_code = :error_code, error_message = :error_message, error_retryable = :error_retryable,
+       runner = NULL, lease_until = NULL, pid = NULL, pid_start = NULL, remaining = NULL
+ WHERE n = :n AND status = 'running' AND runner = :runner AND attempt = :attempt;

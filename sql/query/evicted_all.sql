@@ -1,0 +1,1 @@
+SELECT coalesce(max(evicted_seq), 0) FROM owners;

@@ -1,0 +1,1 @@
+INSERT INTO inputs (task, content_type, body) VALUES (:task, :content_type, :body);

@@ -1,0 +1,1 @@
+SELECT content_type, length(body) FROM inputs WHERE task = :task;

@@ -1,0 +1,2 @@
+-- The few facts about the database itself.
+SELECT key, value FROM meta;

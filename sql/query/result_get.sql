@@ -1,0 +1,1 @@
+SELECT content_type, body FROM results WHERE task = :task;

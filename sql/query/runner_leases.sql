@@ -1,0 +1,1 @@
+UPDATE tasks SET lease_until = :lease_until WHERE runner = :runner AND status = 'running';

@@ -1,0 +1,1 @@
+UPDATE runners SET seen_until = :seen_until WHERE id = :runner;

@@ -1,0 +1,3 @@
+-- The runner sees the wish and stops the job.
+UPDATE tasks SET cancel_requested = 1, updated_at = :now
+ WHERE n = :n AND status = 'running' AND NOT cancel_requested;

@@ -1,0 +1,6 @@
+-- As task_page_owner, of one group.
+SELECT * FROM task_rows
+ WHERE owner = :owner AND group_id = :group_id AND n < :before
+   AND (:status IS NULL OR status = :status)
+   AND (:type IS NULL OR type = :type)
+ ORDER BY n DESC LIMIT :limit;

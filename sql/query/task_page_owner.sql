@@ -1,0 +1,7 @@
+-- One owner's tasks, newest first, from below :before; what is NULL is no condition.
+SELECT * FROM task_rows
+ WHERE owner = :owner AND n < :before
+   AND (:status IS NULL OR status = :status)
+   AND (:type IS NULL OR type = :type)
+   AND (:group_id IS NULL OR group_id = :group_id)
+ ORDER BY n DESC LIMIT :limit;

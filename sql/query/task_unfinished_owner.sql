@@ -1,0 +1,7 @@
+-- The newest of the unfinished are found first, because only those shall be joined and counted; the
+-- plus keeps SQLite from walking all tasks of the owner in their order instead.
+SELECT * FROM task_rows
+ WHERE n IN (SELECT n FROM tasks
+              WHERE owner = :owner AND status IN ('pending', 'running')
+              ORDER BY +n DESC LIMIT :limit)
+ ORDER BY n DESC;
