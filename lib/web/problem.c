@@ -1,0 +1,87 @@
+#include "web/problem.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "web/response.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static void answer(struct request *request, int status, const char *code, const char *header,
+                   const char *value, const char *detail)
+{
+    bool retryable = status == 429 || status == 503;
+    struct buf body = {0};
+    buf_str(&body, "{\"type\":\"about:blank\"");
+    json_key(&body, "title");
+    json_text(&body, response_reason(status));
+    json_key(&body, "status");
+    buf_int(&body, status);
+    json_key(&body, "detail");
+    json_text(&body, detail);
+    json_key(&body, "code");
+    json_text(&body, code);
+    json_key(&body, "retryable");
+    buf_str(&body, retryable ? "true" : "false");
+    json_key(&body, "request_id");
+    json_text(&body, request->request_id);
+    buf_char(&body, '}');
+
+    struct response r = {0};
+    response_start(&r, request, status);
+    if (header && value) response_header(&r, header, value);
+    if (retryable) response_header(&r, "Retry-After", "1");
+    response_body(&r, "application/problem+json", body.data, body.len);
+    buf_free(&body);
+}
+
+void problem(struct request *request, int status, const char *code, const char *detail, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, detail);
+    vsnprintf(text, sizeof text, detail, args);
+    va_end(args);
+    answer(request, status, code, NULL, NULL, text);
+}
+
+void problem_header(struct request *request, int status, const char *code, const char *header,
+                    const char *value, const char *detail)
+{
+    answer(request, status, code, header, value, detail);
+}
+
+void problem_error(struct request *request, const struct error *e)
+{
+    int status = 500;
+    const char *code = "internal";
+    const char *detail = "an internal error; the server's log has more under this request_id";
+    switch (e->code) {
+    case ERR_INVALID: status = 422, code = "invalid_request", detail = e->text; break;
+    case ERR_NOTFOUND: status = 404, code = "not_found", detail = e->text; break;
+    case ERR_STATE: status = 409, code = "state", detail = e->text; break;
+    case ERR_BUSY:
+        status = 503, code = "database_busy";
+        detail = "the database is busy; nothing was written";
+        break;
+    case ERR_FULL:
+        status = 503, code = "database_full";
+        detail = "the database is full; nothing was written";
+        break;
+    case ERR_UNSYNCED:
+        code = "outcome_unknown";
+        detail = "the disk did not confirm what was written; look before asking again";
+        break;
+    case ERR_OK:
+    case ERR_FENCED:
+    case ERR_IO:
+    case ERR_NEWER:
+    case ERR_INTERNAL: break;
+    }
+    if (status >= 500) {
+        char quoted[sizeof e->text];
+        log_error("a request failed", " request_id=%s status=%d code=%s error=\"%s\"",
+                  request->request_id, status, code, log_quote(quoted, sizeof quoted, e->text));
+    }
+    answer(request, status, code, NULL, NULL, detail);
+}

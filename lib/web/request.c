@@ -1,0 +1,426 @@
+#include "web/request.h"
+
+#include "base/id.h"
+#include "base/json.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    TARGET_MAX = 16384, /* bytes of path and query */
+    PREFIX_MAX = 8,     /* segments of a prefix */
+    SPLIT_MAX = REQUEST_SEGMENTS_MAX + PREFIX_MAX,
+    READ_SIZE = 65536,
+};
+
+/* The segments of a path; owned. */
+struct split {
+    char *at[SPLIT_MAX];
+    size_t count;
+};
+
+/* A part of a header. p NULL: nothing (left). */
+struct span {
+    const char *p;
+    size_t len;
+};
+
+static enum method parse_method(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum method method;
+    } methods[] = {
+        {"GET", METHOD_GET}, {"HEAD", METHOD_HEAD},     {"POST", METHOD_POST},
+        {"PUT", METHOD_PUT}, {"DELETE", METHOD_DELETE}, {"OPTIONS", METHOD_OPTIONS},
+    };
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (!strcmp(name, methods[i].name)) return methods[i].method;
+    return METHOD_OTHER;
+}
+
+static bool id_acceptable(const char *id)
+{
+    size_t len = id ? strlen(id) : 0;
+    if (!len || len > REQUEST_ID_MAX) return false;
+    return strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+static void choose_request_id(struct request *r)
+{
+    const char *id = request_header(r, "X-Request-ID");
+    if (!id_acceptable(id)) id = conn_param(r->conn, "REQUEST_ID");
+    if (id_acceptable(id))
+        memcpy(r->request_id, id, strlen(id) + 1);
+    else
+        id_hex(r->request_id, 32);
+}
+
+static bool is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+static int hex_value(char c)
+{
+    const char *digits = "0123456789abcdef";
+    const char *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+/* Appends `len` bytes percent-decoded. False: bad encoding, a NUL or not UTF-8. */
+static bool decode(struct buf *out, const char *text, size_t len, bool plus_is_space)
+{
+    size_t from = out->len;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (c == '+' && plus_is_space) {
+            c = ' ';
+        } else if (c == '%') {
+            int high = i + 2 < len ? hex_value(text[i + 1]) : -1;
+            int low = i + 2 < len ? hex_value(text[i + 2]) : -1;
+            if (high < 0 || low < 0) return false;
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        if (!c) return false;
+        buf_char(out, c);
+    }
+    return utf8_valid(out->data ? out->data + from : "", out->len - from);
+}
+
+static void split_free(struct split *s)
+{
+    for (size_t i = 0; i < s->count; i++) free(s->at[i]);
+    s->count = 0;
+}
+
+/* Adds the segments of a path, decoded where it is encoded. */
+static enum err split_path(struct split *s, const char *path, size_t len, bool encoded,
+                           struct error *e)
+{
+    enum err rc = ERR_OK;
+    struct buf segment = {0};
+    for (size_t i = 0, n; !rc && i < len; i += n + 1) {
+        for (n = 0; i + n < len && path[i + n] != '/';) n++;
+        buf_clear(&segment);
+        if (encoded) {
+            if (!decode(&segment, path + i, n, false))
+                rc = error_set(e, ERR_INVALID, "the path is not percent-encoded UTF-8");
+        } else {
+            buf_add(&segment, path + i, n);
+            if (!utf8_valid(path + i, n)) rc = error_set(e, ERR_INVALID, "the path is not UTF-8");
+        }
+        const char *text = buf_text(&segment);
+        for (const char *p = text; !rc && *p; p++)
+            if (is_control(*p)) rc = error_set(e, ERR_INVALID, "the path has a control character");
+        if (rc || !*text || !strcmp(text, ".")) continue;
+        if (!strcmp(text, ".."))
+            rc = error_set(e, ERR_INVALID, "the path has a '..'");
+        else if (s->count == SPLIT_MAX)
+            rc = error_set(e, ERR_INVALID, "the path is too deep");
+        else
+            s->at[s->count++] = mem_str(text);
+    }
+    buf_free(&segment);
+    return rc;
+}
+
+/* How many first segments of `s` are `prefix` ("/a/b"), or -1 when it does not lie below. */
+static int prefix_length(const struct split *s, const char *prefix)
+{
+    size_t i = 0;
+    for (const char *p = prefix ? prefix : ""; *p;) {
+        size_t n = strcspn(p, "/");
+        if (n) {
+            if (i == s->count || strlen(s->at[i]) != n || strncmp(s->at[i], p, n) != 0) return -1;
+            i++;
+        }
+        p += n + (p[n] == '/');
+    }
+    return (int)i;
+}
+
+/* Moves what lies below a prefix into the request; `s` keeps the rest. */
+static enum err place_segments(struct request *r, struct split *s, struct error *e)
+{
+    const char *redirect = conf_text(r->conf, CONF_HTTP_ACCEL_REDIRECT);
+    int skip = redirect ? prefix_length(s, redirect) : -1;
+    if (skip > 0) {
+        r->segments[r->segment_count++] = mem_str("internal");
+        r->below_prefix = true;
+    } else {
+        skip = prefix_length(s, conf_text(r->conf, CONF_HTTP_PREFIX));
+        /* "internal" is what only the web server's own redirect may reach */
+        r->below_prefix =
+            skip >= 0 && ((size_t)skip == s->count || strcmp(s->at[skip], "internal") != 0);
+        if (!r->below_prefix) skip = 0;
+    }
+    for (size_t i = (size_t)skip; i < s->count; i++) {
+        if (r->segment_count == REQUEST_SEGMENTS_MAX)
+            return error_set(e, ERR_INVALID, "the path is too deep");
+        r->segments[r->segment_count++] = s->at[i];
+        s->at[i] = NULL;
+    }
+    return ERR_OK;
+}
+
+/* Cuts a request target (RFC 9112, 3.2) into path and query; both borrowed. */
+static enum err cut_target(const char *target, struct span *path, struct span *query,
+                           struct error *e)
+{
+    size_t scheme = strcspn(target, ":/?");
+    if (scheme && !strncmp(target + scheme, "://", 3)) {
+        target += scheme + 3;
+        target += strcspn(target, "/?");
+    } else if (*target != '/' && *target != '?' && strcmp(target, "*") != 0) {
+        return error_set(e, ERR_INVALID, "the request target is neither a path nor a URL");
+    }
+    if (strchr(target, '#')) return error_set(e, ERR_INVALID, "the request target has a '#'");
+    size_t len = strcspn(target, "?");
+    *path = (struct span){target, len};
+    if (target[len]) *query = (struct span){target + len + 1, strlen(target + len + 1)};
+    return ERR_OK;
+}
+
+static enum err parse_target(struct request *r, struct error *e)
+{
+    const char *target = conn_param(r->conn, "REQUEST_URI");
+    bool encoded = target && *target;
+    struct buf decoded = {0};
+    if (!encoded) {
+        const char *script = conn_param(r->conn, "SCRIPT_NAME");
+        const char *info = conn_param(r->conn, "PATH_INFO");
+        buf_fmt(&decoded, "%s%s", script ? script : "", info ? info : "");
+        target = decoded.data;
+    }
+    struct split s = {0};
+    struct span path = {target, strlen(target)}, query = {NULL, 0};
+    enum err rc = ERR_OK;
+    if (path.len > TARGET_MAX) rc = error_set(e, ERR_INVALID, "the path is too long");
+    for (const char *p = target; !rc && *p; p++)
+        if (is_control(*p)) rc = error_set(e, ERR_INVALID, "the path has a control character");
+    if (!rc && encoded) rc = cut_target(target, &path, &query, e);
+    if (!rc) rc = split_path(&s, path.p, path.len, encoded, e);
+
+    if (!rc) {
+        struct buf whole = {0};
+        for (size_t i = 0; i < s.count; i++) buf_fmt(&whole, "/%s", s.at[i]);
+        r->path = mem_str(s.count ? whole.data : "/");
+        buf_free(&whole);
+        rc = place_segments(r, &s, e);
+    }
+    if (!rc) {
+        const char *other = encoded ? NULL : conn_param(r->conn, "QUERY_STRING");
+        r->query = query.p ? mem_dup(query.p, query.len) : mem_str(other ? other : "");
+    }
+    split_free(&s);
+    buf_free(&decoded);
+    return rc;
+}
+
+enum err request_parse(struct request *r, struct conn *conn, const struct conf *conf,
+                       struct error *e)
+{
+    *r = (struct request){.conn = conn, .conf = conf, .method = METHOD_OTHER};
+    choose_request_id(r);
+    const char *method = conn_param(conn, "REQUEST_METHOD");
+    if (!method)
+        return error_set(e, ERR_INVALID, "no REQUEST_METHOD: a web server starts this program");
+    r->method = parse_method(method);
+
+    enum err rc = conf_overlay(&r->own_conf, conf, conn_params(conn), e);
+    if (rc) return rc;
+    if (r->own_conf) r->conf = r->own_conf;
+    return parse_target(r, e);
+}
+
+void request_free(struct request *r)
+{
+    if (!r) return;
+    for (size_t i = 0; i < r->segment_count; i++) free(r->segments[i]);
+    free(r->path);
+    free(r->query);
+    free(r->owner);
+    conf_free(r->own_conf);
+    *r = (struct request){0};
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Takes the next part of `rest` up to `separator`, which is text inside double quotes, without the
+ * blanks around it. False when nothing is left. */
+static bool next_part(struct span *rest, char separator, struct span *part)
+{
+    if (!rest->p) return false;
+    size_t n = 0;
+    for (bool quoted = false; n < rest->len && (quoted || rest->p[n] != separator); n++) {
+        if (rest->p[n] == '"')
+            quoted = !quoted;
+        else if (quoted && rest->p[n] == '\\' && n + 1 < rest->len)
+            n++;
+    }
+    *part = (struct span){rest->p, n};
+    *rest = n < rest->len ? (struct span){rest->p + n + 1, rest->len - n - 1} : (struct span){0};
+
+    while (part->len && is_blank(part->p[0])) part->p++, part->len--;
+    while (part->len && is_blank(part->p[part->len - 1])) part->len--;
+    return true;
+}
+
+static struct span span_of(const char *text)
+{
+    return (struct span){text, text ? strlen(text) : 0};
+}
+
+static bool span_is(struct span s, const char *word)
+{
+    return s.len == strlen(word) && !strncasecmp(s.p, word, s.len);
+}
+
+enum err request_query(const struct request *r, const char *name, char **value, struct error *e)
+{
+    enum err rc = ERR_OK;
+    bool found = false;
+    struct buf b = {0};
+    *value = NULL;
+    for (const char *p = r->query ? r->query : ""; *p && !found;) {
+        size_t len = strcspn(p, "&");
+        const char *equals = memchr(p, '=', len);
+        size_t name_len = equals ? (size_t)(equals - p) : len;
+        buf_clear(&b);
+        found = name_len && decode(&b, p, name_len, true) && !strcmp(buf_text(&b), name);
+        if (found) {
+            size_t from = equals ? name_len + 1 : len;
+            buf_clear(&b);
+            if (decode(&b, p + from, len - from, true))
+                *value = mem_str(buf_text(&b));
+            else
+                rc = error_set(e, ERR_INVALID, "query parameter '%s' is not percent-encoded UTF-8",
+                               name);
+        }
+        p += len + (p[len] == '&');
+    }
+    buf_free(&b);
+    return rc;
+}
+
+const char *request_header(const struct request *r, const char *name)
+{
+    struct buf variable = {0};
+    if (strcasecmp(name, "Content-Type") != 0 && strcasecmp(name, "Content-Length") != 0)
+        buf_str(&variable, "HTTP_");
+    for (; *name; name++)
+        buf_char(&variable, *name == '-' ? '_' : (char)toupper((unsigned char)*name));
+    const char *value = conn_param(r->conn, buf_text(&variable));
+    buf_free(&variable);
+    return value && *value ? value : NULL;
+}
+
+bool request_accepts(const struct request *r, const char *type)
+{
+    struct span list = span_of(request_header(r, "Accept")), item, part;
+    while (next_part(&list, ',', &item)) {
+        if (!next_part(&item, ';', &part) || !span_is(part, type)) continue;
+        bool wanted = true;
+        while (next_part(&item, ';', &part)) {
+            if (part.len < 2 || part.p[1] != '=' || (part.p[0] != 'q' && part.p[0] != 'Q'))
+                continue;
+            wanted = false; /* until a digit above 0: 0, 0.0 and nonsense have none */
+            for (size_t i = 2; i < part.len; i++) wanted |= part.p[i] >= '1' && part.p[i] <= '9';
+        }
+        if (wanted) return true;
+    }
+    return false;
+}
+
+/* Whole seconds as milliseconds, at most `max_ms`; -1 when it is none. */
+static int64_t parse_wait(struct span s, int64_t max_ms)
+{
+    if (s.len >= 2 && s.p[0] == '"' && s.p[s.len - 1] == '"') s.p++, s.len -= 2;
+    int64_t ms = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9') return -1;
+        ms = ms * 10 + (s.p[i] - '0') * 1000;
+        if (ms > max_ms) ms = max_ms;
+    }
+    return s.len ? ms : -1;
+}
+
+int64_t request_wait_ms(const struct request *r)
+{
+    struct span list = span_of(request_header(r, "Prefer")), item, part, name;
+    while (next_part(&list, ',', &item)) {
+        if (!next_part(&item, ';', &part) || !next_part(&part, '=', &name)) continue;
+        if (!span_is(name, "wait")) continue;
+        /* the first of several counts, understood or not (RFC 7240, 2) */
+        if (!next_part(&part, '\0', &name)) return -1;
+        return parse_wait(name, conf_ms(r->conf, CONF_HTTP_WAIT_SECONDS_MAX));
+    }
+    return -1;
+}
+
+/* -1: unknown. ERR_INVALID: not a number. */
+static enum err body_length(const struct request *r, int64_t *out, struct error *e)
+{
+    const char *text = request_header(r, "Content-Length");
+    *out = -1;
+    if (!text) return ERR_OK;
+    if (strspn(text, "0123456789") != strlen(text))
+        return error_set(e, ERR_INVALID, "Content-Length is not a number");
+    while (*text == '0') text++;
+    *out = strlen(text) > 18 ? INT64_MAX : (int64_t)strtoll(text, NULL, 10);
+    return ERR_OK;
+}
+
+static enum err too_long(size_t limit, struct error *e)
+{
+    return error_set(e, ERR_FULL, "the body is longer than %zu bytes", limit);
+}
+
+enum err request_body(struct request *r, struct buf *out, size_t limit, struct error *e)
+{
+    int64_t length;
+    enum err rc = body_length(r, &length, e);
+    if (rc) return rc;
+    if (length > 0 && (uint64_t)length > limit) return too_long(limit, e);
+
+    uint64_t got = 0;
+    for (ssize_t n = 1; !rc && n > 0;) {
+        /* one byte past what may come, so that too much is noticed and the end is read too */
+        uint64_t want = (length >= 0 ? (uint64_t)length : limit) - got + 1;
+        size_t size = want < READ_SIZE ? (size_t)want : READ_SIZE;
+        n = conn_read(r->conn, buf_reserve(out, size), size);
+        if (n > 0) got += (uint64_t)n;
+        if (n < 0)
+            rc = error_set(e, ERR_IO, "the body did not come");
+        else if (length >= 0 && got > (uint64_t)length)
+            rc = error_set(e, ERR_IO, "the body is longer than its Content-Length");
+        else if (got > limit)
+            rc = too_long(limit, e);
+        else
+            out->len += (size_t)n;
+        out->data[out->len] = '\0';
+    }
+    if (rc) return rc;
+    if (length >= 0 && got != (uint64_t)length)
+        return error_set(e, ERR_IO, "the body is shorter than its Content-Length");
+    return ERR_OK;
+}
+
+bool request_etag_listed(const char *list, const char *etag)
+{
+    struct span rest = span_of(list), item;
+    if (!strncmp(etag, "W/", 2)) etag += 2;
+    while (next_part(&rest, ',', &item)) {
+        if (span_is(item, "*")) return true;
+        if (item.len > 2 && !strncmp(item.p, "W/", 2)) item.p += 2, item.len -= 2;
+        if (item.len == strlen(etag) && !strncmp(item.p, etag, item.len)) return true;
+    }
+    return false;
+}

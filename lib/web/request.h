@@ -1,0 +1,80 @@
+/* A request, understood: path, query, headers, body. */
+#ifndef LEAT_WEB_REQUEST_H
+#define LEAT_WEB_REQUEST_H
+
+#include "base/buf.h"
+#include "base/conf.h"
+#include "base/error.h"
+#include "web/fcgi.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum method {
+    METHOD_GET = 1,
+    METHOD_HEAD = 2,
+    METHOD_POST = 4,
+    METHOD_PUT = 8,
+    METHOD_DELETE = 16,
+    METHOD_OPTIONS = 32,
+    METHOD_OTHER = 64,
+};
+
+enum { REQUEST_SEGMENTS_MAX = 8, REQUEST_ID_MAX = 128 };
+
+struct request {
+    struct conn *conn; /* borrowed */
+    enum method method;
+    char *path; /* decoded, for messages; segments point into their own copies */
+    /* decoded path below the prefix, NULL-terminated when fewer */
+    char *segments[REQUEST_SEGMENTS_MAX];
+    size_t segment_count;
+    bool below_prefix; /* false: outside http.prefix; segments then hold the whole path */
+    char *query;       /* raw, "" when none */
+    char request_id[REQUEST_ID_MAX + 1];
+    char *owner;             /* who asks; NULL until identified */
+    unsigned scopes;         /* see auth.h */
+    const struct conf *conf; /* of this request */
+    struct conf *own_conf;   /* freed with the request; NULL when `conf` is the process's */
+};
+
+/* Takes the request apart. The path comes from REQUEST_URI as the client sent it (absolute-form
+ * allowed, RFC 9112, 3.2), is split at '/', each segment percent-decoded (RFC 3986) once, empty
+ * segments and "." dropped. ERR_INVALID: control bytes or NUL, invalid percent-encoding or UTF-8,
+ * "..", a path too long or deep; ERR_INVALID also for a bad LEAT_ variable. The request id is
+ * X-Request-ID when it is [A-Za-z0-9._-]{1,128}, else the server's REQUEST_ID, else drawn. Below
+ * http.accel_redirect (when set) a path has "internal" before its segments; nothing else does: a
+ * client's own PREFIX/internal is outside the prefix. Without a REQUEST_URI, SCRIPT_NAME +
+ * PATH_INFO are taken as they are. Free with request_free, also after an error, until which it can
+ * be answered (problem); `path` and `query` may be NULL then. */
+enum err request_parse(struct request *r, struct conn *conn, const struct conf *conf,
+                       struct error *e);
+void request_free(struct request *r);
+
+/* The value of a query parameter, decoded ('+' is a space), or NULL when absent. First one wins.
+ * Owned by the caller. ERR_INVALID names the parameter when it is badly encoded or holds a NUL. */
+enum err request_query(const struct request *r, const char *name, char **value, struct error *e);
+
+/* A request header by its HTTP name ("If-None-Match"), or NULL; an empty one counts as absent,
+ * which is how web servers pass what they were told to pass. Borrowed. */
+const char *request_header(const struct request *r, const char *name);
+
+/* Whether the Accept header (RFC 9110, 12.5.1) names `type` itself with q > 0; wildcards do not
+ * count. */
+bool request_accepts(const struct request *r, const char *type);
+
+/* Seconds of `Prefer: wait=N` (RFC 7240, 4.3) in ms, capped at http.wait_seconds_max; -1 when
+ * absent or malformed (a preference that is not understood is ignored). */
+int64_t request_wait_ms(const struct request *r);
+
+/* Appends the body, at most `limit` bytes. ERR_FULL: longer than that (413), before anything is
+ * read where CONTENT_LENGTH tells. ERR_INVALID: that is no number (400). ERR_IO: the client left or
+ * the length was wrong. */
+enum err request_body(struct request *r, struct buf *out, size_t limit, struct error *e);
+
+/* Whether an If-None-Match or If-Match list (RFC 9110, 13.1; weak comparison) names `etag` or is
+ * "*". NULL names none. */
+bool request_etag_listed(const char *list, const char *etag);
+
+#endif

@@ -1,0 +1,134 @@
+#include "web/route.h"
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "task/jobtype.h"
+#include "web/auth.h"
+#include "web/problem.h"
+#include "web/response.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { SEGMENT_BYTES_MAX = 200 };
+
+/* How well one segment fits one of a pattern; 0: not at all. */
+enum fit { FIT_NOT, FIT_ANY, FIT_TYPED, FIT_LITERAL };
+
+static bool plain(const char *segment)
+{
+    size_t len = strlen(segment);
+    if (!len || len > SEGMENT_BYTES_MAX) return false;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)segment[i] < 0x20 || segment[i] == 0x7f) return false;
+    return true;
+}
+
+static enum fit fit_segment(const char *pattern, size_t len, const char *segment)
+{
+    if (*pattern != '{')
+        return strlen(segment) == len && !strncmp(pattern, segment, len) ? FIT_LITERAL : FIT_NOT;
+    if (len == 4 && !strncmp(pattern, "{id}", len)) return id_valid(segment) ? FIT_TYPED : FIT_NOT;
+    if (len == 6 && !strncmp(pattern, "{type}", len))
+        return jobtype_name_valid(segment) ? FIT_TYPED : FIT_NOT;
+    return plain(segment) ? FIT_ANY : FIT_NOT;
+}
+
+/* How well the request's path fits a pattern: two bits a segment, the first ones weighing most,
+ * over a 1 that makes even the empty path count; 0: not at all. Fills `params` (when not NULL). */
+static unsigned fit_path(const char *pattern, const struct request *request, const char **params)
+{
+    unsigned score = 1;
+    size_t i = 0, given = 0;
+    for (const char *p = pattern; *p;) {
+        size_t len = strcspn(p, "/");
+        if (len) {
+            if (i == request->segment_count) return 0;
+            enum fit fit = fit_segment(p, len, request->segments[i]);
+            if (fit == FIT_NOT) return 0;
+            if (*p == '{') {
+                assert(given < ROUTE_PARAMS_MAX);
+                if (params) params[given] = request->segments[i];
+                given++;
+            }
+            score = score << 2 | (unsigned)fit;
+            i++;
+        }
+        p += len + (p[len] == '/');
+    }
+    return i == request->segment_count ? score : 0;
+}
+
+static void list_methods(struct buf *out, unsigned methods)
+{
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
+    if (methods & METHOD_GET) methods |= METHOD_HEAD;
+    methods |= METHOD_OPTIONS;
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (methods & 1U << i) buf_fmt(out, "%s%s", out->len ? ", " : "", names[i]);
+}
+
+static void answer_other_method(struct request *request, unsigned methods)
+{
+    struct buf allow = {0};
+    list_methods(&allow, methods);
+    if (request->method == METHOD_OPTIONS) {
+        struct response r = {0};
+        response_start(&r, request, 204);
+        response_header(&r, "Allow", allow.data);
+        response_body(&r, NULL, NULL, 0);
+    } else {
+        problem_header(request, 405, "method_not_allowed", "Allow", allow.data,
+                       "this path does not know that method");
+    }
+    buf_free(&allow);
+}
+
+/* False after answering 401 or 403. */
+static bool permitted(struct request *request, unsigned needed)
+{
+    static const char *const names[] = {"create", "read", "publish", "admin"};
+    if (!needed) return true;
+    if (!request->owner) {
+        problem_header(request, 401, "unauthorized", "WWW-Authenticate", "Bearer",
+                       "this needs a credential that is known here");
+        return false;
+    }
+    unsigned missing = needed & ~request->scopes;
+    if (!missing) return true;
+    struct buf list = {0};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (missing & 1U << i) buf_fmt(&list, "%s'%s'", list.len ? ", " : "", names[i]);
+    problem(request, 403, "insufficient_scope", "this needs the scope %s", buf_text(&list));
+    buf_free(&list);
+    return false;
+}
+
+void route_dispatch(const struct route *table, size_t count, struct request *request, void *site)
+{
+    static_assert(METHOD_GET == 1 && METHOD_OPTIONS == 32, "the order of list_methods");
+    static_assert(AUTH_CREATE == 1 && AUTH_ADMIN == 8, "the order of permitted");
+    static_assert(2 * REQUEST_SEGMENTS_MAX < 32, "a score fits an unsigned");
+
+    /* Rows with the same pattern are one resource: only the best pattern's methods are allowed. */
+    unsigned best = 0, methods = 0;
+    for (size_t i = 0; request->below_prefix && i < count; i++) {
+        unsigned score = fit_path(table[i].pattern, request, NULL);
+        if (score > best) best = score, methods = 0;
+        if (score && score == best) methods |= table[i].methods;
+    }
+    if (!best) {
+        problem(request, 404, "not_found", "nothing is at %s", request->path);
+        return;
+    }
+    unsigned method = request->method;
+    if (method == METHOD_HEAD && !(methods & METHOD_HEAD)) method = METHOD_GET;
+    for (size_t i = 0; i < count; i++) {
+        struct route_match match = {.request = request, .site = site};
+        if (!(table[i].methods & method)) continue;
+        if (fit_path(table[i].pattern, request, match.params) != best) continue;
+        if (permitted(request, table[i].scopes)) table[i].handler(&match);
+        return;
+    }
+    answer_other_method(request, methods);
+}
