@@ -1,0 +1,54 @@
+/* The process of a job: fork, everything that separates it from the runner, exec. */
+#ifndef LEAT_RUNNER_CHILD_H
+#define LEAT_RUNNER_CHILD_H
+
+#include "base/error.h"
+#include "store/claims.h"
+#include "task/jobtype.h"
+
+#include <stdbool.h>
+#include <sys/resource.h>
+
+/* What is to run, and with what. Borrowed; the descriptors stay the caller's. */
+struct child_plan {
+    const char *file;   /* absolute path of the executable */
+    const char *folder; /* to work in */
+    char *const *env;
+    const struct jobtype *type; /* name, nice, limits */
+    int descriptors[4];         /* its 0 to 3; it gets no other */
+    rlim_t nofile;              /* its soft limit of open files */
+};
+
+/* A child of this process, the leader of its own process group, until child_reap. */
+struct child {
+    struct process_id id; /* .pid 0: none */
+    int control;
+};
+
+#define CHILD_NONE ((struct child){.control = -1})
+
+/* Forks it and gets it ready, but executes nothing before child_go: a job's pid is on disk before
+ * the job exists. It dies with the runner. ERR_IO: the system refused. */
+enum err child_fork(struct child *out, const struct child_plan *plan, struct error *e);
+
+/* Lets it execute its program. */
+void child_go(struct child *c);
+
+/* Signals its whole group. */
+void child_signal(const struct child *c, int signo);
+
+struct child_end {
+    bool signalled;
+    int number; /* exit status or signal */
+    bool no_exec; /* it never became its program; `error` says why */
+    struct error error;
+};
+
+/* False: it still runs. When it has ended: kills what is left of its group while its pid is still
+ * its own, takes it off the process table, and *c is CHILD_NONE. */
+bool child_reap(struct child *c, struct child_end *out);
+
+/* Whether it has ended, without taking notice. */
+bool child_ended(const struct child *c);
+
+#endif

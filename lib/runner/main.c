@@ -1,0 +1,160 @@
+/* leatd: runs the tasks of one database. */
+#include "base/conf.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "runner/runner.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#ifndef LEAT_VERSION
+#define LEAT_VERSION "0.1.0"
+#endif
+
+static const char help[] =
+    "usage: leatd [--config FILE] [--once] [--idle-exit SECONDS]\n"
+    "       leatd [--config FILE] --check\n"
+    "\n"
+    "Runs the tasks of one database: each is an executable of the jobs folder.\n"
+    "\n"
+    "  --config FILE        settings; else $LEAT_CONF, etc/leat.conf beside the program's\n"
+    "                       parent folder, /etc/leat/leat.conf\n"
+    "  --check              only say whether the settings are valid\n"
+    "  --once               stop when no task is due and none runs\n"
+    "  --idle-exit SECONDS  stop when that has been so for SECONDS\n"
+    "  --version, --help\n"
+    "\n"
+    "SIGTERM and SIGINT: claim nothing more, let jobs finish for drain_seconds, put the rest\n"
+    "back; a second one: do not let them finish.\n"
+    "Exit status: 0, or one of sysexits.h: 64 usage, 78 settings, 75 database busy, 74 input or\n"
+    "output, 70 a fault of the program; 1 when it is unknown whether a commit is on disk.\n";
+
+enum { OPTION_CONFIG = 1, OPTION_CHECK, OPTION_ONCE, OPTION_IDLE_EXIT, OPTION_VERSION, OPTION_HELP };
+
+struct arguments {
+    const char *config, *idle_exit;
+    bool check, once;
+};
+
+/* Returns -1 to go on, or the exit status. */
+static int read_arguments(struct arguments *out, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"check", no_argument, NULL, OPTION_CHECK},
+        {"once", no_argument, NULL, OPTION_ONCE},
+        {"idle-exit", required_argument, NULL, OPTION_IDLE_EXIT},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {NULL, 0, NULL, 0},
+    };
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (option) {
+        case OPTION_CONFIG: out->config = optarg; break;
+        case OPTION_CHECK: out->check = true; break;
+        case OPTION_ONCE: out->once = true; break;
+        case OPTION_IDLE_EXIT: out->idle_exit = optarg; break;
+        case OPTION_VERSION: puts("leatd " LEAT_VERSION); return EX_OK;
+        case OPTION_HELP: fputs(help, stdout); return EX_OK;
+        default: fputs(help, stderr); return EX_USAGE;
+        }
+    }
+    if (optind == argc) return -1;
+    fprintf(stderr, "leatd: unexpected argument '%s'\n%s", argv[optind], help);
+    return EX_USAGE;
+}
+
+static int exit_status(enum err rc)
+{
+    switch (rc) {
+    case ERR_OK: return EX_OK;
+    case ERR_INVALID:
+    case ERR_NEWER: return EX_CONFIG;
+    case ERR_BUSY: return EX_TEMPFAIL;
+    case ERR_FULL:
+    case ERR_IO: return EX_IOERR;
+    case ERR_UNSYNCED: return EXIT_FAILURE;
+    case ERR_NOTFOUND:
+    case ERR_STATE:
+    case ERR_FENCED:
+    case ERR_INTERNAL: break;
+    }
+    return EX_SOFTWARE;
+}
+
+/* Descriptors 0 to 2 are open from here on, so that none of ours is ever taken for one of them. */
+static void open_standard(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
+/* As many open files as the system allows; returns the limit that jobs shall have. */
+static rlim_t raise_nofile(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files)) return 1024;
+    rlim_t before = files.rlim_cur;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files))
+        log_warn("cannot raise the limit of open files", " limit=%llu",
+                 (unsigned long long)before);
+    return before;
+}
+
+static enum err run(const struct conf *conf, const struct arguments *a, struct error *e)
+{
+    struct runner_options options = {
+        .conf = conf,
+        .own = {getenv("PATH"), getenv("LANG"), getenv("TZ"), getenv("HOME")},
+        .once = a->once,
+        .idle_exit_ms = conf_text(conf, CONF_RUNNER_IDLE_EXIT)
+                            ? conf_ms(conf, CONF_RUNNER_IDLE_EXIT)
+                            : -1,
+    };
+    struct error why = {0};
+    if (a->idle_exit &&
+        conf_parse_seconds(a->idle_exit, 0, 86400000, &options.idle_exit_ms, &why))
+        return error_set(e, ERR_INVALID, "--idle-exit: %s", why.text);
+    enum err rc = log_open("leatd", conf_text(conf, CONF_LOG_LEVEL),
+                           conf_text(conf, CONF_LOG_TARGET), e);
+    if (rc) return rc;
+    options.nofile = raise_nofile();
+    signal(SIGPIPE, SIG_IGN);
+
+    struct runner *runner = NULL;
+    rc = runner_open(&runner, &options, e);
+    if (rc) return rc;
+    rc = runner_run(runner, e);
+    if (rc) log_error("runner_failed", " error=\"%s\"", e->text);
+    runner_close(runner);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {0};
+    int status = read_arguments(&a, argc, argv);
+    if (status >= 0) return status;
+    open_standard();
+
+    struct conf *conf = NULL;
+    struct error e = {0};
+    /* Found through PATH, argv[0] does not say where we are. */
+    const char *self = access("/proc/self/exe", F_OK) ? argv[0] : "/proc/self/exe";
+    enum err rc = conf_load(&conf, a.config, self, &e);
+    if (rc) status = EX_CONFIG; /* a file that cannot be read is a fault of the settings too */
+    if (!rc && !a.check) rc = run(conf, &a, &e);
+    if (rc) fprintf(stderr, "leatd: %s\n", e.text);
+    conf_free(conf);
+    return status >= 0 ? status : exit_status(rc);
+}

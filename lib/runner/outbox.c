@@ -1,0 +1,120 @@
+#include "runner/outbox.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct said {
+    char *type, *json;    /* of an event; both NULL: a report */
+    struct report report; /* of progress */
+    int64_t at;           /* wall-clock ms */
+};
+
+static void report_free(struct report *r)
+{
+    free(r->phase);
+    free(r->message);
+    *r = (struct report){.percent = -1};
+}
+
+void outbox_open(struct outbox *o, int64_t progress_per_second)
+{
+    *o = (struct outbox){.gate = progress_gate(progress_per_second), .held = {.percent = -1}};
+}
+
+void outbox_clear(struct outbox *o)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        report_free(&o->items[i].report);
+        free(o->items[i].type);
+        free(o->items[i].json);
+    }
+    o->count = 0;
+}
+
+void outbox_free(struct outbox *o)
+{
+    outbox_clear(o);
+    report_free(&o->held);
+    free(o->items);
+    *o = (struct outbox){.held = {.percent = -1}};
+}
+
+static struct said *add(struct outbox *o, int64_t wall)
+{
+    if (o->count == o->cap) {
+        o->cap = o->cap ? o->cap * 2 : 16;
+        o->items = mem_grow(o->items, o->cap, sizeof *o->items);
+    }
+    struct said *s = &o->items[o->count++];
+    *s = (struct said){.report = {.percent = -1}, .at = wall};
+    return s;
+}
+
+static void replace(char **old, char **new)
+{
+    if (!*new) return;
+    free(*old);
+    *old = *new;
+    *new = NULL;
+}
+
+void outbox_progress(struct outbox *o, struct report *r, int64_t mono, int64_t wall)
+{
+    /* Whatever was held is older: the newest of each member counts. */
+    if (r->percent >= 0) o->held.percent = r->percent;
+    replace(&o->held.phase, &r->phase);
+    replace(&o->held.message, &r->message);
+    report_free(r);
+    if (!progress_report(&o->gate, mono)) return;
+    add(o, wall)->report = o->held;
+    o->held = (struct report){.percent = -1};
+}
+
+void outbox_due(struct outbox *o, int64_t mono, int64_t wall, bool now_or_never)
+{
+    int64_t due = progress_due(&o->gate);
+    if (due == INT64_MAX || (due > mono && !now_or_never)) return;
+    progress_written(&o->gate, mono);
+    add(o, wall)->report = o->held;
+    o->held = (struct report){.percent = -1};
+}
+
+void outbox_event(struct outbox *o, char *type, char *json, int64_t wall)
+{
+    struct said *s = add(o, wall);
+    s->type = type;
+    s->json = json;
+}
+
+void outbox_log(struct outbox *o, const char *level, const char *text, size_t len, int64_t wall)
+{
+    struct buf json = {0};
+    buf_fmt(&json, "{\"level\":\"%s\",\"message\":", level);
+    if (memchr(text, '\0', len)) {
+        char *copy = mem_dup(text, len);
+        for (size_t i = 0; i < len; i++)
+            if (!copy[i]) copy[i] = '\xff'; /* never UTF-8, so quoted as U+FFFD */
+        json_quote(&json, copy, len);
+        free(copy);
+    } else {
+        json_quote(&json, text, len);
+    }
+    buf_char(&json, '}');
+    outbox_event(o, mem_str("log.append"), json.data, wall);
+}
+
+enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c,
+                      struct error *e)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        const struct said *s = &o->items[i];
+        enum err rc = s->type ? claim_event(db, c, s->type, s->json, s->at, e)
+                              : claim_progress(db, c, s->report.percent, s->report.phase,
+                                               s->report.message, s->at, e);
+        if (rc) return rc;
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,104 @@
+#include "runner/outcome.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+
+#include <string.h>
+#include <sysexits.h>
+
+enum { MESSAGE_MAX = 500 }; /* bytes */
+
+static const struct {
+    enum task_status status;
+    const char *code;
+    bool retryable;
+} stopped[] = {
+    [STOP_TIMEOUT] = {TASK_TIMEOUT, "timeout", true},
+    [STOP_CANCEL] = {TASK_CANCELLED, "cancelled", false},
+    [STOP_DRAIN] = {TASK_PENDING, NULL, false},
+    [STOP_TOO_LARGE] = {TASK_FAILED, "result_too_large", false},
+    [STOP_REFUSED] = {TASK_FAILED, "exec_failed", true},
+};
+
+static void say_stop(struct buf *text, const struct attempt *a)
+{
+    switch (a->stop) {
+    case STOP_TIMEOUT:
+        buf_str(text, "not finished within ");
+        json_number(text, (double)a->timeout_ms / 1000);
+        buf_str(text, " s");
+        break;
+    case STOP_CANCEL: buf_str(text, "cancelled"); break;
+    case STOP_TOO_LARGE:
+        buf_fmt(text, "the result is larger than %lld bytes", (long long)a->result_max);
+        break;
+    case STOP_REFUSED: buf_str(text, "the database did not take what the job said"); break;
+    case STOP_DRAIN:
+    case STOP_NONE: break;
+    }
+}
+
+static void decide_stopped(struct outcome *out, const struct attempt *a, struct buf *text)
+{
+    out->status = stopped[a->stop].status;
+    out->unspent = a->stop == STOP_DRAIN;
+    out->code = stopped[a->stop].code;
+    out->retryable = stopped[a->stop].retryable;
+    say_stop(text, a);
+}
+
+static void decide_ended(struct outcome *out, const struct attempt *a, struct buf *text)
+{
+    bool again = a->attempt < a->max_attempts;
+    out->retryable = true;
+    switch (a->ending) {
+    case ENDING_EXIT:
+        if (!a->number) {
+            out->status = TASK_COMPLETED;
+            return;
+        }
+        out->code = "exit_status";
+        out->retryable = a->number != EX_USAGE && a->number != EX_DATAERR && a->number != EX_NOINPUT;
+        again = again && out->retryable;
+        buf_fmt(text, "exit status %d", a->number);
+        break;
+    case ENDING_SIGNAL:
+        out->code = "killed_by_signal";
+        buf_fmt(text, "killed by signal %d (%s)", a->number, strsignal(a->number));
+        break;
+    case ENDING_NO_EXEC: out->code = "exec_failed"; break;
+    case ENDING_NO_TYPE:
+        out->code = "type_removed";
+        out->retryable = again = false;
+        break;
+    case ENDING_UNUSABLE:
+        out->code = "exec_failed";
+        again = false;
+        break;
+    case ENDING_NO_SYSTEM:
+        out->code = "exec_failed";
+        out->unspent = again = true;
+        break;
+    }
+    out->status = again ? TASK_PENDING : TASK_FAILED;
+    out->backoff = again;
+    if (a->said && *a->said) {
+        if (text->len) buf_str(text, ": ");
+        buf_str(text, a->said);
+    }
+}
+
+void outcome_decide(struct outcome *out, const struct attempt *a)
+{
+    *out = (struct outcome){0};
+    struct buf text = {0};
+    if (a->stop)
+        decide_stopped(out, a, &text);
+    else
+        decide_ended(out, a, &text);
+    if (text.len > MESSAGE_MAX) {
+        text.len = utf8_cut(text.data, MESSAGE_MAX);
+        text.data[text.len] = '\0';
+    }
+    out->message = text.data;
+}

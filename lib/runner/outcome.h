@@ -1,0 +1,53 @@
+/* How an attempt ended, and what that makes of the task (SPEC, section 5). Pure. */
+#ifndef LEAT_RUNNER_OUTCOME_H
+#define LEAT_RUNNER_OUTCOME_H
+
+#include "task/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Why the runner ended a job before it ended by itself. */
+enum stop {
+    STOP_NONE,
+    STOP_TIMEOUT,   /* its time was up */
+    STOP_CANCEL,    /* somebody asked for it */
+    STOP_DRAIN,     /* the runner itself stops */
+    STOP_TOO_LARGE, /* its result went over the bound */
+    STOP_REFUSED,   /* the database will not take what it says */
+};
+
+/* What became of its process. */
+enum ending {
+    ENDING_EXIT,      /* number: exit status */
+    ENDING_SIGNAL,    /* number: signal */
+    ENDING_NO_EXEC,   /* said: why the program could not be executed */
+    ENDING_NO_TYPE,   /* said: why there is no such type (any more) */
+    ENDING_UNUSABLE,  /* said: what is wrong with the type or the task itself */
+    ENDING_NO_SYSTEM, /* said: what the system refused: processes, files, space */
+};
+
+struct attempt {
+    enum stop stop;
+    enum ending ending;
+    int number;
+    const char *said; /* for exit and signal: its last line on stderr, or NULL */
+    int64_t attempt, max_attempts;
+    int64_t timeout_ms;
+    int64_t result_max; /* bytes */
+};
+
+struct outcome {
+    enum task_status status; /* TASK_PENDING: again */
+    bool unspent;            /* without counting this attempt */
+    bool backoff;            /* not before its time */
+    const char *code;        /* of the error, NULL: none; a constant */
+    char *message;           /* owned; free it */
+    bool retryable;          /* whether the same input may do better another time */
+};
+
+/* The stop decides before the ending does: a job that exits with 0 because it was told to stop has not
+ * completed. */
+void outcome_decide(struct outcome *out, const struct attempt *a);
+
+#endif

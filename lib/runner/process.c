@@ -1,0 +1,153 @@
+#include "runner/process.h"
+
+#include "base/buf.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BOOT_PART = 24 }; /* of a place: the first four groups of the boot id */
+
+/* What is used of proc(5), /proc/PID/stat. */
+struct status {
+    bool zombie; /* dead, but its parent has not looked */
+    int64_t group, session, start;
+};
+
+void process_place(char out[ID_SIZE])
+{
+    struct stat ns;
+    id_boot(out);
+    /* Containers share the boot but not their pids. The last group of the boot id, 48 of its 122
+     * random bits, gives way to the namespace. */
+    if (strlen(out) == ID_SIZE - 1 && !stat("/proc/self/ns/pid", &ns))
+        snprintf(out + BOOT_PART, ID_SIZE - BOOT_PART, "%012llx",
+                 (unsigned long long)ns.st_ino & 0xffffffffffffULL);
+}
+
+/* Reads at most `max` bytes of /proc/PID/NAME into `out`. */
+static bool read_proc(int64_t pid, const char *name, size_t max, struct buf *out)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%lld/%s", (long long)pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    for (ssize_t n; out->len < max;) {
+        n = read(fd, buf_reserve(out, max - out->len), max - out->len);
+        if (n <= 0) break;
+        out->len += (size_t)n;
+    }
+    if (out->data) out->data[out->len] = '\0';
+    close(fd);
+    return out->len > 0;
+}
+
+static bool read_status(int64_t pid, struct status *out)
+{
+    struct buf text = {0};
+    *out = (struct status){0};
+    /* The second field, the name, may contain anything, also spaces and brackets. */
+    const char *p = read_proc(pid, "stat", 4096, &text) ? strrchr(text.data, ')') : NULL;
+    if (p && p[1] == ' ') {
+        out->zombie = p[2] == 'Z' || p[2] == 'X';
+        char *rest = text.data + (p + 3 - text.data);
+        for (int field = 4; field <= 22 && *rest; field++) {
+            long long value = strtoll(rest, &rest, 10);
+            if (field == 5) out->group = value;
+            if (field == 6) out->session = value;
+            if (field == 22) out->start = value;
+        }
+    }
+    buf_free(&text);
+    return out->start > 0;
+}
+
+struct process_id process_name(int64_t pid)
+{
+    struct status st;
+    return (struct process_id){.pid = pid, .start = read_status(pid, &st) ? st.start : 0};
+}
+
+enum process_seen process_look(const struct process_id *p, const char *its_place, const char *place)
+{
+    if (p->pid <= 0 || strlen(its_place) != ID_SIZE - 1 || strlen(place) != ID_SIZE - 1)
+        return PROCESS_UNSEEN;
+    if (strncmp(its_place, place, BOOT_PART)) return PROCESS_GONE; /* with its boot */
+    if (strcmp(its_place, place)) return PROCESS_UNSEEN;
+
+    struct status st;
+    if (!read_status(p->pid, &st))
+        return kill((pid_t)p->pid, 0) && errno == ESRCH ? PROCESS_GONE : PROCESS_UNSEEN;
+    if (!p->start) return PROCESS_UNSEEN;
+    return st.start == p->start && !st.zombie ? PROCESS_ALIVE : PROCESS_GONE;
+}
+
+/* Whether the environment that `pid` was started with has the entry. */
+static bool has_entry(int64_t pid, const char *name, const char *value)
+{
+    struct buf env = {0};
+    char entry[128];
+    snprintf(entry, sizeof entry, "%s=%s", name, value);
+    bool found = false;
+    if (read_proc(pid, "environ", 1 << 20, &env))
+        for (size_t at = 0; !found && at < env.len; at += strlen(env.data + at) + 1)
+            found = !strcmp(env.data + at, entry);
+    buf_free(&env);
+    return found;
+}
+
+/* Whether `pid` is left over from the group of a leader that is gone. A group that a later process
+ * of the same pid began would be another session's, or its members would not know the task. */
+static bool left_over(int64_t pid, const struct process_id *leader, const char *task_id,
+                      struct status *st)
+{
+    return read_status(pid, st) && !st->zombie && st->group == leader->pid &&
+           st->session != leader->pid && st->start >= leader->start &&
+           has_entry(pid, "LEAT_TASK_ID", task_id);
+}
+
+/* Kills that very process: the descriptor is of whoever has the pid now, and it is looked at again
+ * after that. */
+static void kill_left_over(int64_t pid, const struct process_id *leader, const char *task_id)
+{
+    struct status st;
+    int fd = pidfd_open((pid_t)pid, 0);
+    if (fd < 0) return;
+    if (left_over(pid, leader, task_id, &st)) pidfd_send_signal(fd, SIGKILL, NULL, 0);
+    close(fd);
+}
+
+bool process_group_gone(const struct process_id *leader, const char *task_id)
+{
+    pid_t group = (pid_t)leader->pid;
+    if (group <= 1 || (kill(-group, 0) && errno == ESRCH)) return true;
+
+    struct status st;
+    if (read_status(group, &st)) {
+        /* Another process has the pid: the group was empty before it could. */
+        if (st.start != leader->start) return true;
+        kill(-group, SIGKILL);
+        if (!st.zombie) return false;
+        /* A leader that nobody reaps keeps the group's name; the members count. */
+    }
+
+    DIR *proc = opendir("/proc");
+    if (!proc) return false;
+    bool gone = true;
+    for (const struct dirent *d; (d = readdir(proc));) {
+        int64_t pid = isdigit((unsigned char)*d->d_name) ? strtoll(d->d_name, NULL, 10) : 0;
+        if (pid <= 1 || !left_over(pid, leader, task_id, &st)) continue;
+        kill_left_over(pid, leader, task_id);
+        gone = false;
+    }
+    closedir(proc);
+    return gone;
+}

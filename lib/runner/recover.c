@@ -1,0 +1,115 @@
+#include "runner/recover.h"
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "runner/process.h"
+#include "runner/workdir.h"
+#include "store/claims.h"
+#include "store/tasks.h"
+#include "task/jobtype.h"
+
+#include <string.h>
+
+/* Whether the runner of `r` can no longer be relied on to finish it. */
+static bool abandoned(const struct rescuer *who, const struct running *r, int64_t now)
+{
+    return r->lease_until <= now ||
+           process_look(&r->runner, r->runner_boot, who->place) == PROCESS_GONE;
+}
+
+/* Whether nothing of its job runs any more; ends what does. */
+static bool job_gone(const struct rescuer *who, const struct running *r)
+{
+    if (r->child.pid <= 0) return true; /* nothing is executed before its pid is on disk */
+    /* Of another boot, or of another container, where no hand of ours reaches: its lease has ended, and
+     * whatever it may still write is fenced. */
+    if (strcmp(r->runner_boot, who->place)) return true;
+    return process_group_gone(&r->child, r->id);
+}
+
+/* What becomes of a task whose runner is lost. */
+static struct claim_end decide(const struct rescuer *who, const struct running *r,
+                               bool cancel_requested, int64_t now)
+{
+    struct jobtype type;
+    if (jobtype_load(&type, who->jobs, r->type, NULL)) jobtype_defaults(&type, r->type);
+    struct claim_end end = {
+        .run_at = TASK_NONE,
+        .lost = true,
+        .error_code = "runner_lost",
+        .error_message = "the runner was lost",
+        .error_retryable = true,
+        .now = now,
+    };
+    if (cancel_requested) {
+        end.status = TASK_CANCELLED;
+        end.error_code = end.error_message = "cancelled";
+        end.error_retryable = false;
+    } else if (r->lost + 1 >= type.lost_attempts) {
+        end.status = TASK_FAILED;
+    } else {
+        end.status = TASK_PENDING;
+        end.run_at = now + jobtype_backoff(&type, r->lost + 1, id_random(1000) / 1000.0);
+    }
+    return end;
+}
+
+static enum err write_lost(const struct rescuer *who, const struct running *r, int64_t now,
+                           struct error *e)
+{
+    struct task t = {0};
+    enum err rc = db_begin(who->db, DB_SYNC_BEFORE, e);
+    if (rc) return rc;
+    rc = task_get_n(who->db, r->claim.n, &t, e);
+    struct claim_end end = decide(who, r, !rc && t.cancel_requested, now);
+    task_free(&t);
+    if (!rc) rc = claim_finish(who->db, &r->claim, &end, e);
+    if (rc)
+        db_rollback(who->db);
+    else
+        rc = db_commit(who->db, e);
+
+    char id[ID_SIZE];
+    if (!rc)
+        log_warn("task_lost", " task_id=%s status=%s lost=%lld", log_quote(id, sizeof id, r->id),
+                 task_status_name(end.status), (long long)r->lost + 1);
+    /* Somebody else was faster, or it ended after all. */
+    return rc == ERR_FENCED || rc == ERR_NOTFOUND ? ERR_OK : rc;
+}
+
+enum err recover_lost(const struct rescuer *who, bool *again, struct error *e)
+{
+    struct running_list list = {0};
+    int64_t now = clock_wall_ms();
+    *again = false;
+    enum err rc = claims_abandoned(who->db, who->runner, now, true, &list, e);
+    for (size_t i = 0; !rc && i < list.count; i++) {
+        const struct running *r = &list.items[i];
+        if (!abandoned(who, r, now)) continue;
+        if (!job_gone(who, r)) {
+            *again = true;
+            continue;
+        }
+        workdir_remove(who->work, r->id, r->claim.attempt);
+        rc = write_lost(who, r, now, e);
+    }
+    running_list_free(&list);
+    return rc;
+}
+
+/* Whether that attempt of a task is the one that runs now. */
+static bool runs(void *arg, const char *id, int64_t attempt)
+{
+    const struct rescuer *who = arg;
+    struct task t = {0};
+    enum err rc = task_get(who->db, id, NULL, &t, NULL);
+    bool keep = rc ? rc != ERR_NOTFOUND : t.status == TASK_RUNNING && t.attempt == attempt;
+    task_free(&t);
+    return keep;
+}
+
+void recover_folders(const struct rescuer *who)
+{
+    workdir_sweep(who->work, runs, (void *)who);
+}
