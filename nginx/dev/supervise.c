@@ -1,0 +1,624 @@
+/*
+ * supervise: the development server's parent. `make run` execs it; on a real site systemd does this.
+ *
+ * It owns what must outlive the programs: the listening sockets (a backend or web server that is
+ * killed loses no queued connection, its successor accepts it) and the pid files. Everything else
+ * is in the table of programs below.
+ *
+ *     supervise STATE BUILD PORT LOCK_FD
+ *
+ * LOCK_FD is an open file that the caller has locked for as long as this STATE is in use.
+ * Exit status: 0 stopped by SIGTERM or SIGINT, 1 could not start, 64 usage, 78 (EX_CONFIG) when a
+ * program said so before the first request was served. Linux only.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 4096,
+    NOFILE_MAX = 65536,      /* descriptors for the programs that hold a connection each */
+    READY_MS = 30 * 1000,    /* from start to the first request served */
+    PROBE_MS = 100,          /* between two tries */
+    PROBE_ANSWER_MS = 5000,  /* what one try may take */
+    SHORT_LIFE_MS = 1000,    /* who lived less is restarted ... */
+    RESTART_PAUSE_MS = 500,  /* ... only after this */
+    STOP_GRACEFUL_MS = 5000, /* the web server may finish its requests for this long */
+    STOP_MS = 30 * 1000,     /* everybody: the runner's drain_seconds fit in */
+    HURRY_MS = 1000,         /* from then on another Ctrl-C ends the patience */
+    ARGV_MAX = 8,
+    COPIES_MAX = 2,
+};
+
+/* The listening sockets. */
+enum door { DOOR_NONE, DOOR_API, DOOR_EVENTS, DOOR_HTTP, DOOR_COUNT };
+
+static const char *const door_socket[DOOR_COUNT] = {
+    [DOOR_API] = "api.sock",
+    [DOOR_EVENTS] = "events.sock",
+};
+
+/*
+ * What runs, in the order of starting. In argv %S is the state folder, %B the build folder. A
+ * program finds its door on descriptor 0; nginx takes it over as one inherited from an earlier
+ * nginx (variable NGINX, descriptor 3), which is how it starts without a moment of refusal.
+ */
+static const struct program {
+    const char *name; /* of its pid file and log lines */
+    const char *argv[ARGV_MAX];
+    enum door door;
+    int copies;
+    int stop_signal;
+    bool many_files;
+} programs[] = {
+    {
+        .name = "runner",
+        .argv = {"%B/leatd", "--config", "%S/leat.conf"},
+        .copies = 1,
+        .stop_signal = SIGTERM,
+    },
+    {
+        .name = "events",
+        .argv = {"%B/leat-events", "--config", "%S/leat.conf"},
+        .door = DOOR_EVENTS,
+        .copies = 1,
+        .stop_signal = SIGTERM,
+        .many_files = true,
+    },
+    {
+        .name = "api",
+        .argv = {"%B/leat-api", "--config", "%S/leat.conf"},
+        .door = DOOR_API,
+        .copies = 2,
+        .stop_signal = SIGTERM,
+    },
+    {
+        .name = "server",
+        .argv = {"nginx", "-p", "%S/nginx", "-e", "%S/nginx.log", "-c", "%S/nginx/nginx.conf"},
+        .door = DOOR_HTTP,
+        .copies = 1,
+        .stop_signal = SIGQUIT, /* its streams end when leat-events ends them, so this is prompt */
+        .many_files = true,
+    },
+};
+enum { PROGRAMS = sizeof programs / sizeof programs[0] };
+
+struct child {
+    pid_t pid; /* 0: not running */
+    int64_t started;
+    int64_t start_at; /* when not running: restart then */
+};
+
+static struct child children[PROGRAMS][COPIES_MAX];
+static int doors[DOOR_COUNT] = {-1, -1, -1, -1};
+static const char *state, *build;
+static int port;
+static sigset_t unblocked; /* the signal mask we were started with */
+
+static volatile sig_atomic_t got_stop, got_int, got_hup;
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    dprintf(STDERR_FILENO, "supervise: %s\n", line);
+}
+
+/* "%S/x" -> "STATE/x". The caller frees. */
+static char *expand(const char *word)
+{
+    char *out = NULL;
+    const char *root = strncmp(word, "%S", 2) == 0 ? state : NULL;
+
+    if (strncmp(word, "%B", 2) == 0) root = build;
+    if (asprintf(&out, "%s%s", root ? root : "", root ? word + 2 : word) < 0) abort();
+    return out;
+}
+
+/* STATE/NAME, or an empty string when that is too long for SIZE. */
+static const char *in_state(char *path, size_t size, const char *name)
+{
+    int n = snprintf(path, size, "%s/%s", state, name);
+
+    if (n < 0 || (size_t)n >= size) path[0] = '\0';
+    return path;
+}
+
+/* ---- doors ----------------------------------------------------------------------------------- */
+
+static int listen_on(int fd, const struct sockaddr *address, socklen_t length, const char *what)
+{
+    if (fd < 0 || bind(fd, address, length) != 0 || listen(fd, BACKLOG) != 0) {
+        say("%s: %s", what,
+            errno == EADDRINUSE ? "in use by another program; choose another PORT"
+                                : strerror(errno));
+        if (fd >= 0) close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int open_unix(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (!*in_state(address.sun_path, sizeof address.sun_path, name)) {
+        say("%s/%s: a socket's path may have %zu bytes; choose a shorter STATE", state, name,
+            sizeof address.sun_path - 1);
+        return -1;
+    }
+    /* stale: the lock says that nobody else is here */
+    if (unlink(address.sun_path) != 0 && errno != ENOENT) {
+        say("%s: %s", address.sun_path, strerror(errno));
+        return -1;
+    }
+    /* non-blocking: of two leat-api that see one connection, the later must not hang in accept */
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    fd = listen_on(fd, (struct sockaddr *)&address, sizeof address, address.sun_path);
+    if (fd >= 0 && chmod(address.sun_path, 0660) != 0) {
+        say("%s: %s", address.sun_path, strerror(errno));
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int open_http(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    char what[32];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    snprintf(what, sizeof what, "127.0.0.1:%d", port);
+    return listen_on(fd, (struct sockaddr *)&address, sizeof address, what);
+}
+
+static bool open_doors(void)
+{
+    doors[DOOR_HTTP] = open_http();
+    if (doors[DOOR_HTTP] < 0) return false;
+    for (enum door d = DOOR_NONE; d < DOOR_COUNT; d++)
+        if (door_socket[d] && (doors[d] = open_unix(door_socket[d])) < 0) return false;
+    return true;
+}
+
+/* What waits in a closed door's queue is refused at once instead of waiting for nobody. */
+static void close_door(enum door d)
+{
+    char path[sizeof((struct sockaddr_un *)0)->sun_path];
+
+    if (doors[d] < 0) return;
+    close(doors[d]);
+    doors[d] = -1;
+    if (door_socket[d]) unlink(in_state(path, sizeof path, door_socket[d]));
+}
+
+/* ---- pid files ------------------------------------------------------------------------------- */
+
+/* STATE/NAME.pid holds the pids of the copies that run; it is replaced whole, never half-written. */
+static void write_pids(int p)
+{
+    char path[4096], temporary[4096], name[64];
+    FILE *file;
+
+    snprintf(name, sizeof name, "%s.pid", programs[p].name);
+    in_state(path, sizeof path, name);
+    snprintf(name, sizeof name, ".%s.pid", programs[p].name);
+    in_state(temporary, sizeof temporary, name);
+    file = fopen(temporary, "we");
+    if (!file) {
+        say("%s: %s", temporary, strerror(errno));
+        return;
+    }
+    for (int c = 0; c < programs[p].copies; c++)
+        if (children[p][c].pid) fprintf(file, "%d\n", (int)children[p][c].pid);
+    if (fclose(file) != 0 || rename(temporary, path) != 0) say("%s: %s", path, strerror(errno));
+}
+
+static void remove_pids(int p)
+{
+    char path[4096], name[64];
+
+    snprintf(name, sizeof name, "%s.pid", programs[p].name);
+    unlink(in_state(path, sizeof path, name));
+}
+
+/* ---- children -------------------------------------------------------------------------------- */
+
+/* In the child. Descriptors: 0 the door or nothing, 1 and 2 our stderr, 3 the door of nginx. */
+static _Noreturn void exec_program(const struct program *program, char **argv, pid_t parent)
+{
+    struct rlimit files;
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    int keep = 3, door = doors[program->door];
+
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) /* it died before the line above */
+        _exit(1);
+    for (int s = 1; s < NSIG; s++) sigaction(s, &standard, NULL);
+    sigprocmask(SIG_SETMASK, &unblocked, NULL);
+    if (program->many_files && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        if (files.rlim_cur < NOFILE_MAX)
+            files.rlim_cur = files.rlim_max < NOFILE_MAX ? files.rlim_max : NOFILE_MAX;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+
+    if (program->door == DOOR_HTTP) {
+        /* dup2 to the same number would leave close-on-exec set */
+        if (door == keep ? fcntl(door, F_SETFD, 0) != 0 : dup2(door, keep) < 0) goto fail;
+        keep++;
+        setenv("NGINX", "3;", 1);
+        door = -1;
+    }
+    if (door < 0) door = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (dup2(door, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) goto fail;
+    closefrom(keep);
+    execvp(argv[0], argv);
+fail:
+    say("%s: %s", argv[0], strerror(errno));
+    _exit(127);
+}
+
+static void start(int p, int c)
+{
+    const struct program *program = &programs[p];
+    struct child *child = &children[p][c];
+    char *argv[ARGV_MAX + 1] = {NULL};
+    pid_t parent = getpid(), pid;
+
+    for (int i = 0; i < ARGV_MAX && program->argv[i]; i++) argv[i] = expand(program->argv[i]);
+    child->started = now_ms();
+    pid = fork();
+    if (pid == 0) exec_program(program, argv, parent);
+    for (int i = 0; argv[i]; i++) free(argv[i]);
+    if (pid < 0) {
+        say("%s: fork: %s", program->name, strerror(errno));
+        child->start_at = child->started + RESTART_PAUSE_MS;
+        return;
+    }
+    /* here too: whoever of us is first, the group exists before it is signalled */
+    setpgid(pid, pid);
+    child->pid = pid;
+    write_pids(p);
+}
+
+static void report(const struct program *program, pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        say("%s: pid %d killed by signal %d (%s)", program->name, (int)pid, WTERMSIG(status),
+            strsignal(WTERMSIG(status)));
+    else
+        say("%s: pid %d exited with status %d", program->name, (int)pid, WEXITSTATUS(status));
+}
+
+static struct child *child_of(pid_t pid, int *p)
+{
+    for (*p = 0; *p < PROGRAMS; ++*p)
+        for (int c = 0; c < programs[*p].copies; c++)
+            if (children[*p][c].pid == pid) return &children[*p][c];
+    return NULL;
+}
+
+/*
+ * Takes in whoever died, also what a killed program left behind and the kernel gave us (we are its
+ * reaper: a job that stays a zombie would still look alive to the runner's successor). Gives the
+ * exit status of the last program that failed by its own, else 0.
+ */
+static int reap(bool stopping)
+{
+    siginfo_t info = {.si_pid = 0};
+    int failed = 0, status, p;
+
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+        pid_t pid = info.si_pid;
+        struct child *child = child_of(pid, &p);
+        int64_t now = now_ms();
+
+        /* Still unreaped its number is not given away, so the group can be signalled safely: the
+         * workers of a killed nginx would live on, with the listening socket. */
+        if (child) kill(-pid, SIGKILL);
+        info.si_pid = 0;
+        if (waitpid(pid, &status, 0) != pid || !child) continue;
+        if (WIFEXITED(status) && WEXITSTATUS(status)) failed = WEXITSTATUS(status);
+        if (!stopping || WIFSIGNALED(status) || WEXITSTATUS(status))
+            report(&programs[p], pid, status);
+        child->start_at = now - child->started < SHORT_LIFE_MS ? now + RESTART_PAUSE_MS : now;
+        child->pid = 0;
+        write_pids(p);
+    }
+    return failed;
+}
+
+/* Starts whose time has come; gives the milliseconds until the next, or -1. */
+static int64_t start_due(void)
+{
+    int64_t now = now_ms(), next = -1;
+
+    for (int p = 0; p < PROGRAMS; p++) {
+        for (int c = 0; c < programs[p].copies; c++) {
+            struct child *child = &children[p][c];
+
+            if (!child->pid && child->start_at <= now) start(p, c);
+            if (!child->pid && (next < 0 || child->start_at - now < next))
+                next = child->start_at > now ? child->start_at - now : 0;
+        }
+    }
+    return next;
+}
+
+/* Sends SIG (0: each program's own stop signal) to those that hold DOOR (DOOR_COUNT: to all). */
+static void signal_children(int sig, enum door door)
+{
+    for (int p = 0; p < PROGRAMS; p++)
+        for (int c = 0; c < programs[p].copies; c++)
+            if (children[p][c].pid && (door == DOOR_COUNT || door == programs[p].door))
+                kill(sig == SIGKILL ? -children[p][c].pid : children[p][c].pid,
+                     sig ? sig : programs[p].stop_signal);
+}
+
+static bool alive(enum door door)
+{
+    for (int p = 0; p < PROGRAMS; p++)
+        for (int c = 0; c < programs[p].copies; c++)
+            if (children[p][c].pid && (door == DOOR_COUNT || door == programs[p].door)) return true;
+    return false;
+}
+
+/* ---- the probe ------------------------------------------------------------------------------- */
+
+/* Asked for through the web server until it answers 200 (or 401: served, though not to us). The
+ * second where there is no first. */
+static const char *const probe_paths[] = {"/api/health", "/api/tasks"};
+
+struct probe {
+    int fd; /* -1: between two tries */
+    size_t path;
+    int last;               /* status of the newest answer */
+    int64_t next, deadline; /* of the next try, of this one */
+    bool sent, ready;
+    size_t have;
+    char status[16]; /* "HTTP/1.1 200" */
+};
+
+static void probe_end(struct probe *probe)
+{
+    if (probe->fd >= 0) close(probe->fd);
+    *probe = (struct probe){.fd = -1,
+                            .path = probe->path,
+                            .last = probe->last,
+                            .next = now_ms() + PROBE_MS,
+                            .ready = probe->ready};
+}
+
+static void probe_begin(struct probe *probe)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    probe->deadline = now_ms() + PROBE_ANSWER_MS;
+    probe->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe->fd < 0 || (connect(probe->fd, (struct sockaddr *)&address, sizeof address) != 0 &&
+                          errno != EINPROGRESS))
+        probe_end(probe);
+}
+
+/* Called when its socket is ready, or its time is over. */
+static void probe_step(struct probe *probe)
+{
+    char request[128];
+    ssize_t n;
+    int status;
+
+    if (!probe->sent) {
+        int length = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n",
+                              probe_paths[probe->path]);
+
+        n = send(probe->fd, request, (size_t)length, MSG_NOSIGNAL);
+        if (n == length)
+            probe->sent = true;
+        else if (n >= 0 || errno != EAGAIN) /* an empty socket takes so few bytes whole */
+            probe_end(probe);
+        return;
+    }
+    n = recv(probe->fd, probe->status + probe->have, sizeof probe->status - 1 - probe->have, 0);
+    if (n < 0 && errno == EAGAIN) return;
+    if (n > 0) probe->have += (size_t)n;
+    if (n > 0 && probe->have < sizeof probe->status - 1) return;
+    if (sscanf(probe->status, "HTTP/%*d.%*d %d", &status) == 1) {
+        probe->last = status;
+        probe->ready = status == 200 || status == 401;
+        if (status == 404 && probe->path + 1 < sizeof probe_paths / sizeof probe_paths[0])
+            probe->path++;
+    }
+    probe_end(probe);
+}
+
+/* ---- the life of it -------------------------------------------------------------------------- */
+
+static void on_signal(int sig, siginfo_t *info, void *context)
+{
+    (void)context;
+    /* a hang-up from the kernel: the terminal is gone, and with it who could press Ctrl-C */
+    if (sig == SIGHUP && info->si_code == SI_USER)
+        got_hup = 1;
+    else if (sig != SIGCHLD)
+        got_stop = 1;
+    if (sig == SIGINT) got_int = 1;
+}
+
+/* Signals arrive only inside ppoll, so none is missed between looking and waiting. */
+static void catch_signals(void)
+{
+    static const int signals[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+    sigset_t block;
+
+    sigemptyset(&block);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        sigaction(signals[i], &action, NULL);
+        sigaddset(&block, signals[i]);
+    }
+    sigprocmask(SIG_BLOCK, &block, &unblocked);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigdelset(&unblocked, signals[i]);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Waits at most MS milliseconds (-1: for ever) for a signal or for FD (-1: none). */
+static bool wait_for(int fd, short events, int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    struct pollfd p = {.fd = fd, .events = events};
+
+    return ppoll(&p, 1, ms < 0 ? NULL : &t, &unblocked) > 0;
+}
+
+static int64_t sooner(int64_t a, int64_t b) /* -1: never */
+{
+    return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+/* Keeps everything running until a signal says stop, or the start failed: gives the exit status. */
+static int serve(void)
+{
+    struct probe probe = {.fd = -1};
+    int64_t deadline = now_ms() + READY_MS;
+
+    while (!got_stop) {
+        int64_t next = start_due(), now = now_ms(), probe_ms = -1;
+        int failed;
+
+        if (!probe.ready) {
+            if (now >= deadline) {
+                say("no request was served within %d s (last status %d); see %s/nginx.log",
+                    READY_MS / 1000, probe.last, state);
+                return 1;
+            }
+            if (probe.fd < 0 && now >= probe.next) probe_begin(&probe);
+            probe_ms = (probe.fd < 0 ? probe.next : probe.deadline) - now;
+            if (probe_ms < 0) probe_ms = 0;
+        }
+        if (wait_for(probe.fd, probe.sent ? POLLIN : POLLOUT, sooner(next, probe_ms)))
+            probe_step(&probe);
+        else if (probe.fd >= 0 && now_ms() >= probe.deadline)
+            probe_end(&probe);
+        if (probe.ready && deadline) {
+            deadline = 0;
+            printf("ready http://127.0.0.1:%d/\n", port);
+            fflush(stdout);
+        }
+        if (got_hup) {
+            got_hup = 0;
+            signal_children(SIGHUP, DOOR_NONE);
+        }
+        failed = reap(false);
+        if (deadline && (failed == EX_CONFIG || failed == 127))
+            return failed == 127 ? 1 : EX_CONFIG; /* a start that waiting will not mend */
+    }
+    return 0;
+}
+
+/*
+ * All are told at once. leat-events then ends its streams, so nginx can finish; the runner lets its
+ * jobs end. A door is closed when the last behind it has gone.
+ */
+static void stop(void)
+{
+    int64_t begin = now_ms();
+    bool hurried = false, killed = false;
+
+    close_door(DOOR_HTTP);
+    signal_children(0, DOOR_COUNT);
+    while (alive(DOOR_COUNT)) {
+        int64_t now = now_ms() - begin;
+
+        for (enum door d = DOOR_NONE; d < DOOR_COUNT; d++)
+            if (!alive(d)) close_door(d);
+        if (!hurried && now >= STOP_GRACEFUL_MS) {
+            hurried = true;
+            signal_children(SIGTERM, DOOR_HTTP);
+        }
+        if (now < HURRY_MS) got_int = 0; /* the one that brought us here, perhaps with an echo */
+        if (!killed && (now >= STOP_MS || got_int)) {
+            killed = true;
+            say("killing what is left");
+            signal_children(SIGKILL, DOOR_COUNT);
+        }
+        wait_for(-1, 0, !hurried ? STOP_GRACEFUL_MS - now : !killed ? STOP_MS - now : 1000);
+        reap(true);
+    }
+    for (enum door d = DOOR_NONE; d < DOOR_COUNT; d++) close_door(d);
+    for (int p = 0; p < PROGRAMS; p++) remove_pids(p);
+}
+
+static int number(const char *text, int least, int most)
+{
+    char *end;
+    long n;
+
+    errno = 0;
+    n = strtol(text, &end, 10);
+    return *text && !*end && !errno && n >= least && n <= most ? (int)n : -1;
+}
+
+int main(int argc, char **argv)
+{
+    int status = 1, lock, fd;
+
+    if (argc != 5 || argv[1][0] != '/' || argv[2][0] != '/' ||
+        (port = number(argv[3], 1, 65535)) < 0 || (lock = number(argv[4], 3, 1023)) < 0) {
+        fprintf(stderr, "usage: supervise STATE BUILD PORT LOCK_FD (absolute paths)\n");
+        return EX_USAGE;
+    }
+    state = argv[1];
+    build = argv[2];
+    if (fcntl(lock, F_SETFD, FD_CLOEXEC) != 0) {
+        say("descriptor %d: %s", lock, strerror(errno));
+        return EX_USAGE;
+    }
+    while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd <= STDERR_FILENO)
+        fcntl(fd, F_SETFD, 0); /* a standard descriptor that was closed */
+    close(fd);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    catch_signals();
+    if (open_doors()) {
+        status = serve();
+        stop();
+    }
+    for (enum door d = DOOR_NONE; d < DOOR_COUNT; d++) close_door(d);
+    return status;
+}
