@@ -13,9 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum type { TEXT, INT, BOOL, SECONDS };
+enum type { TEXT, INT, BOOL, SECONDS, MAP };
 
-/* Every setting, once. Bounds of SECONDS are in milliseconds. A default of NULL is "unset". */
+/* Every setting, once. Bounds of SECONDS are in milliseconds. A default of NULL is "unset". The
+ * names of a MAP are those of its default; one that is not given keeps its word. */
 static const struct row {
     const char *section;
     const char *key;
@@ -32,15 +33,29 @@ static const struct row {
     [CONF_HTTP_MAX_RESULT_BYTES] = {"http", "max_result_bytes", INT, "8388608", 0, 536870912},
     [CONF_HTTP_WAIT_SECONDS_MAX] = {"http", "wait_seconds_max", SECONDS, "25", 0, 3600000},
     [CONF_HTTP_PAGE_SIZE_MAX] = {"http", "page_size_max", INT, "200", 1, 10000},
+    [CONF_HTTP_IDEMPOTENCY_HOURS] = {"http", "idempotency_hours", INT, "24", 1, 8760},
     [CONF_HTTP_PREFIX] = {"http", "prefix", TEXT, "/api", 0, 0},
     [CONF_HTTP_ACCEL_REDIRECT] = {"http", "accel_redirect", TEXT, NULL, 0, 0},
     [CONF_AUTH_ANONYMOUS] = {"auth", "anonymous", TEXT, NULL, 0, 0},
     [CONF_AUTH_ANONYMOUS_SCOPE] = {"auth", "anonymous_scope", TEXT, "create,read,publish", 0, 0},
     [CONF_AUTH_REMOTE_USER] = {"auth", "remote_user", BOOL, "no", 0, 0},
+    [CONF_AUTH_JWT_SECRET] = {"auth", "jwt_secret", TEXT, NULL, 0, 0},
+    [CONF_AUTH_JWT_KEY_FILE] = {"auth", "jwt_key_file", TEXT, NULL, 0, 0},
+    [CONF_AUTH_TICKET_SECONDS_MAX] = {"auth", "ticket_seconds_max", SECONDS, "3600", 1000, 86400000},
+    [CONF_LIMITS_CREATES_PER_MINUTE] = {"limits", "creates_per_minute", INT, "0", 0, 1000000000},
+    [CONF_LIMITS_QUEUED_PER_OWNER] = {"limits", "queued_per_owner", INT, "10000", 0, 1000000000},
+    [CONF_LIMITS_STREAMS_PER_OWNER] = {"limits", "streams_per_owner", INT, "100", 0, 1000000000},
+    [CONF_LIMITS_STREAM_OPENS_PER_MINUTE] =
+        {"limits", "stream_opens_per_minute", INT, "0", 0, 1000000000},
+    [CONF_LIMITS_POLLS_PER_MINUTE] = {"limits", "polls_per_minute", INT, "0", 0, 1000000000},
     [CONF_STREAM_STREAM_SECONDS] = {"stream", "stream_seconds", SECONDS, "55", 100, 86400000},
     [CONF_STREAM_HEARTBEAT] = {"stream", "heartbeat", SECONDS, "15", 100, 3600000},
     [CONF_STREAM_RETRY_MS] = {"stream", "retry_ms", INT, "2000", 0, 3600000},
     [CONF_STREAM_MAX_STREAMS] = {"stream", "max_streams", INT, "8000", 1, 1000000},
+    [CONF_DIALECT_REPO_STATUS] = {"dialect", "repo_status", MAP,
+                                  "idle=ready,pending=analyzing,running=analyzing,"
+                                  "completed=completed,failed=error,cancelled=error",
+                                  0, 0},
     [CONF_RUNNER_JOBS] = {"runner", "jobs", TEXT, NULL, 0, 0},
     [CONF_RUNNER_WORKERS] = {"runner", "workers", INT, NULL, 1, 4096},
     [CONF_RUNNER_LEASE_SECONDS] = {"runner", "lease_seconds", SECONDS, "30", 1000, 3600000},
@@ -94,12 +109,81 @@ enum err conf_parse_seconds(const char *text, int64_t min_ms, int64_t max_ms, in
     return ERR_OK;
 }
 
+/* One "name=word" of a map; what is missing has no length. */
+struct pair {
+    const char *name, *word;
+    size_t name_len, word_len;
+};
+
+static size_t without_blanks(const char **text, size_t len)
+{
+    while (len && isspace((unsigned char)**text)) ++*text, len--;
+    while (len && isspace((unsigned char)(*text)[len - 1])) len--;
+    return len;
+}
+
+/* Takes the next pair, up to a comma. False: there is none. */
+static bool next_pair(const char **at, struct pair *out)
+{
+    const char *text = *at;
+    if (!text || !*text) return false;
+    size_t len = strcspn(text, ",");
+    const char *equals = memchr(text, '=', len);
+    *out = (struct pair){.name = text, .word = text};
+    out->name_len = without_blanks(&out->name, equals ? (size_t)(equals - text) : len);
+    if (equals) {
+        out->word = equals + 1;
+        out->word_len = without_blanks(&out->word, len - (size_t)(equals + 1 - text));
+    }
+    *at = text + len + (text[len] == ',');
+    return true;
+}
+
+const char *conf_word(const char *map, const char *name, size_t len, size_t *word_len)
+{
+    for (struct pair p; next_pair(&map, &p);) {
+        if (p.name_len != len || memcmp(p.name, name, len)) continue;
+        *word_len = p.word_len;
+        return p.word;
+    }
+    return NULL;
+}
+
+/* Checks the pairs of `text`, and makes the whole map of them and of `initial`; the caller frees. */
+static enum err parse_map(const char *text, const char *initial, char **out, struct error *e)
+{
+    struct buf map = {0};
+    size_t len;
+    const char *at = text;
+    for (struct pair p; next_pair(&at, &p);) {
+        if (!p.name_len || !p.word_len)
+            return error_set(e, ERR_INVALID, "'%s' is not NAME=WORD, NAME=WORD and so on", text);
+        if (!conf_word(initial, p.name, p.name_len, &len)) {
+            for (struct pair k; next_pair(&initial, &k);)
+                buf_fmt(&map, "%s%.*s", map.len ? ", " : "", (int)k.name_len, k.name);
+            error_set(e, ERR_INVALID, "'%.*s' is not one of %s", (int)p.name_len, p.name, map.data);
+            buf_free(&map);
+            return ERR_INVALID;
+        }
+        if (conf_word(text, p.name, p.name_len, &len) != p.word)
+            return error_set(e, ERR_INVALID, "'%s' has %.*s twice", text, (int)p.name_len, p.name);
+    }
+    for (struct pair p; next_pair(&initial, &p);) {
+        const char *word = conf_word(text, p.name, p.name_len, &len);
+        if (!word) word = p.word, len = p.word_len;
+        buf_fmt(&map, "%s%.*s=%.*s", map.len ? "," : "", (int)p.name_len, p.name, (int)len, word);
+    }
+    *out = map.data;
+    return ERR_OK;
+}
+
 /* Sets one key; an empty value unsets it. */
 static enum err set_value(struct conf *c, enum conf_key key, const char *value, struct error *e)
 {
     const struct row *row = &rows[key];
     int64_t number = 0;
     bool flag = false;
+    char *map = NULL;
     enum err rc = ERR_OK;
     if (*value) {
         switch (row->type) {
@@ -109,12 +193,13 @@ static enum err set_value(struct conf *c, enum conf_key key, const char *value, 
             rc = conf_parse_bool(value, &flag, e);
             number = flag;
             break;
+        case MAP: rc = parse_map(value, row->initial, &map, e); break;
         case TEXT: break;
         }
     }
     if (rc) return rc;
     free(c->text[key]);
-    c->text[key] = *value ? mem_str(value) : NULL;
+    c->text[key] = map ? map : *value ? mem_str(value) : NULL;
     c->number[key] = number;
     return ERR_OK;
 }

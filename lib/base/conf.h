@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum conf_key {
@@ -18,15 +19,25 @@ enum conf_key {
     CONF_HTTP_MAX_RESULT_BYTES,
     CONF_HTTP_WAIT_SECONDS_MAX,
     CONF_HTTP_PAGE_SIZE_MAX,
+    CONF_HTTP_IDEMPOTENCY_HOURS,
     CONF_HTTP_PREFIX,
     CONF_HTTP_ACCEL_REDIRECT,
     CONF_AUTH_ANONYMOUS,
     CONF_AUTH_ANONYMOUS_SCOPE,
     CONF_AUTH_REMOTE_USER,
+    CONF_AUTH_JWT_SECRET,
+    CONF_AUTH_JWT_KEY_FILE,
+    CONF_AUTH_TICKET_SECONDS_MAX,
+    CONF_LIMITS_CREATES_PER_MINUTE,
+    CONF_LIMITS_QUEUED_PER_OWNER,
+    CONF_LIMITS_STREAMS_PER_OWNER,
+    CONF_LIMITS_STREAM_OPENS_PER_MINUTE,
+    CONF_LIMITS_POLLS_PER_MINUTE,
     CONF_STREAM_STREAM_SECONDS,
     CONF_STREAM_HEARTBEAT,
     CONF_STREAM_RETRY_MS,
     CONF_STREAM_MAX_STREAMS,
+    CONF_DIALECT_REPO_STATUS,
     CONF_RUNNER_JOBS,
     CONF_RUNNER_WORKERS,
     CONF_RUNNER_LEASE_SECONDS,
@@ -54,11 +65,16 @@ enum err conf_overlay(struct conf **out, const struct conf *base, char *const *e
 
 void conf_free(struct conf *c);
 
-/* Text, or NULL when unset. Borrowed from `c`. */
+/* Text, or NULL when unset. Borrowed from `c`. A map is "name=word,name=word", with every name that
+ * there is and without blanks, however it was written. */
 const char *conf_text(const struct conf *c, enum conf_key key);
 int64_t conf_int(const struct conf *c, enum conf_key key);
 bool conf_bool(const struct conf *c, enum conf_key key);
 int64_t conf_ms(const struct conf *c, enum conf_key key); /* of a key in seconds */
+
+/* The word of a map (the text of such a key, or NULL) for a name of `len` bytes: *word_len bytes that
+ * are borrowed from `map`, or NULL when it has none. */
+const char *conf_word(const char *map, const char *name, size_t len, size_t *word_len);
 
 /* Where the settings were read from, or NULL. Borrowed. */
 const char *conf_file(const struct conf *c);

@@ -150,3 +150,73 @@ void json_key(struct buf *out, const char *key)
     buf_str(out, key);
     buf_str(out, "\":");
 }
+
+static const char *after_blanks(const char *p)
+{
+    return p + strspn(p, " \t\r\n");
+}
+
+/* Behind the string that begins at `p`, or NULL: it has no end. */
+static const char *after_string(const char *p)
+{
+    for (p++; *(p += strcspn(p, "\"\\")); p++) {
+        if (*p == '"') return p + 1;
+        if (!*++p) break;
+    }
+    return NULL;
+}
+
+/* Behind the value that begins at `p`, or NULL. */
+static const char *after_value(const char *p)
+{
+    if (*p == '"') return after_string(p);
+    if (*p != '{' && *p != '[') return p + strcspn(p, ",}] \t\r\n");
+    size_t depth = 0;
+    do {
+        p += strcspn(p, "\"{}[]");
+        switch (*p) {
+        case '\0': return NULL;
+        case '"':
+            if (!(p = after_string(p))) return NULL;
+            continue;
+        case '{':
+        case '[': depth++; break;
+        default: depth--;
+        }
+        p++;
+    } while (depth);
+    return p;
+}
+
+bool json_next(const char **at, struct json_member *out)
+{
+    const char *p = after_blanks(*at);
+    if (*p != '{' && *p != ',') return false;
+    const char *name = after_blanks(p + 1);
+    const char *end = *name == '"' ? after_string(name) : NULL;
+    if (!end) return false;
+    p = after_blanks(end);
+    if (*p != ':') return false;
+    const char *value = after_blanks(p + 1);
+    if (!(p = after_value(value))) return false;
+    *out = (struct json_member){{name + 1, (size_t)(end - name) - 2}, {value, (size_t)(p - value)}};
+    *at = p;
+    return true;
+}
+
+bool json_named(const struct json_member *m, const char *name)
+{
+    if (!memchr(m->name.at, '\\', m->name.len))
+        return m->name.len == strlen(name) && !memcmp(m->name.at, name, m->name.len);
+    json_t *text = json_read(m->name.at - 1, m->name.len + 2, NULL);
+    bool same = json_string_length(text) == strlen(name) && !strcmp(json_string_value(text), name);
+    json_decref(text);
+    return same;
+}
+
+struct json_span json_find(const char *object, const char *name)
+{
+    for (struct json_member m; json_next(&object, &m);)
+        if (json_named(&m, name)) return m.value;
+    return (struct json_span){0};
+}

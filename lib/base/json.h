@@ -6,6 +6,8 @@
 #include "base/error.h"
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #define JSON_DEPTH 200 /* deeper documents are refused: SQLite and browsers have limits of their own */
 
@@ -34,6 +36,26 @@ void json_text(struct buf *out, const char *text);
 
 /* A number with at most three decimals and no trailing zeros: 40, 33.3, 0.125. */
 void json_number(struct buf *out, double value);
+
+/* A stretch of somebody else's text; `at` NULL: none. */
+struct json_span {
+    const char *at;
+    size_t len;
+};
+
+/* Walks the members of an object in text that is known to be JSON, and builds nothing: values stay
+ * as they were written, digit for digit. `*at` begins at the text, and moves on. False: no further
+ * member, or no object. `name` is what stands between the quotes. */
+struct json_member {
+    struct json_span name, value;
+};
+bool json_next(const char **at, struct json_member *out);
+
+/* Whether the name of a member is `name`, however it is written. */
+bool json_named(const struct json_member *m, const char *name);
+
+/* The first member of an object that has this name; {NULL, 0} when there is none. */
+struct json_span json_find(const char *object, const char *name);
 
 /* `"key":` preceded by a comma unless the buffer ends in '{' or '['. `key` is the program's own. */
 void json_key(struct buf *out, const char *key);

@@ -62,6 +62,11 @@ const char *log_quote(char *to, size_t size, const char *text)
     return to;
 }
 
+bool log_writes(enum log_level level)
+{
+    return level >= out.level;
+}
+
 void log_write(enum log_level level, const char *msg, const char *fields, ...)
 {
     static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};

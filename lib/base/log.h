@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
@@ -12,6 +13,9 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 /* Starts logging for `program` (borrowed for the life of the process). `level` is debug, info, warn
  * or error; `target` is "stderr", "syslog" or "file PATH". ERR_INVALID, ERR_IO (file not openable). */
 enum err log_open(const char *program, const char *level, const char *target, struct error *e);
+
+/* Whether a line of this level would be written. */
+bool log_writes(enum log_level level);
 
 /* Writes one line `ts=… level=… program=… msg="…"` followed by `fields`, a printf format that gives
  * further ` key=value` pairs (quote values with log_quote where they are not the program's own), or "". */

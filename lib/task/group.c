@@ -27,6 +27,12 @@ static void percent_encode(struct buf *out, const char *text)
     }
 }
 
+void group_path(struct buf *out, const char *prefix, const char *name)
+{
+    buf_fmt(out, "%s/groups/", prefix);
+    percent_encode(out, name);
+}
+
 static void time_member(struct buf *out, const char *key, int64_t value)
 {
     json_key(out, key);
@@ -36,13 +42,12 @@ static void time_member(struct buf *out, const char *key, int64_t value)
         buf_int(out, value);
 }
 
-static void link_member(struct buf *out, const char *key, const char *prefix,
-                        const struct group *g, const char *tail)
+static void link_member(struct buf *out, const char *key, const char *prefix, const struct group *g,
+                        const char *tail)
 {
     json_key(out, key);
     struct buf link = {0};
-    buf_fmt(&link, "%s/groups/", prefix);
-    percent_encode(&link, g->name);
+    group_path(&link, prefix, g->name);
     buf_str(&link, tail);
     json_quote(out, link.data, link.len);
     buf_free(&link);

@@ -20,6 +20,9 @@ struct group {
 
 void group_free(struct group *g);
 
+/* Appends the path of a group, "PREFIX/groups/NAME", the name percent-encoded. */
+void group_path(struct buf *out, const char *prefix, const char *name);
+
 /* Appends the group document as one JSON object on one line; `prefix` is that of links. */
 void group_document(struct buf *out, const struct group *g, const char *prefix);
 

@@ -4,16 +4,18 @@
 #include "base/conf.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { BACKOFF_MAX_MS = 300 * 1000, DAY_MS = 24 * 3600 * 1000 };
 
-enum type { INT, SECONDS, MEGABYTES, MEDIA_TYPE, LATER };
+enum type { INT, SECONDS, MEGABYTES, BOOL, GROUP, MEDIA_TYPE, LATER };
 
 /* Every key of TYPE.conf, once. Bounds of SECONDS are in milliseconds. LATER: in the contract, but
  * not built yet, and refused rather than ignored: who writes it relies on it. */
@@ -36,8 +38,8 @@ static const struct row {
     {"file_mb", MEGABYTES, offsetof(struct jobtype, file_bytes), 1, 1 << 24, 0},
     {"processes", INT, offsetof(struct jobtype, processes), 1, 1 << 22, 0},
     {"concurrency", LATER, 0, 0, 0, 0},
-    {"serialize", LATER, 0, 0, 0, 0},
-    {"get", LATER, 0, 0, 0, 0},
+    {"serialize", GROUP, offsetof(struct jobtype, serialize), 0, 0, 0},
+    {"get", BOOL, offsetof(struct jobtype, get), 0, 0, 0},
     {"user", LATER, 0, 0, 0, 0},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -87,10 +89,19 @@ static enum err take_value(struct jobtype *t, const struct row *row, const char 
                            struct error *e)
 {
     int64_t number = row->initial;
+    bool yes = false;
     enum err rc = ERR_OK;
     switch (row->type) {
     case LATER: return error_set(e, ERR_INVALID, "not supported by this version");
     case MEDIA_TYPE: return take_media_type(t, value, e);
+    case BOOL:
+        if (*value) rc = conf_parse_bool(value, &yes, e);
+        number = yes;
+        break;
+    case GROUP:
+        number = !strcmp(value, "group");
+        if (*value && !number) rc = error_set(e, ERR_INVALID, "'%s' is not group", value);
+        break;
     case INT:
     case MEGABYTES:
         if (*value) rc = conf_parse_int(value, row->min, row->max, &number, e);
@@ -116,15 +127,42 @@ static enum err take_key(void *arg, const char *section, const char *key, const 
     return error_set(e, ERR_INVALID, "unknown key '%s'", key);
 }
 
+/* Whether the folder has an executable file of that name. */
+static bool is_job(int folder, const char *name)
+{
+    struct stat st;
+    return jobtype_name_valid(name) && !fstatat(folder, name, &st, 0) && S_ISREG(st.st_mode) &&
+           !faccessat(folder, name, X_OK, AT_EACCESS);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum err jobtype_list(char ***names, size_t *count, const char *jobs, struct error *e)
+{
+    *names = NULL;
+    *count = 0;
+    DIR *folder = opendir(jobs);
+    if (!folder) return error_errno(e, ERR_IO, "cannot read the jobs folder %s", jobs);
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (!is_job(dirfd(folder), entry->d_name)) continue;
+        *names = mem_grow(*names, *count + 1, sizeof **names);
+        (*names)[(*count)++] = mem_str(entry->d_name);
+    }
+    closedir(folder);
+    if (*count) qsort(*names, *count, sizeof **names, by_name);
+    return ERR_OK;
+}
+
 enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, struct error *e)
 {
     if (!jobtype_name_valid(name))
         return error_set(e, ERR_NOTFOUND, "'%.80s' is not the name of a type", name);
     int folder = open(jobs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) return error_errno(e, ERR_IO, "cannot read the jobs folder %s", jobs);
-    struct stat st;
-    bool runs = !fstatat(folder, name, &st, 0) && S_ISREG(st.st_mode) &&
-                !faccessat(folder, name, X_OK, AT_EACCESS);
+    bool runs = is_job(folder, name);
     close(folder);
     if (!runs) return error_set(e, ERR_NOTFOUND, "no executable '%s' in %s", name, jobs);
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define JOBTYPE_NAME_MAX 64
@@ -19,6 +20,8 @@ struct jobtype {
     int64_t max_input_bytes; /* -1: the server's own bound */
     char result_type[128]; /* "": found out from the result */
     int64_t nice;          /* 0 */
+    int64_t serialize;     /* 1: one such task of a group at a time, in order */
+    int64_t get;           /* 1: a bare EventSource may start it (GET /api/run/TYPE) */
     int64_t lost_attempts; /* 3: so many runners may be lost under it before it fails */
 
     /* Limits of each process of the job (setrlimit(2)); 0: none. `processes` counts all that the
@@ -39,6 +42,9 @@ void jobtype_defaults(struct jobtype *out, const char *name);
  * ERR_INVALID (file:line) when TYPE.conf is wrong or asks for what this version does not do, ERR_IO
  * when the folder or TYPE.conf cannot be read. */
 enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, struct error *e);
+
+/* The names of all types in the folder, sorted; *names and its strings are the caller's. ERR_IO. */
+enum err jobtype_list(char ***names, size_t *count, const char *jobs, struct error *e);
 
 /* Milliseconds to wait before attempt `attempt` + 1: backoff doubled for each attempt before it,
  * at most 300 s, then spread by up to a quarter either way by `random` in [0, 1). */

@@ -59,15 +59,9 @@ static const struct member {
     const char *name;
     enum says_kind kind;
 } members[] = {
-    {"progress", SAYS_PROGRESS},
-    {"phase", SAYS_PROGRESS},
-    {"message", SAYS_PROGRESS},
-    {"type", SAYS_EVENT},
-    {"payload", SAYS_EVENT},
-    {"log", SAYS_LOG},
-    {"level", SAYS_LOG},
-    {"checkpoint", SAYS_CHECKPOINT},
-    {"context", SAYS_CONTEXT},
+    {"progress", SAYS_PROGRESS}, {"phase", SAYS_PROGRESS},        {"message", SAYS_PROGRESS},
+    {"type", SAYS_EVENT},        {"payload", SAYS_EVENT},         {"log", SAYS_LOG},
+    {"level", SAYS_LOG},         {"checkpoint", SAYS_CHECKPOINT}, {"context", SAYS_CONTEXT},
 };
 
 static enum err take_text(char **out, const char *name, const json_t *value, struct error *e)
@@ -122,7 +116,8 @@ static enum err take_members(struct says *out, json_t *object, struct error *e)
 {
     const char *first = NULL, *name;
     json_t *value;
-    json_object_foreach(object, name, value) {
+    json_object_foreach(object, name, value)
+    {
         const struct member *m = members, *end = members + sizeof members / sizeof *members;
         while (m < end && strcmp(m->name, name)) m++;
         if (m == end) return error_set(e, ERR_INVALID, "unknown member '%.100s'", name);
