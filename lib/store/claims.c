@@ -1,6 +1,7 @@
 #include "store/claims.h"
 
 #include "base/buf.h"
+#include "store/changes.h"
 #include "store/stmt.h"
 #include "store/tasks.h"
 #include "task/progress.h"
@@ -79,9 +80,14 @@ enum err claim_next(struct db *db, int64_t runner, int64_t now, int64_t lease_un
     enum err rc = stmt_step(db, st, &row, e);
     if (rc) return rc;
     int64_t n = row ? sqlite3_column_int64(st, 0) : 0;
+    int64_t waited = row ? sqlite3_column_int64(st, 1) : 0;
     stmt_end(st);
     if (!row) return error_set(e, ERR_NOTFOUND, "no task is due");
-    return task_get_n(db, n, out, e);
+    if ((rc = task_get_n(db, n, out, e))) return rc;
+    struct change was =
+        change_of(out->id, out->request_id, out->type, TASK_PENDING, now - waited);
+    change_note(db, &was, TASK_RUNNING, now);
+    return ERR_OK;
 }
 
 enum err claim_next_due(struct db *db, int64_t now, int64_t *due, struct error *e)
@@ -197,14 +203,28 @@ static enum err write_result(struct db *db, int64_t n, const struct claim_end *e
     return stmt_run(db, st, e);
 }
 
+static enum err write_context(struct db *db, int64_t n, const struct claim_end *end,
+                              struct error *e)
+{
+    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_CONTEXT, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":n", n);
+    stmt_text(st, ":context", end->context);
+    stmt_int(st, ":now", end->now);
+    return stmt_run(db, st, e);
+}
+
 enum err claim_finish(struct db *db, const struct claim *c, const struct claim_end *end,
                       struct error *e)
 {
     /* The result first: the trigger that writes the event of the change puts it in. */
     int64_t started_at = 0;
     double progress = 0;
+    struct change was;
     enum err rc = held(db, c, &started_at, &progress, e);
+    if (!rc) rc = change_look(db, c->n, &was, e);
     if (!rc && end->result) rc = write_result(db, c->n, end, e);
+    if (!rc && end->context) rc = write_context(db, c->n, end, e);
     if (rc) return rc;
     sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_FINISH, e);
     if (!st) return ERR_INTERNAL;
@@ -217,7 +237,9 @@ enum err claim_finish(struct db *db, const struct claim *c, const struct claim_e
     stmt_text(st, ":error_code", end->error_code);
     stmt_text(st, ":error_message", end->error_message);
     stmt_int(st, ":error_retryable", end->error_code ? end->error_retryable : TASK_NONE);
-    return run_fenced(db, st, e);
+    rc = run_fenced(db, st, e);
+    if (!rc) change_note(db, &was, end->status, end->now);
+    return rc;
 }
 
 void running_list_free(struct running_list *l)

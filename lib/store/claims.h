@@ -71,6 +71,7 @@ struct claim_end {
     const char *result_type;
     const char *result_inline; /* the JSON value for documents, or NULL */
     const char *result_url;
+    const char *context; /* TASK_COMPLETED only: the new context of the group, JSON; NULL: as it was */
     int64_t now;
 };
 

@@ -3,6 +3,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "store/changes.h"
+#include "store/figures.h"
 #include "store/migrate.h"
 #include "store/stmt.h"
 #include "store/turnstile.h"
@@ -13,6 +15,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -22,12 +25,15 @@ struct db {
     struct stmt_set *statements;
     char *path;
     int64_t busy_ms;
+    struct figures *figures;
+    struct changes *changes;
     int turnstile, bell; /* descriptors */
     char epoch[EPOCH_DIGITS + 1];
     bool writing, reading;
+    bool quiet;        /* the write transaction rings no bell */
     bool full;         /* PRAGMA synchronous is FULL, else NORMAL */
     enum db_sync sync; /* of the open write transaction */
-    int changes;       /* total_changes when it began */
+    int changed;       /* total_changes when it began */
     int64_t wal_pages;
     int data_version; /* seen by db_changed; -1: not yet */
 };
@@ -45,6 +51,21 @@ struct stmt_set *db_statements(struct db *db)
 bool db_writing(const struct db *db)
 {
     return db->writing;
+}
+
+struct figures *db_figures(const struct db *db)
+{
+    return db->figures;
+}
+
+struct changes *db_changes(const struct db *db)
+{
+    return db->changes;
+}
+
+const char *db_path(const struct db *db)
+{
+    return db->path;
 }
 
 const char *db_epoch(const struct db *db)
@@ -219,6 +240,8 @@ enum err db_open(struct db **out, const struct db_options *options, struct error
     db->path = mem_str(options->path);
     db->busy_ms = options->busy_ms;
     db->turnstile = db->bell = db->data_version = -1;
+    db->figures = figures_new();
+    db->changes = changes_new();
 
     /* The database file itself is created first, so that it and what SQLite makes beside it belong
      * to the group. Closing this descriptor is safe: no lock of this process exists yet. */
@@ -246,20 +269,23 @@ void db_close(struct db *db)
 {
     if (!db) return;
     db_rollback(db);
+    if (figures_joined(db)) figures_leave(db);
+    figures_free(db->figures);
     stmt_set_free(db->statements);
     sqlite3_close(db->checkpointer);
     sqlite3_close(db->sql);
     if (db->turnstile >= 0) close(db->turnstile);
     if (db->bell >= 0) close(db->bell);
+    changes_free(db->changes);
     free(db->path);
     free(db);
 }
 
-enum err db_begin(struct db *db, enum db_sync sync, struct error *e)
+static enum err begin(struct db *db, enum db_sync sync, int64_t wait_ms, struct error *e)
 {
     assert(!db->writing && !db->reading);
-    int64_t deadline = clock_monotonic_ms() + db->busy_ms;
-    enum err rc = turnstile_enter(db->turnstile, db->busy_ms, e);
+    int64_t deadline = clock_monotonic_ms() + wait_ms;
+    enum err rc = turnstile_enter(db->turnstile, wait_ms, e);
     if (rc) return rc;
 
     int64_t left = deadline - clock_monotonic_ms();
@@ -277,28 +303,63 @@ enum err db_begin(struct db *db, enum db_sync sync, struct error *e)
     }
     db->writing = true;
     db->sync = sync;
-    db->changes = sqlite3_total_changes(db->sql);
+    db->changed = sqlite3_total_changes(db->sql);
     return ERR_OK;
+}
+
+enum err db_begin(struct db *db, enum db_sync sync, struct error *e)
+{
+    int64_t from = clock_monotonic_us();
+    enum err rc = begin(db, sync, db->busy_ms, e);
+    figures_observe(db, FIGURE_LOCK_WAIT, NULL, clock_monotonic_us() - from, 1);
+    db->quiet = false;
+    return rc;
+}
+
+enum err db_begin_quiet(struct db *db, int64_t wait_ms, struct error *e)
+{
+    enum err rc = begin(db, DB_SYNC_NONE, wait_ms < db->busy_ms ? wait_ms : db->busy_ms, e);
+    db->quiet = true;
+    return rc;
+}
+
+/* The write-ahead log as SQLite has it open, or NULL. */
+static sqlite3_file *open_log(struct db *db)
+{
+    sqlite3_file *log = NULL;
+    sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    return log && log->pMethods ? log : NULL;
 }
 
 /* Syncs the write-ahead log, wherever a commit of ours stands in it. When another process has moved
  * it into the database meanwhile, it synced it first. */
 static bool sync_log(struct db *db)
 {
-    sqlite3_file *log = NULL;
-    sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-    return log && log->pMethods && log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+    sqlite3_file *log = open_log(db);
+    return log && log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+}
+
+/* What a COMMIT that failed was: SQLite calls all but ENOSPC an I/O error. */
+static enum err commit_error(struct db *db, enum err rc, struct error *e)
+{
+    sqlite3_file *log = open_log(db);
+    int number = 0;
+    if (sqlite3_extended_errcode(db->sql) == SQLITE_IOERR_FSYNC)
+        /* Written but not synced: nobody sees it now, but after a crash it may be found. */
+        return error_set(e, ERR_UNSYNCED, "the write-ahead log cannot be synced");
+    if (rc == ERR_IO && log &&
+        !log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number) && number == EDQUOT)
+        return error_set(e, ERR_FULL, "the quota is used up");
+    return rc;
 }
 
 enum err db_commit(struct db *db, struct error *e)
 {
     assert(db->writing);
-    bool changed = sqlite3_total_changes(db->sql) != db->changes;
+    bool changed = sqlite3_total_changes(db->sql) != db->changed;
     enum err rc = exec(db->sql, "COMMIT", e);
     if (rc) {
-        /* Written but not synced: nobody sees it now, but after a crash it may be found. */
-        if (sqlite3_extended_errcode(db->sql) == SQLITE_IOERR_FSYNC)
-            rc = error_set(e, ERR_UNSYNCED, "the write-ahead log cannot be synced");
+        rc = commit_error(db, rc, e);
         db_rollback(db);
         return rc;
     }
@@ -309,7 +370,8 @@ enum err db_commit(struct db *db, struct error *e)
     if (db->sync == DB_SYNC_AFTER && !sync_log(db))
         rc = error_errno(e, ERR_UNSYNCED, "the write-ahead log cannot be synced");
     /* The content is of no interest; the file stays one byte long. */
-    if (pwrite(db->bell, "!", 1, 0) < 0 && !rc) errno = 0;
+    if (!db->quiet && pwrite(db->bell, "!", 1, 0) < 0 && !rc) errno = 0;
+    changes_end(db, true);
     return rc;
 }
 
@@ -319,6 +381,7 @@ void db_rollback(struct db *db)
     if (!sqlite3_get_autocommit(db->sql)) exec(db->sql, "ROLLBACK", NULL);
     db->writing = false;
     turnstile_leave(db->turnstile);
+    changes_end(db, false);
 }
 
 enum err db_read_begin(struct db *db, struct error *e)
@@ -356,10 +419,38 @@ bool db_idle(struct db *db)
     return true;
 }
 
+/* Without opening them: a descriptor of ours that is closed takes SQLite's locks with it. */
+void db_bytes(const struct db *db, int64_t *database, int64_t *log)
+{
+    struct stat st;
+    struct buf path = {0};
+    buf_fmt(&path, "%s-wal", db->path);
+    *database = stat(db->path, &st) ? 0 : (int64_t)st.st_size;
+    *log = stat(path.data, &st) ? 0 : (int64_t)st.st_size;
+    buf_free(&path);
+}
+
+const char *db_library(void)
+{
+    return sqlite3_libversion();
+}
+
+/* A connection that has read nothing yet does not know that there is a log: its checkpoints would do
+ * nothing and call it success. */
+static enum err open_checkpointer(struct db *db, struct error *e)
+{
+    enum err rc = open_connection(db->path, db->busy_ms, &db->checkpointer, e);
+    if (!rc) rc = exec(db->checkpointer, "PRAGMA schema_version", e);
+    if (!rc) return ERR_OK;
+    sqlite3_close(db->checkpointer);
+    db->checkpointer = NULL;
+    return rc;
+}
+
 enum err db_checkpoint(struct db *db, struct error *e)
 {
     enum err rc = ERR_OK;
-    if (!db->checkpointer) rc = open_connection(db->path, 0, &db->checkpointer, e);
+    if (!db->checkpointer) rc = open_checkpointer(db, e);
     if (rc) return rc;
     /* Our own write lock keeps every other writer, also one that knows no turnstile, from resetting
      * the log meanwhile. */
@@ -368,8 +459,9 @@ enum err db_checkpoint(struct db *db, struct error *e)
     int result = sqlite3_wal_checkpoint_v2(db->checkpointer, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                            &pages, &moved);
     db_rollback(db);
-    if (result && result != SQLITE_BUSY)
-        return stmt_error(db->checkpointer, result, "checkpoint", e);
-    if (pages >= 0 && moved >= pages) db->wal_pages = 0;
+    if (result == SQLITE_BUSY) return ERR_OK;
+    if (result) return stmt_error(db->checkpointer, result, "checkpoint", e);
+    if (pages < 0) return error_set(e, ERR_INTERNAL, "checkpoint: there is no write-ahead log");
+    if (moved >= pages) db->wal_pages = 0;
     return ERR_OK;
 }

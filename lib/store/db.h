@@ -46,6 +46,9 @@ enum db_sync {
 /* Opens the write transaction. ERR_BUSY after busy_ms: nothing was begun. ERR_IO, ERR_FULL. */
 enum err db_begin(struct db *db, enum db_sync sync, struct error *e);
 
+/* The same for what nobody waits for: DB_SYNC_NONE, gives up after `wait_ms`, and no bell is rung. */
+enum err db_begin_quiet(struct db *db, int64_t wait_ms, struct error *e);
+
 /* Ends it. On any error but ERR_UNSYNCED nothing was written and the transaction is over.
  * ERR_UNSYNCED: the disk refused the sync, and whether it is written shows only after a crash; the
  * process must stop. */
@@ -66,6 +69,12 @@ bool db_idle(struct db *db);
 
 /* Pages in the write-ahead log after this connection's last commit. */
 int64_t db_wal_pages(const struct db *db);
+
+/* Bytes of the database file and of its write-ahead log (which keeps the length it once had). */
+void db_bytes(const struct db *db, int64_t *database, int64_t *log);
+
+/* The version of SQLite. */
+const char *db_library(void);
 
 /* Copies the write-ahead log into the database, inside the turnstile. For the runner alone. Skips
  * (ERR_OK) what readers still need. */

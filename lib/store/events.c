@@ -105,21 +105,19 @@ enum err events_read(struct db *db, const struct event_scope *scope, int64_t aft
     return ERR_OK;
 }
 
-/* The first column of a bound statement that always has one row. */
-static enum err one_number(struct db *db, sqlite3_stmt *st, int64_t *value, struct error *e)
+enum err event_task(struct db *db, int64_t seq, int64_t *n, struct error *e)
 {
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
-    if (rc) return rc;
-    *value = row ? sqlite3_column_int64(st, 0) : 0;
-    stmt_end(st);
-    return ERR_OK;
+    sqlite3_stmt *st = stmt_begin(db, Q_EVENT_TASK, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":seq", seq);
+    enum err rc = stmt_number(db, st, n, e);
+    return rc || *n ? rc : error_set(e, ERR_NOTFOUND, "no event of a task");
 }
 
 enum err events_newest(struct db *db, int64_t *seq, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_EVENTS_NEWEST, e);
-    return st ? one_number(db, st, seq, e) : ERR_INTERNAL;
+    return st ? stmt_number(db, st, seq, e) : ERR_INTERNAL;
 }
 
 enum err events_floor(struct db *db, const struct event_scope *scope, int64_t *seq,
@@ -137,7 +135,7 @@ enum err events_floor(struct db *db, const struct event_scope *scope, int64_t *s
         stmt_int(st, ":task", scope->task);
     else if (scope->kind != SCOPE_ALL)
         stmt_text(st, ":owner", scope->owner);
-    enum err rc = one_number(db, st, seq, e);
+    enum err rc = stmt_number(db, st, seq, e);
     if (!rc && scope->kind == SCOPE_TASK && *seq > 0) --*seq;
     return rc;
 }

@@ -35,6 +35,9 @@ void event_list_free(struct event_list *l);
 enum err events_read(struct db *db, const struct event_scope *scope, int64_t after, int64_t limit,
                      size_t max_bytes, struct event_list *out, struct error *e);
 
+/* The task (tasks.n) of the event at `seq`; ERR_NOTFOUND when there is no such event, or it is no task's. */
+enum err event_task(struct db *db, int64_t seq, int64_t *n, struct error *e);
+
 /* The highest seq that was ever drawn, 0 at first. */
 enum err events_newest(struct db *db, int64_t *seq, struct error *e);
 

@@ -118,6 +118,16 @@ enum err stmt_step(struct db *db, sqlite3_stmt *st, bool *row, struct error *e)
     return code;
 }
 
+enum err stmt_number(struct db *db, sqlite3_stmt *st, int64_t *value, struct error *e)
+{
+    bool row = false;
+    enum err rc = stmt_step(db, st, &row, e);
+    if (rc) return rc;
+    *value = row ? sqlite3_column_int64(st, 0) : 0;
+    stmt_end(st);
+    return ERR_OK;
+}
+
 enum err stmt_run(struct db *db, sqlite3_stmt *st, struct error *e)
 {
     bool row = true;

@@ -35,6 +35,9 @@ enum err stmt_step(struct db *db, sqlite3_stmt *st, bool *row, struct error *e);
 /* Ends a statement of which rows were read. NULL is fine. */
 void stmt_end(sqlite3_stmt *st);
 
+/* The first column of the one row of a bound statement, 0 when it has none; ends it. */
+enum err stmt_number(struct db *db, sqlite3_stmt *st, int64_t *value, struct error *e);
+
 /* Steps a statement without rows to its end. */
 enum err stmt_run(struct db *db, sqlite3_stmt *st, struct error *e);
 
@@ -49,5 +52,8 @@ enum err stmt_error(sqlite3 *sql, int rc, const char *what, struct error *e);
 sqlite3 *db_sqlite(struct db *db);
 struct stmt_set *db_statements(struct db *db);
 bool db_writing(const struct db *db); /* between db_begin and db_commit */
+struct figures *db_figures(const struct db *db);
+struct changes *db_changes(const struct db *db);
+const char *db_path(const struct db *db);
 
 #endif

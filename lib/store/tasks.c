@@ -1,5 +1,6 @@
 #include "store/tasks.h"
 
+#include "store/changes.h"
 #include "store/stmt.h"
 
 #include <assert.h>
@@ -31,10 +32,13 @@ enum err task_create(struct db *db, const struct task_new *t, int64_t *n, struct
     stmt_int(st, ":max_attempts", t->max_attempts);
     stmt_int(st, ":timeout_ms", t->timeout_ms);
     stmt_int(st, ":run_at", t->run_at);
+    stmt_int(st, ":serialize", t->serialize);
     stmt_int(st, ":now", t->now);
     enum err rc = stmt_run(db, st, e);
     if (rc) return rc;
     *n = sqlite3_last_insert_rowid(db_sqlite(db));
+    struct change new = change_of(t->id, t->request_id, t->type, TASK_STATUSES, t->now);
+    change_note(db, &new, TASK_PENDING, t->now);
     if (!t->input) return ERR_OK;
 
     if (!(st = stmt_begin(db, Q_INPUT_CREATE, e))) return ERR_INTERNAL;
@@ -196,6 +200,23 @@ void task_list_free(struct task_list *l)
     *l = (struct task_list){0};
 }
 
+enum err task_cancel_n(struct db *db, int64_t n, enum task_status status, int64_t now,
+                       struct error *e)
+{
+    assert(db_writing(db));
+    struct change was;
+    enum err rc = change_look(db, n, &was, e);
+    if (rc) return rc;
+    sqlite3_stmt *st = stmt_begin(
+        db, status == TASK_PENDING ? Q_TASK_CANCEL_PENDING : Q_TASK_CANCEL_RUNNING, e);
+    if (!st) return ERR_INTERNAL;
+    stmt_int(st, ":n", n);
+    stmt_int(st, ":now", now);
+    rc = stmt_run(db, st, e);
+    if (!rc && was.from == TASK_PENDING) change_note(db, &was, TASK_CANCELLED, now);
+    return rc;
+}
+
 enum err task_cancel(struct db *db, const char *id, const char *owner, int64_t now,
                      struct error *e)
 {
@@ -209,12 +230,26 @@ enum err task_cancel(struct db *db, const char *id, const char *owner, int64_t n
     if (task_status_terminal(status))
         return error_set(e, ERR_STATE, "the task is %s: nothing to cancel",
                          task_status_name(status));
-    sqlite3_stmt *st = stmt_begin(
-        db, status == TASK_PENDING ? Q_TASK_CANCEL_PENDING : Q_TASK_CANCEL_RUNNING, e);
+    return task_cancel_n(db, n, status, now, e);
+}
+
+enum err task_retry(struct db *db, int64_t n, int64_t attempts, int64_t now, struct error *e)
+{
+    assert(db_writing(db));
+    struct change was;
+    enum err rc = change_look(db, n, &was, e);
+    if (rc) return rc;
+    sqlite3_stmt *st = stmt_begin(db, Q_TASK_RETRY, e);
     if (!st) return ERR_INTERNAL;
     stmt_int(st, ":n", n);
+    stmt_int(st, ":attempts", attempts);
     stmt_int(st, ":now", now);
-    return stmt_run(db, st, e);
+    if ((rc = stmt_run(db, st, e))) return rc;
+    if (sqlite3_changes(db_sqlite(db))) {
+        change_note(db, &was, TASK_PENDING, now);
+        return ERR_OK;
+    }
+    return error_set(e, ERR_STATE, "only a failed, timed-out or cancelled task can be retried");
 }
 
 enum err task_delete(struct db *db, const char *id, const char *owner, struct error *e)

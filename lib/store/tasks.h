@@ -22,6 +22,7 @@ struct task_new {
     int64_t max_attempts;
     int64_t timeout_ms; /* TASK_NONE: the type's */
     int64_t run_at;     /* TASK_NONE: at once */
+    bool serialize;     /* one such task of its group at a time */
     const char *content_type;
     const void *input; /* NULL: none */
     size_t input_bytes;
@@ -68,6 +69,14 @@ enum err task_list_unfinished(struct db *db, const char *owner, int64_t limit,
  * is finished. Needs DB_SYNC_BEFORE, because a pending task is finished by this. */
 enum err task_cancel(struct db *db, const char *id, const char *owner, int64_t now,
                      struct error *e);
+
+/* The same for one whose status the caller has read in this transaction. */
+enum err task_cancel_n(struct db *db, int64_t n, enum task_status status, int64_t now,
+                       struct error *e);
+
+/* Makes a failed, timed-out or cancelled task pending again, with `attempts` further attempts.
+ * ERR_STATE when it is in another state. */
+enum err task_retry(struct db *db, int64_t n, int64_t attempts, int64_t now, struct error *e);
 
 /* Deletes a finished task with its events. ERR_NOTFOUND, ERR_STATE. */
 enum err task_delete(struct db *db, const char *id, const char *owner, struct error *e);

@@ -1,4 +1,4 @@
 INSERT INTO tasks (id, owner, type, group_id, request_id, priority, max_attempts, timeout_ms, run_at,
-                   created_at, updated_at)
+                   serialize, created_at, updated_at)
 VALUES (:id, :owner, :type, :group_id, :request_id, :priority, :max_attempts, :timeout_ms, :run_at,
-        :now, :now);
+        :serialize, :now, :now);

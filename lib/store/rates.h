@@ -1,0 +1,22 @@
+/* What an owner has done lately: the figures behind limits. */
+#ifndef LEAT_STORE_RATES_H
+#define LEAT_STORE_RATES_H
+
+#include "base/error.h"
+#include "store/db.h"
+
+#include <stdint.h>
+
+/* How many tasks of the owner are pending. */
+enum err rate_queued(struct db *db, const char *owner, int64_t *count, struct error *e);
+
+/* When the owner's `nth` newest task was created (1: the newest); 0 when there are fewer. */
+enum err rate_created(struct db *db, const char *owner, int64_t nth, int64_t *created_at,
+                      struct error *e);
+
+/* Counts one use of `what` in a window of time (any number that changes from one to the next); *used is
+ * how many that makes. Between db_begin and db_commit. */
+enum err rate_count(struct db *db, const char *owner, const char *what, int64_t window,
+                    int64_t *used, struct error *e);
+
+#endif

@@ -1,0 +1,1 @@
+SELECT count(*) FROM runners WHERE seen_until > :now;

@@ -1,0 +1,1 @@
+SELECT type, status, tasks FROM task_counts ORDER BY type, status;

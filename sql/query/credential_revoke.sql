@@ -1,0 +1,1 @@
+UPDATE credentials SET revoked_at = :now WHERE id = :id;

@@ -1,0 +1,3 @@
+-- Tickets do not outlive what they may have been made with.
+UPDATE credentials SET revoked_at = :now
+ WHERE kind = 'ticket' AND expires_at > :now AND owner = :owner AND revoked_at IS NULL;

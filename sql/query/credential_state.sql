@@ -1,0 +1,1 @@
+SELECT expires_at, revoked_at FROM credentials WHERE id = :id;

@@ -1,0 +1,1 @@
+SELECT coalesce(task, 0) FROM events WHERE seq = :seq;

@@ -1,0 +1,1 @@
+SELECT name, labels, le, process, value FROM figures ORDER BY name, labels, le, process;

@@ -1,0 +1,2 @@
+-- The gauges of a process that is gone.
+DELETE FROM figures WHERE process = :process;

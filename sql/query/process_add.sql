@@ -1,0 +1,1 @@
+INSERT INTO processes (program, started_at) VALUES (:program, :now);

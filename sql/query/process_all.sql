@@ -1,0 +1,1 @@
+SELECT id, program, started_at FROM processes ORDER BY id;

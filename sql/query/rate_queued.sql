@@ -1,0 +1,1 @@
+SELECT coalesce(sum(pending), 0) FROM queues WHERE owner = :owner;
