@@ -143,8 +143,8 @@ void child_signal(const struct child *c, int signo)
 bool child_ended(const struct child *c)
 {
     siginfo_t info = {0};
-    return c->id.pid > 0 &&
-           !waitid(P_PID, (id_t)c->id.pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
+    return c->id.pid > 0 && !waitid(P_PID, (id_t)c->id.pid, &info, WEXITED | WNOHANG | WNOWAIT) &&
+           info.si_pid;
 }
 
 static void read_refusal(int control, struct child_end *out)

@@ -39,7 +39,7 @@ void child_signal(const struct child *c, int signo);
 
 struct child_end {
     bool signalled;
-    int number; /* exit status or signal */
+    int number;   /* exit status or signal */
     bool no_exec; /* it never became its program; `error` says why */
     struct error error;
 };

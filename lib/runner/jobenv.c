@@ -45,6 +45,7 @@ char **jobenv_make(const struct jobenv *what)
     add(env, "LEAT_CONTENT_TYPE", what->content_type);
     add_number(env, "LEAT_DEADLINE", what->deadline);
     add(env, "LEAT_EVENTS", what->events);
+    if (what->context) add(env, "LEAT_CONTEXT_FILE", what->context);
     return env;
 }
 

@@ -17,6 +17,7 @@ struct jobenv {
     const char *content_type; /* of the input; NULL: no input */
     const char *folder;       /* HOME where the runner has none */
     const char *events;       /* path of the pipe */
+    const char *context;      /* path of the group's context; NULL: the task has no group */
     int64_t deadline;         /* wall-clock ms, when the time is up */
 };
 

@@ -35,7 +35,14 @@ static const char help[] =
     "Exit status: 0, or one of sysexits.h: 64 usage, 78 settings, 75 database busy, 74 input or\n"
     "output, 70 a fault of the program; 1 when it is unknown whether a commit is on disk.\n";
 
-enum { OPTION_CONFIG = 1, OPTION_CHECK, OPTION_ONCE, OPTION_IDLE_EXIT, OPTION_VERSION, OPTION_HELP };
+enum {
+    OPTION_CONFIG = 1,
+    OPTION_CHECK,
+    OPTION_ONCE,
+    OPTION_IDLE_EXIT,
+    OPTION_VERSION,
+    OPTION_HELP
+};
 
 struct arguments {
     const char *config, *idle_exit;
@@ -106,8 +113,7 @@ static rlim_t raise_nofile(void)
     rlim_t before = files.rlim_cur;
     files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files))
-        log_warn("cannot raise the limit of open files", " limit=%llu",
-                 (unsigned long long)before);
+        log_warn("cannot raise the limit of open files", " limit=%llu", (unsigned long long)before);
     return before;
 }
 
@@ -117,16 +123,14 @@ static enum err run(const struct conf *conf, const struct arguments *a, struct e
         .conf = conf,
         .own = {getenv("PATH"), getenv("LANG"), getenv("TZ"), getenv("HOME")},
         .once = a->once,
-        .idle_exit_ms = conf_text(conf, CONF_RUNNER_IDLE_EXIT)
-                            ? conf_ms(conf, CONF_RUNNER_IDLE_EXIT)
-                            : -1,
+        .idle_exit_ms =
+            conf_text(conf, CONF_RUNNER_IDLE_EXIT) ? conf_ms(conf, CONF_RUNNER_IDLE_EXIT) : -1,
     };
     struct error why = {0};
-    if (a->idle_exit &&
-        conf_parse_seconds(a->idle_exit, 0, 86400000, &options.idle_exit_ms, &why))
+    if (a->idle_exit && conf_parse_seconds(a->idle_exit, 0, 86400000, &options.idle_exit_ms, &why))
         return error_set(e, ERR_INVALID, "--idle-exit: %s", why.text);
-    enum err rc = log_open("leatd", conf_text(conf, CONF_LOG_LEVEL),
-                           conf_text(conf, CONF_LOG_TARGET), e);
+    enum err rc =
+        log_open("leatd", conf_text(conf, CONF_LOG_LEVEL), conf_text(conf, CONF_LOG_TARGET), e);
     if (rc) return rc;
     options.nofile = raise_nofile();
     signal(SIGPIPE, SIG_IGN);

@@ -106,8 +106,7 @@ void outbox_log(struct outbox *o, const char *level, const char *text, size_t le
     outbox_event(o, mem_str("log.append"), json.data, wall);
 }
 
-enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c,
-                      struct error *e)
+enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c, struct error *e)
 {
     for (size_t i = 0; i < o->count; i++) {
         const struct said *s = &o->items[i];

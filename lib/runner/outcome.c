@@ -58,7 +58,8 @@ static void decide_ended(struct outcome *out, const struct attempt *a, struct bu
             return;
         }
         out->code = "exit_status";
-        out->retryable = a->number != EX_USAGE && a->number != EX_DATAERR && a->number != EX_NOINPUT;
+        out->retryable =
+            a->number != EX_USAGE && a->number != EX_DATAERR && a->number != EX_NOINPUT;
         again = again && out->retryable;
         buf_fmt(text, "exit status %d", a->number);
         break;

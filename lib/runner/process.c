@@ -115,14 +115,19 @@ static bool left_over(int64_t pid, const struct process_id *leader, const char *
 }
 
 /* Kills that very process: the descriptor is of whoever has the pid now, and it is looked at again
- * after that. */
+ * after that. Linux before 5.3 has none; there it is looked at right before. */
 static void kill_left_over(int64_t pid, const struct process_id *leader, const char *task_id)
 {
     struct status st;
     int fd = pidfd_open((pid_t)pid, 0);
-    if (fd < 0) return;
-    if (left_over(pid, leader, task_id, &st)) pidfd_send_signal(fd, SIGKILL, NULL, 0);
-    close(fd);
+    if (fd < 0 && errno != ENOSYS) return;
+    if (left_over(pid, leader, task_id, &st)) {
+        if (fd >= 0)
+            pidfd_send_signal(fd, SIGKILL, NULL, 0);
+        else
+            kill((pid_t)pid, SIGKILL);
+    }
+    if (fd >= 0) close(fd);
 }
 
 bool process_group_gone(const struct process_id *leader, const char *task_id)

@@ -12,6 +12,7 @@
 #include "store/bell.h"
 #include "store/claims.h"
 #include "store/db.h"
+#include "store/figures.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -48,8 +49,12 @@ struct runner {
     char place[ID_SIZE];
     int64_t id;
     struct slot_shop shop;
+    /* Twice as many slots as workers: those whose job has ended hold it until that is written, and the
+     * same transaction claims for others. */
     struct slot **slots;
-    size_t workers, busy;
+    size_t slot_count, workers;
+    size_t busy;    /* slots that are not free */
+    size_t working; /* slots with a job, at most `workers` */
     enum phase phase;
 
     /* Monotonic ms. */
@@ -67,6 +72,12 @@ struct runner {
     int64_t due;      /* wall-clock ms: when the next task is due, as of the last look */
     int64_t log_mark; /* pages of log at the last checkpoint */
 };
+
+static void log_failure(const char *what, const struct error *e)
+{
+    char text[sizeof e->text];
+    log_error(what, " error=\"%s\"", log_quote(text, sizeof text, e->text));
+}
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
@@ -130,6 +141,7 @@ static enum err open_all(struct runner *r, struct error *e)
     r->bell_watch = (struct loop_fd){bell_fd(r->bell), LOOP_IN, bell_rang, r};
     if ((rc = loop_add(r->loop, &r->bell_watch, e))) return rc;
     process_place(r->place);
+    figures_join(r->db, "leatd");
     return register_self(r, e);
 }
 
@@ -159,8 +171,9 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
         .nofile = options->nofile,
     };
     r->workers = (size_t)conf_int(c, CONF_RUNNER_WORKERS);
-    r->slots = mem_alloc(r->workers * sizeof *r->slots);
-    for (size_t i = 0; i < r->workers; i++) r->slots[i] = slot_new(&r->shop);
+    r->slot_count = 2 * r->workers;
+    r->slots = mem_alloc(r->slot_count * sizeof(struct slot *));
+    for (size_t i = 0; i < r->slot_count; i++) r->slots[i] = slot_new(&r->shop);
     *out = r;
     return ERR_OK;
 }
@@ -168,7 +181,7 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
 void runner_close(struct runner *r)
 {
     if (!r) return;
-    for (size_t i = 0; r->slots && i < r->workers; i++) {
+    for (size_t i = 0; r->slots && i < r->slot_count; i++) {
         slot_abandon(r->slots[i]);
         slot_free(r->slots[i]);
     }
@@ -186,8 +199,9 @@ void runner_close(struct runner *r)
 static void take_signals(struct runner *r, int64_t now)
 {
     if (loop_signal(SIGHUP))
-        log_info("nothing to reload: a job's conf is read at each start, other settings need a restart",
-                 " signal=%s", "SIGHUP");
+        log_info(
+            "nothing to reload: a job's conf is read at each start, other settings need a restart",
+            " signal=%s", "SIGHUP");
     bool term = loop_signal(SIGTERM), interrupt = loop_signal(SIGINT);
     if (!term && !interrupt) return;
     if (r->phase == CLAIMING) {
@@ -206,12 +220,12 @@ static void take_cancels(struct runner *r)
     struct running_list list = {0};
     struct error e = {0};
     if (claims_cancelled(r->db, r->id, &list, &e)) {
-        log_error("cannot look for cancelled tasks", " error=\"%s\"", e.text);
+        log_failure("cannot look for cancelled tasks", &e);
         return;
     }
     r->cancels = false;
     for (size_t i = 0; i < list.count; i++)
-        for (size_t k = 0; k < r->workers; k++)
+        for (size_t k = 0; k < r->slot_count; k++)
             if (slot_task(r->slots[k]) == list.items[i].claim.n)
                 slot_stop(r->slots[k], STOP_CANCEL);
     running_list_free(&list);
@@ -221,29 +235,32 @@ static void turn_slots(struct runner *r, int64_t now)
 {
     bool blocked = now < r->blocked_until;
     if (r->phase == DRAINING && now >= r->drain_until) r->phase = STOPPING;
-    for (size_t i = 0; i < r->workers; i++) {
+    for (size_t i = 0; i < r->slot_count; i++) {
         slot_turn(r->slots[i], blocked);
         if (r->phase == STOPPING) slot_stop(r->slots[i], STOP_DRAIN);
     }
 }
 
-static size_t count_busy(const struct runner *r)
+static void count_slots(struct runner *r)
 {
-    size_t busy = 0;
-    for (size_t i = 0; i < r->workers; i++) busy += !slot_is_free(r->slots[i]);
-    return busy;
+    r->busy = r->working = 0;
+    for (size_t i = 0; i < r->slot_count; i++) {
+        r->busy += !slot_is_free(r->slots[i]);
+        r->working += slot_is_working(r->slots[i]);
+    }
 }
 
 /* Whether a task is due and there is a place for it. Reads only when something may have changed. */
 static bool can_claim(struct runner *r, int64_t now)
 {
-    if (r->phase != CLAIMING || now < r->no_claim_until || r->busy == r->workers) return false;
+    if (r->phase != CLAIMING || now < r->no_claim_until || r->working >= r->workers)
+        return false;
     int64_t wall = clock_wall_ms();
     if (r->look) {
         struct error e = {0};
         r->look = false;
         if (claim_next_due(r->db, wall, &r->due, &e)) {
-            log_error("cannot look for work", " error=\"%s\"", e.text);
+            log_failure("cannot look for work", &e);
             r->due = wall + TICK_MS;
         }
     }
@@ -256,13 +273,14 @@ static bool can_claim(struct runner *r, int64_t now)
 static enum err claim_tasks(struct runner *r, struct error *e)
 {
     int64_t now = clock_wall_ms();
-    for (size_t i = 0; i < r->workers; i++) {
+    for (size_t i = 0; i < r->slot_count && r->working < r->workers; i++) {
         if (!slot_is_free(r->slots[i])) continue;
         struct task t = {0};
         enum err rc = claim_next(r->db, r->id, now, now + lease_ms(r), &t, e);
         if (rc == ERR_NOTFOUND) break;
         if (rc) return rc;
         slot_claim(r->slots[i], &t);
+        r->working++;
         r->look = true;
     }
     /* Nothing, although it was due: another runner has it. Whatever comes changes the database. */
@@ -277,7 +295,7 @@ static enum err write_all(struct runner *r, bool renew, bool claim, struct slot 
     enum err rc = ERR_OK;
     int64_t wall = clock_wall_ms();
     if (renew) rc = runner_renew(r->db, r->id, wall + lease_ms(r), wall + lease_ms(r), e);
-    for (size_t i = 0; !rc && i < r->workers; i++) {
+    for (size_t i = 0; !rc && i < r->slot_count; i++) {
         struct slot *s = r->slots[i];
         if (!slot_has_news(s)) continue;
         rc = slot_write(s, e);
@@ -310,7 +328,7 @@ static enum err take_failure(struct runner *r, enum err rc, struct slot *culprit
     default: return rc;
     }
     if (!r->blocked_since || rc != ERR_BUSY)
-        log_error("cannot write", " error=\"%s\" retry_ms=%lld", e->text, (long long)pause);
+        log_failure("cannot write, trying again", e);
     if (!r->blocked_since) r->blocked_since = now;
     r->blocked_until = pause ? now + pause : 0;
     return ERR_OK;
@@ -321,7 +339,7 @@ static enum err write_turn(struct runner *r, int64_t now, struct error *e)
 {
     if (now < r->blocked_until) return ERR_OK;
     bool renew = now >= r->renew_at, claim = can_claim(r, now), news = false, ends = false;
-    for (size_t i = 0; i < r->workers; i++) {
+    for (size_t i = 0; i < r->slot_count; i++) {
         news |= slot_has_news(r->slots[i]);
         ends |= slot_has_end(r->slots[i]);
     }
@@ -339,7 +357,7 @@ static enum err write_turn(struct runner *r, int64_t now, struct error *e)
     bool committed = !rc;
     if (rc) rc = take_failure(r, rc, culprit, now, e);
 
-    for (size_t i = 0; i < r->workers; i++) {
+    for (size_t i = 0; i < r->slot_count; i++) {
         struct slot *s = r->slots[i];
         struct error why = {0};
         if (!committed) {
@@ -347,7 +365,7 @@ static enum err write_turn(struct runner *r, int64_t now, struct error *e)
         } else if (slot_has_news(s)) {
             slot_written(s);
         } else if (slot_start(s, &why)) {
-            log_error("cannot start a job", " error=\"%s\"", why.text);
+            log_failure("cannot start a job", &why);
             r->no_claim_until = now + SYSTEM_PAUSE_MS;
             r->look = true;
         }
@@ -367,7 +385,7 @@ static void checkpoint(struct runner *r, int64_t now)
     pages -= r->log_mark;
     if (pages <= LOG_PAGES && (pages <= IDLE_LOG_PAGES || now - r->wrote_at < IDLE_MS)) return;
     struct error e = {0};
-    if (db_checkpoint(r->db, &e)) log_warn("checkpoint", " error=\"%s\"", e.text);
+    if (db_checkpoint(r->db, &e)) log_failure("cannot checkpoint", &e);
     r->log_mark = db_wal_pages(r->db);
 }
 
@@ -381,7 +399,7 @@ static enum err rescue(struct runner *r, int64_t now, struct error *e)
     r->recover_at = now + (r->dying ? DYING_MS : rc ? FULL_PAUSE_MS : lease_ms(r) / 3);
     if (first) recover_folders(&who);
     if (rc == ERR_UNSYNCED) return rc;
-    if (rc) log_error("cannot recover tasks", " error=\"%s\"", e->text);
+    if (rc) log_failure("cannot recover tasks", e);
     return ERR_OK;
 }
 
@@ -411,7 +429,7 @@ static int64_t wait_ms(const struct runner *r, int64_t now)
 {
     int64_t at = now + TICK_MS;
     bool blocked = now < r->blocked_until;
-    for (size_t i = 0; i < r->workers; i++) {
+    for (size_t i = 0; i < r->slot_count; i++) {
         int64_t deadline = slot_deadline(r->slots[i]);
         if (deadline > now || !blocked) at = earlier(at, deadline);
         if (slot_has_news(r->slots[i]) && !blocked) return 0;
@@ -419,7 +437,7 @@ static int64_t wait_ms(const struct runner *r, int64_t now)
     at = earlier(at, blocked ? r->blocked_until : r->renew_at);
     if (r->phase == CLAIMING) at = earlier(at, r->recover_at);
     if (r->phase == DRAINING) at = earlier(at, r->drain_until);
-    if (r->phase == CLAIMING && r->busy < r->workers && !blocked) {
+    if (r->phase == CLAIMING && r->working < r->workers && !blocked) {
         if (r->due != INT64_MAX)
             at = earlier(at, r->no_claim_until > now ? r->no_claim_until
                                                      : now + r->due - clock_wall_ms());
@@ -444,8 +462,9 @@ enum err runner_run(struct runner *r, struct error *e)
 {
     r->renew_at = clock_monotonic_ms() + lease_ms(r) / 3;
     r->idle_since = INT64_MAX;
+    char jobs[256];
     log_info("runner_start", " runner=%lld workers=%zu jobs=\"%s\"", (long long)r->id, r->workers,
-             r->jobs);
+             log_quote(jobs, sizeof jobs, r->jobs));
     for (;;) {
         int64_t now = clock_monotonic_ms();
         take_signals(r, now);
@@ -457,13 +476,16 @@ enum err runner_run(struct runner *r, struct error *e)
         r->cancels |= changed;
         turn_slots(r, now);
         take_cancels(r);
+        count_slots(r);
         if ((rc = write_turn(r, now, e))) return rc;
-        r->busy = count_busy(r);
+        count_slots(r);
         if (done(r, now)) break;
         if (r->phase != CLAIMING && r->blocked_since && now - r->blocked_since > GIVE_UP_MS)
             return error_set(e, ERR_IO, "the database cannot be written; stopping without it");
         checkpoint(r, now);
-        if (!db_idle(r->db)) log_error("a statement is left open", " runner=%lld", (long long)r->id);
+        if (now >= r->blocked_until) figures_turn(r->db);
+        if (!db_idle(r->db))
+            log_error("a statement is left open", " runner=%lld", (long long)r->id);
         if ((rc = loop_wait(r->loop, wait_ms(r, clock_monotonic_ms()), e))) return rc;
     }
     leave(r);

@@ -11,6 +11,7 @@
 #include "runner/outbox.h"
 #include "runner/result.h"
 #include "runner/workdir.h"
+#include "store/groups.h"
 #include "store/tasks.h"
 #include "task/jobtype.h"
 #include "task/says.h"
@@ -52,6 +53,7 @@ struct slot {
     struct lines err_lines, event_lines;
     struct outbox outbox;
     char last_said[SAID_MAX + 1]; /* on stderr */
+    char *context;                /* the newest that it gave to its group; NULL: none */
 
     /* Once the process is gone. */
     enum ending ending;
@@ -84,11 +86,15 @@ static void reset(struct slot *s)
     free(s->outcome.message);
     free(s->read_result.value);
     free(s->result_url);
+    free(s->context);
     workdir_free(&s->dir);
     task_free(&s->task);
     const struct slot_shop *shop = s->shop;
-    *s = (struct slot){.shop = shop, .child = CHILD_NONE, .out = CHANNEL_CLOSED,
-                       .err = CHANNEL_CLOSED, .events = CHANNEL_CLOSED};
+    *s = (struct slot){.shop = shop,
+                       .child = CHILD_NONE,
+                       .out = CHANNEL_CLOSED,
+                       .err = CHANNEL_CLOSED,
+                       .events = CHANNEL_CLOSED};
 }
 
 void slot_free(struct slot *s)
@@ -106,6 +112,11 @@ void slot_abandon(struct slot *s)
 bool slot_is_free(const struct slot *s)
 {
     return s->state == FREE;
+}
+
+bool slot_is_working(const struct slot *s)
+{
+    return s->state != FREE && s->state != ENDED;
 }
 
 int64_t slot_task(const struct slot *s)
@@ -220,6 +231,7 @@ static enum err start_child(struct slot *s, int64_t input_bytes, const char *con
             .content_type = content_type,
             .folder = s->dir.folder,
             .events = s->dir.events,
+            .context = s->task.group ? s->dir.context : NULL,
             .deadline = clock_wall_ms() + s->timeout_ms,
         });
         rc = child_fork(&s->child,
@@ -242,6 +254,17 @@ static enum err start_child(struct slot *s, int64_t input_bytes, const char *con
 
 static void finish(struct slot *s, enum ending ending, int number, const char *said);
 
+/* Writes what the job may know of its group. */
+static enum err put_context(struct slot *s, struct error *e)
+{
+    if (!s->task.group) return ERR_OK;
+    struct group g = {0};
+    enum err rc = group_get(s->shop->db, s->task.owner, s->task.group, &g, e);
+    if (!rc) rc = workdir_put_context(&s->dir, g.context ? g.context : "null", e);
+    group_free(&g);
+    return rc;
+}
+
 /* Forks what jobtype_load found. ERR_INVALID: it is the task's own fault. */
 static enum err start_job(struct slot *s, struct error *e)
 {
@@ -252,6 +275,7 @@ static enum err start_job(struct slot *s, struct error *e)
         rc = error_set(e, ERR_INVALID, "the input is larger than max_input_bytes of the type: %lld",
                        (long long)s->type.max_input_bytes);
     if (!rc) rc = workdir_make(&s->dir, s->shop->work, s->task.id, s->task.attempt, e);
+    if (!rc) rc = put_context(s, e);
     if (!rc) rc = start_child(s, bytes, content_type, e);
     free(content_type);
     return rc;
@@ -326,7 +350,7 @@ static void say_cut(struct slot *s, const struct line *line, const char *where, 
 static void remember_said(struct slot *s, const char *text)
 {
     size_t len = strlen(text);
-    len = utf8_cut(text, len < SAID_MAX ? len : SAID_MAX);
+    if (len > SAID_MAX) len = utf8_cut(text, SAID_MAX);
     memcpy(s->last_said, text, len);
     s->last_said[len] = '\0';
 }
@@ -344,9 +368,10 @@ static void log_line(struct slot *s, const struct line *line, int64_t wall)
 static void malformed(struct slot *s, const struct line *line, const char *why, int64_t wall)
 {
     struct buf text = {0};
+    bool whole = line->len <= QUOTE_MAX;
     buf_fmt(&text, "not understood on descriptor 3 (%s): ", why);
-    buf_add(&text, line->text, utf8_cut(line->text, line->len < QUOTE_MAX ? line->len : QUOTE_MAX));
-    if (line->len > QUOTE_MAX) buf_str(&text, "...");
+    buf_add(&text, line->text, whole ? line->len : utf8_cut(line->text, QUOTE_MAX));
+    if (!whole) buf_str(&text, "...");
     outbox_log(&s->outbox, "warn", text.data, text.len, wall);
     buf_free(&text);
 }
@@ -357,6 +382,19 @@ static void not_kept(struct slot *s, const char *what, int64_t wall)
     buf_fmt(&text, "%s: this version does not keep it", what);
     outbox_log(&s->outbox, "warn", text.data, text.len, wall);
     buf_free(&text);
+}
+
+/* The newest counts, once the task is completed. */
+static void take_context(struct slot *s, struct says *says, int64_t wall)
+{
+    static const char alone[] = "context: the task is of no group";
+    if (!s->task.group) {
+        outbox_log(&s->outbox, "warn", alone, strlen(alone), wall);
+        return;
+    }
+    free(s->context);
+    s->context = says->json;
+    says->json = NULL;
 }
 
 static void event_line(struct slot *s, const struct line *line, int64_t mono, int64_t wall)
@@ -382,7 +420,7 @@ static void event_line(struct slot *s, const struct line *line, int64_t mono, in
             outbox_log(&s->outbox, says.level, says.message, strlen(says.message), wall);
             break;
         case SAYS_CHECKPOINT: not_kept(s, "checkpoint", wall); break;
-        case SAYS_CONTEXT: not_kept(s, "context", wall); break;
+        case SAYS_CONTEXT: take_context(s, &says, wall); break;
         }
         says_free(&says);
     }
@@ -426,8 +464,7 @@ static void finish(struct slot *s, enum ending ending, int number, const char *s
                                     .result_max = s->shop->result_max,
                                 });
     if (s->outcome.status == TASK_COMPLETED && s->result.len) {
-        result_read(&s->read_result, &s->result, s->type.result_type,
-                    (size_t)s->shop->inline_max);
+        result_read(&s->read_result, &s->result, s->type.result_type, (size_t)s->shop->inline_max);
         struct buf url = {0};
         buf_fmt(&url, "%s/tasks/%s/result", s->shop->prefix, s->task.id);
         s->result_url = url.data;
@@ -611,8 +648,8 @@ static int64_t again_at(const struct slot *s)
 {
     if (!s->outcome.backoff) return TASK_NONE;
     double random = id_random(1000) / 1000.0;
-    int64_t wait = s->outcome.unspent ? SYSTEM_BACKOFF_MS
-                                      : jobtype_backoff(&s->type, s->task.attempt, random);
+    int64_t wait =
+        s->outcome.unspent ? SYSTEM_BACKOFF_MS : jobtype_backoff(&s->type, s->task.attempt, random);
     return s->ended_at + wait;
 }
 
@@ -642,6 +679,7 @@ static enum err write_end(struct slot *s, struct error *e)
         .result_type = s->read_result.type,
         .result_inline = s->read_result.value,
         .result_url = s->result_url,
+        .context = o->status == TASK_COMPLETED ? s->context : NULL,
         .now = s->ended_at,
     };
     return claim_finish(s->shop->db, &s->claim, &end, e);

@@ -54,6 +54,9 @@ void slot_abandon(struct slot *s);
 
 bool slot_is_free(const struct slot *s);
 
+/* Whether it has a job on its hands: neither FREE nor ENDED. */
+bool slot_is_working(const struct slot *s);
+
 /* CLAIMED by `t` (taken over: *t is empty after it). */
 void slot_claim(struct slot *s, struct task *t);
 

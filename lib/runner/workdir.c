@@ -89,7 +89,7 @@ static void remove_tree(const char *path)
 void workdir_remove(const char *root, const char *id, int64_t attempt)
 {
     if (!can_be_name(id)) return;
-    static const char *const beside[] = {".events", ".input"};
+    static const char *const beside[] = {".events", ".input", ".context"};
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
         char *path = name(root, id, attempt, beside[i]);
         unlink(path);
@@ -106,7 +106,8 @@ enum err workdir_make(struct workdir *out, const char *root, const char *id, int
     *out = (struct workdir){0};
     if (!can_be_name(id)) return error_set(e, ERR_INVALID, "the id of the task is not a file name");
     struct workdir w = {.folder = name(root, id, attempt, ""),
-                        .events = name(root, id, attempt, ".events")};
+                        .events = name(root, id, attempt, ".events"),
+                        .context = name(root, id, attempt, ".context")};
     workdir_remove(root, id, attempt);
     enum err rc = ERR_OK;
     if (mkdir(w.folder, 0700))
@@ -126,7 +127,22 @@ void workdir_free(struct workdir *w)
 {
     free(w->folder);
     free(w->events);
+    free(w->context);
     *w = (struct workdir){0};
+}
+
+enum err workdir_put_context(const struct workdir *w, const char *json, struct error *e)
+{
+    int fd = open(w->context, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return error_errno(e, ERR_IO, "cannot make %s", w->context);
+    enum err rc = ERR_OK;
+    for (size_t left = strlen(json); !rc && left;) {
+        ssize_t n = write(fd, json, left);
+        if (n < 0 && errno != EINTR) rc = error_errno(e, ERR_IO, "cannot write %s", w->context);
+        if (n > 0) json += n, left -= (size_t)n;
+    }
+    close(fd);
+    return rc;
 }
 
 enum err workdir_temporary(const struct workdir *w, workdir_fill *fill, void *arg, int *fd,

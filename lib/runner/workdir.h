@@ -1,5 +1,5 @@
 /* Folders of attempts: ROOT/ID.ATTEMPT, in which a job works, and beside it ROOT/ID.ATTEMPT.events,
- * the pipe that it may open by name. ROOT is the folder "work" beside the database; both are for
+ * the pipe that it may open by name, and ROOT/ID.ATTEMPT.context, what it may know of its group. ROOT is the folder "work" beside the database; both are for
  * the runner's user alone. */
 #ifndef LEAT_RUNNER_WORKDIR_H
 #define LEAT_RUNNER_WORKDIR_H
@@ -16,7 +16,7 @@ enum err workdir_root(char **out, const char *db_path, struct error *e);
 
 /* One attempt's. Text is owned; free with workdir_free, which leaves the files alone. */
 struct workdir {
-    char *folder, *events;
+    char *folder, *events, *context;
 };
 
 /* Makes both afresh; what was left there under their names is removed first. ERR_INVALID when `id`
@@ -24,6 +24,9 @@ struct workdir {
 enum err workdir_make(struct workdir *out, const char *root, const char *id, int64_t attempt,
                       struct error *e);
 void workdir_free(struct workdir *w);
+
+/* Writes the context file. ERR_IO. */
+enum err workdir_put_context(const struct workdir *w, const char *json, struct error *e);
 
 /* A descriptor, open for reading, of an unlinked file in the root that `fill` writes: for what is
  * too large for a pipe. ERR_IO, or the error of `fill`. */

@@ -16,6 +16,11 @@ static const struct {
 };
 static_assert(sizeof reasons / sizeof *reasons == END_REASONS, "a row for each reason");
 
+const char *frame_end_name(enum frame_end_reason reason)
+{
+    return reasons[reason].name;
+}
+
 const char *frame_content_type(enum frame_form form)
 {
     switch (form) {
@@ -58,27 +63,27 @@ static void log_text(struct buf *out, const struct event *ev)
     json_decref(payload);
 }
 
-void frame_event(struct buf *out, enum frame_form form, const struct event *ev, const char *epoch)
+void frame_event(struct buf *out, enum frame_form form, const struct dialect *d,
+                 const struct event *ev, const char *epoch)
 {
     if (form == FRAME_LOG) {
         log_text(out, ev);
         return;
     }
+    if (!dialect_shows(d, ev->type)) return;
     id_line(out, form, epoch, ev->seq);
     open_data(out, form);
-    event_envelope(out, ev, epoch);
+    dialect_event(out, d, ev, epoch);
     close_data(out, form);
 }
 
-void frame_message(struct buf *out, enum frame_form form, const char *type, int64_t now,
-                   const char *payload, int64_t id, const char *epoch)
+void frame_notice(struct buf *out, enum frame_form form, const struct dialect *d,
+                  const struct notice *n, int64_t id, const char *epoch)
 {
     if (form == FRAME_LOG) return;
     if (id >= 0) id_line(out, form, epoch, id);
     open_data(out, form);
-    buf_fmt(out, "{\"type\":\"%s\",\"ts\":%lld,\"payload\":", type, (long long)now);
-    buf_str(out, payload);
-    buf_char(out, '}');
+    dialect_notice(out, d, n);
     close_data(out, form);
 }
 
@@ -93,8 +98,9 @@ void frame_heartbeat(struct buf *out, enum frame_form form)
     if (form == FRAME_NDJSON) buf_char(out, '\n');
 }
 
-void frame_end(struct buf *out, enum frame_form form, enum frame_end_reason reason, int64_t now,
-               int64_t retry_ms, int64_t position, const char *epoch)
+void frame_end(struct buf *out, enum frame_form form, const struct dialect *d,
+               enum frame_end_reason reason, int64_t now, int64_t retry_ms, int64_t position,
+               const char *epoch)
 {
     if (form == FRAME_LOG) {
         if (!reasons[reason].position) return;
@@ -111,7 +117,8 @@ void frame_end(struct buf *out, enum frame_form form, enum frame_end_reason reas
         cursor_quote(&payload, epoch, position);
     }
     buf_char(&payload, '}');
-    frame_message(out, form, "stream.end", now, payload.data,
-                  reasons[reason].position ? position : -1, epoch);
+    frame_notice(out, form, d,
+                 &(struct notice){.type = "stream.end", .ts = now, .payload = payload.data},
+                 reasons[reason].position ? position : -1, epoch);
     buf_free(&payload);
 }

@@ -4,6 +4,7 @@
 #define LEAT_SSE_FRAME_H
 
 #include "base/buf.h"
+#include "sse/dialect.h"
 #include "task/event.h"
 
 #include <stdbool.h>
@@ -14,13 +15,14 @@ enum frame_form { FRAME_SSE, FRAME_NDJSON, FRAME_LOG };
 /* The content type of a stream of this form. */
 const char *frame_content_type(enum frame_form form);
 
-/* One event of the log. FRAME_LOG shows the message of a log.append and nothing of others. */
-void frame_event(struct buf *out, enum frame_form form, const struct event *ev, const char *epoch);
+/* One event of the log; nothing of one that the dialect leaves out. FRAME_LOG shows the message of a
+ * log.append and nothing of others. */
+void frame_event(struct buf *out, enum frame_form form, const struct dialect *d,
+                 const struct event *ev, const char *epoch);
 
-/* An in-band message, never stored: {"type":TYPE,"ts":NOW,"payload":PAYLOAD}. `id` >= 0 gives the frame
- * that position. `payload` is one JSON value on one line. Nothing in FRAME_LOG. */
-void frame_message(struct buf *out, enum frame_form form, const char *type, int64_t now,
-                   const char *payload, int64_t id, const char *epoch);
+/* An in-band message, never stored. `id` >= 0 gives the frame that position. Nothing in FRAME_LOG. */
+void frame_notice(struct buf *out, enum frame_form form, const struct dialect *d,
+                  const struct notice *n, int64_t id, const char *epoch);
 
 /* How long a client shall wait before it comes back. SSE only. */
 void frame_retry(struct buf *out, enum frame_form form, int64_t ms);
@@ -38,9 +40,13 @@ enum frame_end_reason {
     END_REASONS
 };
 
+/* The word for it. */
+const char *frame_end_name(enum frame_end_reason reason);
+
 /* The last frame: stream.end {reason, retry_ms}. Rotated and shutdown carry `position` as their id. A log
  * that is cut, not finished, says in a line beginning with '#' where it goes on. */
-void frame_end(struct buf *out, enum frame_form form, enum frame_end_reason reason, int64_t now,
-               int64_t retry_ms, int64_t position, const char *epoch);
+void frame_end(struct buf *out, enum frame_form form, const struct dialect *d,
+               enum frame_end_reason reason, int64_t now, int64_t retry_ms, int64_t position,
+               const char *epoch);
 
 #endif

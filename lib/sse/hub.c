@@ -2,7 +2,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/credentials.h"
+#include "store/figures.h"
 #include "store/tasks.h"
+#include "task/cursor.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -32,17 +35,29 @@ struct watch {
     bool in_loop;
     struct event_scope scope;
     char *owner, *group; /* of the scope */
+    char *account;
 
     /* a stream */
+    char *about;        /* as in hub_stream */
     enum frame_form form;
+    struct dialect dialect;
+    char *repo_status;  /* of the dialect */
     struct event_filter *filter;
     struct buf out;     /* what the socket did not take yet */
     int64_t cursor;     /* the last position given or examined */
     int64_t until;
     bool behind;        /* the log after `cursor` has not been read for it */
     bool task_ended;    /* saw an event that may end the stream */
+    bool finished;      /* its task was, when last looked at: any event may be the last */
     bool ending;        /* the last frame is in `out` */
     int64_t deadline, heartbeat_at, heartbeat_ms, retry_ms;
+    enum frame_end_reason at_deadline;
+    int64_t credential, expires_at; /* as in hub_stream */
+    int64_t opened_at;  /* monotonic ms */
+    int64_t events;     /* given, also those that wait in `out` */
+    int64_t live;       /* of these in `out`: given as they happened ... */
+    int64_t live_since; /* ... the first of them then (wall-clock ms) */
+    const char *reason; /* why it ends by itself */
 
     struct hub_poll poll;
     bool shutdown;
@@ -55,6 +70,7 @@ struct hub {
     struct loop_fd bell_fd;
     struct watch *buckets[BUCKETS];
     size_t count;
+    int64_t streams;       /* of these: that follow */
     int64_t position;      /* every event up to here has been handed out */
     bool woken;            /* the bell rang */
     int64_t check_at;      /* when to look at db_changed next */
@@ -141,13 +157,38 @@ static void forget(struct watch *w)
     buf_free(&w->out);
     free(w->owner);
     free(w->group);
-    w->owner = w->group = NULL;
+    free(w->account);
+    free(w->repo_status);
+    free(w->about);
+    w->owner = w->group = w->account = w->repo_status = w->about = NULL;
     if (!w->touched) free(w);
 }
 
-/* Ends the request, properly or because its client left. */
-static void end(struct watch *w, bool gone)
+/* The last position examined for a reader. */
+static int64_t position(const struct watch *w)
 {
+    return !w->behind && w->hub->position > w->cursor ? w->hub->position : w->cursor;
+}
+
+/* Counts and logs the end of a stream that follows. */
+static void note_end(const struct watch *w, const char *reason)
+{
+    struct hub *h = w->hub;
+    figures_set(h->db, FIGURE_STREAMS_OPEN, --h->streams);
+    figures_add(h->db, FIGURE_STREAM_ENDS, (const char *const[]){reason}, 1);
+    if (!w->about) return;
+    struct buf cursor = {0};
+    cursor_write(&cursor, db_epoch(h->db), position(w));
+    log_info("stream_close", "%s cursor=%s reason=%s events=%lld elapsed_ms=%lld", w->about,
+             cursor.data, reason, (long long)w->events,
+             (long long)(clock_monotonic_ms() - w->opened_at));
+    buf_free(&cursor);
+}
+
+/* Ends the request: properly (`gone` NULL), or because its client is gone, and why. */
+static void end(struct watch *w, const char *gone)
+{
+    if (w->kind == WATCH_STREAM && w->until == INT64_MAX) note_end(w, gone ? gone : w->reason);
     struct conn *conn = w->conn;
     struct hub_poll poll = w->poll;
     enum watch_kind kind = w->kind;
@@ -164,33 +205,30 @@ static void on_ready(void *arg, int events)
 {
     struct watch *w = arg;
     if (events & LOOP_HUP)
-        end(w, true);
+        end(w, "gone");
     else
         touch(w);
 }
 
 /* ---- one stream ---- */
 
-/* The last position examined for a reader. */
-static int64_t position(const struct watch *w)
-{
-    return !w->behind && w->hub->position > w->cursor ? w->hub->position : w->cursor;
-}
-
 static void say_end(struct watch *w, enum frame_end_reason reason)
 {
-    frame_end(&w->out, w->form, reason, clock_wall_ms(), w->retry_ms, position(w),
+    frame_end(&w->out, w->form, &w->dialect, reason, clock_wall_ms(), w->retry_ms, position(w),
               db_epoch(w->hub->db));
+    w->reason = frame_end_name(reason);
     w->ending = true;
 }
 
 /* Gives one event to a reader that is exactly before it. */
 static void give(struct watch *w, const struct event *ev)
 {
+    size_t before = w->out.len;
     if (event_filter_match(w->filter, ev->type))
-        frame_event(&w->out, w->form, ev, db_epoch(w->hub->db));
+        frame_event(&w->out, w->form, &w->dialect, ev, db_epoch(w->hub->db));
+    w->events += w->out.len > before;
     w->cursor = ev->seq;
-    if (w->scope.kind == SCOPE_TASK && event_finishes(ev)) w->task_ended = true;
+    if (w->scope.kind == SCOPE_TASK && (w->finished || event_finishes(ev))) w->task_ended = true;
 }
 
 /* Ends a task's stream when the task is finished and its newest event was given. A task that was
@@ -203,8 +241,8 @@ static bool end_if_finished(struct watch *w)
     enum err rc = task_state(w->hub->db, w->scope.task, &status, &newest, NULL);
     if (rc && rc != ERR_NOTFOUND) return false;
     w->task_ended = false;
-    if (rc == ERR_NOTFOUND || (task_status_terminal(status) && newest <= position(w)))
-        say_end(w, END_FINISHED);
+    w->finished = rc == ERR_NOTFOUND || task_status_terminal(status);
+    if (w->finished && newest <= position(w)) say_end(w, END_FINISHED);
     return true;
 }
 
@@ -231,6 +269,11 @@ static bool replay(struct watch *w)
 static bool fill(struct watch *w)
 {
     if (w->ending || w->out.len >= SLICE) return true;
+    /* A reader that is always behind never has an empty `out` in which serve_time could end it. */
+    if (w->behind && clock_monotonic_ms() >= w->deadline) {
+        say_end(w, w->at_deadline);
+        return true;
+    }
     if (w->behind && !replay(w)) return false;
     return w->behind || w->ending || !w->task_ended || end_if_finished(w);
 }
@@ -252,22 +295,43 @@ static void serve_stream(struct watch *w)
         }
         size_t n = w->out.len < SLICE ? w->out.len : SLICE;
         if (!conn_write(w->conn, w->out.data, n) || !conn_flush(w->conn)) {
-            end(w, true);
+            end(w, "gone");
             return;
         }
         buf_drop(&w->out, n);
     }
     buf_free(&w->out);
+    if (w->live) {
+        /* Events that leave together are as old as the first of them. */
+        figures_observe(w->hub->db, FIGURE_DELIVERY, NULL,
+                        (clock_wall_ms() - w->live_since) * 1000, w->live);
+        w->live = 0;
+    }
     if (w->in_loop) loop_want(w->hub->loop, &w->fd, w->fd.events & ~LOOP_OUT);
     if (w->ending)
-        end(w, false);
+        end(w, NULL);
     else if (w->behind || w->task_ended)
         touch(w); /* the next part, after the others had their turn */
 }
 
 static void serve_poll(struct watch *w, bool last)
 {
-    if (w->poll.look(w->poll.arg, last)) end(w, false);
+    if (w->poll.look(w->poll.arg, last)) end(w, NULL);
+}
+
+/* Ends a stream whose credential is worth nothing any more, also one whose socket is full: what it still
+ * has to take was made before. A database that does not answer leaves it until the next heartbeat. */
+static bool end_if_unauthorized(struct watch *w, int64_t now)
+{
+    enum credential_state state = CREDENTIAL_VALID;
+    int64_t wall = clock_wall_ms();
+    if (w->credential && credential_check(w->hub->db, w->credential, wall, &state, NULL)) return false;
+    if (wall >= w->expires_at) state = CREDENTIAL_EXPIRED;
+    if (state == CREDENTIAL_VALID) return false;
+    say_end(w, state == CREDENTIAL_EXPIRED ? END_EXPIRED : END_REVOKED);
+    w->deadline = now;
+    touch(w);
+    return true;
 }
 
 /* What has come due: a heartbeat, the end. */
@@ -277,21 +341,32 @@ static void serve_time(struct watch *w, int64_t now)
         if (now >= w->deadline || w->shutdown) serve_poll(w, true);
         return;
     }
+    bool beat = now >= w->heartbeat_at;
+    if (beat) w->heartbeat_at = now + w->heartbeat_ms;
+    bool look = beat || (w->at_deadline == END_EXPIRED && now >= w->deadline);
+    if (look && !w->ending && end_if_unauthorized(w, now)) return;
     if (w->ending || w->out.len) {
-        if (now >= w->deadline + STUCK_MS) end(w, true);
+        if (now >= w->deadline + STUCK_MS) end(w, "stuck");
         return;
     }
     if (now >= w->deadline || w->shutdown) {
-        say_end(w, w->shutdown ? END_SHUTDOWN : END_ROTATED);
+        say_end(w, w->shutdown ? END_SHUTDOWN : w->at_deadline);
         touch(w);
-    } else if (now >= w->heartbeat_at) {
+    } else if (beat) {
         frame_heartbeat(&w->out, w->form);
-        w->heartbeat_at = now + w->heartbeat_ms;
         touch(w);
     }
 }
 
 /* ---- all of them ---- */
+
+/* Gives an event as it happens. */
+static void give_live(struct watch *w, const struct event *ev)
+{
+    int64_t before = w->events;
+    give(w, ev);
+    if (w->events > before && !w->live++) w->live_since = ev->ts;
+}
 
 /* Offers an event to the readers of one bucket. */
 static void offer(struct watch *w, const struct event *ev)
@@ -303,7 +378,7 @@ static void offer(struct watch *w, const struct event *ev)
         if (w->out.len >= READ_BYTES)
             w->behind = true; /* invariant 1: the log keeps it */
         else
-            give(w, ev);
+            give_live(w, ev);
     }
 }
 
@@ -377,7 +452,7 @@ void hub_close(struct hub *h)
 {
     if (!h) return;
     for (size_t i = 0; i < BUCKETS; i++)
-        while (h->buckets[i]) end(h->buckets[i], true);
+        while (h->buckets[i]) end(h->buckets[i], "shutdown");
     serve_touched(h);
     event_list_free(&h->rows);
     free(h);
@@ -388,17 +463,47 @@ size_t hub_count(const struct hub *h)
     return h->count;
 }
 
+size_t hub_count_of(const struct hub *h, const char *account)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct watch *w = h->buckets[i]; w; w = w->next)
+            count += w->account && !strcmp(w->account, account);
+    return count;
+}
+
 void hub_add_stream(struct hub *h, const struct hub_stream *s)
 {
     int64_t now = clock_monotonic_ms();
     struct watch *w = add(h, WATCH_STREAM, s->conn, &s->scope);
+    static const char *const scopes[] = {[SCOPE_TASK] = "task",
+                                         [SCOPE_GROUP] = "group",
+                                         [SCOPE_OWNER] = "owner",
+                                         [SCOPE_ALL] = "all"};
+    if (s->until == INT64_MAX) {
+        figures_set(h->db, FIGURE_STREAMS_OPEN, ++h->streams);
+        figures_add(h->db, FIGURE_STREAMS_OPENED, &scopes[s->scope.kind], 1);
+    }
+    w->about = s->about;
+    w->opened_at = now;
+    w->account = mem_str(s->account);
     w->form = s->form;
+    w->repo_status = mem_str(s->dialect.repo_status);
+    w->dialect = (struct dialect){s->dialect.kind, w->repo_status};
     w->filter = s->filter;
     w->out = s->prelude;
     w->cursor = s->after;
     w->until = s->until;
     w->behind = true;
+    w->credential = s->credential;
+    w->expires_at = s->expires_at ? s->expires_at : INT64_MAX;
+    w->at_deadline = END_ROTATED;
     w->deadline = now + s->stream_ms;
+    int64_t wall = clock_wall_ms();
+    if (w->expires_at < wall + s->stream_ms) {
+        w->at_deadline = END_EXPIRED;
+        w->deadline = w->expires_at > wall ? now + (w->expires_at - wall) : now;
+    }
     w->heartbeat_ms = s->heartbeat_ms;
     w->heartbeat_at = now + s->heartbeat_ms;
     w->retry_ms = s->retry_ms;

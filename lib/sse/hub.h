@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/loop.h"
+#include "sse/dialect.h"
 #include "sse/frame.h"
 #include "store/bell.h"
 #include "store/db.h"
@@ -33,21 +34,29 @@ void hub_close(struct hub *h);
 /* How many requests are parked. */
 size_t hub_count(const struct hub *h);
 
+/* How many of the streams are of one account. */
+size_t hub_count_of(const struct hub *h, const char *account);
+
 /* A stream to be. The caller has written the response head (and flushed it, if `prelude` is empty). */
 struct hub_stream {
     struct conn *conn; /* the hub's from now on, and finished by it */
+    const char *account; /* whose stream it is, for hub_count_of; copied */
+    char *about; /* the hub's from now on: ` key=value` pairs for the log; NULL: not logged */
     enum frame_form form;
+    struct dialect dialect;      /* copied */
     struct event_scope scope;    /* copied */
     struct event_filter *filter; /* the hub's from now on; NULL: everything */
     struct buf prelude;          /* the hub's from now on: frames to send first */
     int64_t after;               /* the position that the reader has */
     int64_t until;               /* end there (a bounded replay); INT64_MAX follows */
     int64_t stream_ms, heartbeat_ms, retry_ms;
+    int64_t credential; /* credentials.id of what allows it, looked at with each heartbeat; 0: none */
+    int64_t expires_at; /* wall-clock ms: ends then; 0 or INT64_MAX: never */
 };
 
 /* Takes it over: sends the prelude, replays the log after `after`, then follows. A task's stream ends
  * with stream.end {finished} after the newest event of a finished task; every stream ends after
- * stream_ms with {rotated}. */
+ * stream_ms with {rotated}, and before that with {expired} or {revoked} once its credential is. */
 void hub_add_stream(struct hub *h, const struct hub_stream *s);
 
 /* A request that waits for one answer. */

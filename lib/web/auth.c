@@ -1,48 +1,209 @@
 #include "web/auth.h"
 
-#include "base/json.h"
-#include "task/task.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "store/credentials.h"
+#include "store/tasks.h"
+#include "web/jwt.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-static bool owner_valid(const char *name)
+enum { SECRET_BYTES_MIN = 32 /* of jwt_secret: RFC 7518, 3.2 */ };
+
+/* ---- settings ---- */
+
+static enum err anonymous_scopes(const struct conf *conf, unsigned *scopes, struct error *e)
 {
-    size_t len = strlen(name);
-    if (!len || len > TASK_OWNER_MAX || !utf8_valid(name, len)) return false;
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f) return false;
-    return true;
+    struct error why = {0};
+    if (!scopes_parse(conf_text(conf, CONF_AUTH_ANONYMOUS_SCOPE), false, scopes, &why))
+        return ERR_OK;
+    return error_set(e, ERR_INVALID, "[auth] anonymous_scope: %s", why.text);
 }
 
-/* Names separated by commas or blanks. */
-static enum err parse_scopes(const char *text, unsigned *out, struct error *e)
+static enum err anonymous_name(const struct conf *conf, const char **name, struct error *e)
 {
-    static const struct {
-        const char *name;
-        enum auth_scope scope;
-    } scopes[] = {
-        {"create", AUTH_CREATE},
-        {"read", AUTH_READ},
-        {"publish", AUTH_PUBLISH},
-        {"admin", AUTH_ADMIN},
-    };
-    *out = 0;
-    for (const char *p = text ? text : ""; *(p += strspn(p, ", \t"));) {
-        size_t len = strcspn(p, ", \t"), i = 0;
-        while (i < 4 && (strlen(scopes[i].name) != len || strncmp(p, scopes[i].name, len) != 0))
-            i++;
-        if (i == 4)
-            return error_set(e, ERR_INVALID,
-                             "[auth] anonymous_scope: '%.*s' is not create, read, publish or admin",
-                             len < 40 ? (int)len : 40, p);
-        *out |= scopes[i].scope;
-        p += len;
+    *name = conf_text(conf, CONF_AUTH_ANONYMOUS);
+    if (!*name || owner_valid(*name)) return ERR_OK;
+    return error_set(e, ERR_INVALID, "[auth] anonymous: not 1 to %d bytes of UTF-8 text",
+                     TASK_OWNER_MAX);
+}
+
+enum err auth_check(const struct conf *conf, struct error *e)
+{
+    struct jwt_verifier *verifier = NULL;
+    const char *name;
+    unsigned scopes;
+    enum err rc = anonymous_name(conf, &name, e);
+    if (!rc) rc = anonymous_scopes(conf, &scopes, e);
+    if (!rc) rc = jwt_verifier_open(&verifier, conf, e);
+    jwt_verifier_close(verifier);
+    const char *secret = conf_text(conf, CONF_AUTH_JWT_SECRET);
+    if (!rc && secret && strlen(secret) < SECRET_BYTES_MIN)
+        log_warn("[auth] jwt_secret is short: it can be guessed from a token", " bytes=%zu",
+                 strlen(secret));
+    return rc;
+}
+
+/* ---- what a ticket opens ---- */
+
+/* Whether segment `i` of the path is `text`. */
+static bool segment_is(const struct request *request, size_t i, const char *text)
+{
+    return text && i < request->segment_count && !strcmp(request->segments[i], text);
+}
+
+/* Whether the path is that of a task of this type, the asker's own. */
+static enum err task_of_type(struct request *request, struct db *db, const char *type, bool *is,
+                             struct error *e)
+{
+    struct task t = {0};
+    if (!segment_is(request, 0, "tasks") || request->segment_count < 2) return ERR_OK;
+    enum err rc = task_get(db, request->segments[1], request->owner, &t, e);
+    if (!rc) *is = !strcmp(t.type, type);
+    task_free(&t);
+    return rc == ERR_NOTFOUND ? ERR_OK : rc;
+}
+
+/* Decides whether the ticket that identified the asker names what is asked for. One for `run` opens the
+ * tasks of its type too: that is where the run leads. */
+static enum err open_with_ticket(struct request *request, struct db *db, const char *subject,
+                                 struct error *e)
+{
+    enum err rc = ERR_OK;
+    bool opens = false;
+    switch (request->ticket) {
+    case TICKET_TASK:
+        opens = segment_is(request, 0, "tasks") && segment_is(request, 1, subject);
+        break;
+    case TICKET_GROUP:
+        opens = segment_is(request, 0, "groups") && segment_is(request, 1, subject);
+        break;
+    case TICKET_RUN:
+        opens = segment_is(request, 0, "run") && segment_is(request, 1, subject);
+        if (!opens && subject) rc = task_of_type(request, db, subject, &opens, e);
+        break;
+    case TICKET_ALL: opens = true; break;
+    case TICKET_NONE:
+    case TICKET_KINDS: break;
     }
+    request->ticket_opens = opens && (request->method & (METHOD_GET | METHOD_HEAD));
+    return rc;
+}
+
+/* ---- what is shown ---- */
+
+/* A secret of ours, which must be a ticket or must not. */
+static enum err by_secret(struct request *request, struct db *db, const char *secret, bool ticket,
+                          struct error *e)
+{
+    static const char *const reasons[][2] = {
+        [CREDENTIAL_UNKNOWN] = {"the token is not known here", "the ticket is not known here"},
+        [CREDENTIAL_EXPIRED] = {"the token has expired", "the ticket has expired"},
+        [CREDENTIAL_REVOKED] = {"the token was revoked", "the ticket was revoked"},
+    };
+    unsigned char hash[SECRET_HASH_BYTES];
+    struct credential c = {0};
+    enum credential_state state = CREDENTIAL_UNKNOWN;
+    enum err rc = ERR_OK;
+    if (secret_valid(secret)) {
+        secret_hash(hash, secret, strlen(secret));
+        rc = credential_find(db, hash, clock_wall_ms(), &state, &c, e);
+    }
+    if (rc) return rc;
+    if (state == CREDENTIAL_VALID && ticket != (c.ticket != TICKET_NONE))
+        state = CREDENTIAL_UNKNOWN;
+    if (state != CREDENTIAL_VALID) {
+        request->refused = reasons[state][ticket];
+        credential_free(&c);
+        return ERR_OK;
+    }
+    request->owner = c.owner;
+    request->scopes = c.scopes;
+    request->credential = c.id;
+    if (c.expires_at != TASK_NONE) request->expires_at = c.expires_at;
+    request->ticket = c.ticket;
+    c.owner = NULL;
+    if (ticket) rc = open_with_ticket(request, db, c.subject, e);
+    credential_free(&c);
+    return rc;
+}
+
+static enum err by_jwt(struct request *request, const char *token, struct error *e)
+{
+    struct jwt_verifier *verifier = NULL;
+    struct jwt_claims claims = {0};
+    const char *why = NULL;
+    /* Opened for each token: a key file that was replaced counts at once, and so does a setting that the
+     * web server gives with this request. */
+    enum err rc = jwt_verifier_open(&verifier, request->conf, e);
+    if (rc == ERR_INVALID && e) e->code = rc = ERR_INTERNAL; /* the site's fault, not the asker's */
+    if (rc) return rc;
+    if (!verifier) {
+        request->refused = "the token is not known here";
+    } else if (jwt_verifier_check(verifier, token, clock_wall_ms(), &claims, &why)) {
+        request->owner = claims.owner;
+        request->scopes = claims.scopes;
+        request->expires_at = claims.expires_at;
+    } else {
+        request->refused = why;
+    }
+    jwt_verifier_close(verifier);
     return ERR_OK;
 }
 
-enum err auth_identify(struct request *request, struct error *e)
+static bool has_two_dots(const char *text)
 {
+    size_t dots = 0;
+    for (; *text; text++) dots += *text == '.';
+    return dots == 2;
+}
+
+/* The credentials of an Authorization header of this scheme (RFC 9110, 11.4), or NULL. Borrowed. */
+static const char *credentials_of(const char *header, const char *scheme)
+{
+    size_t len = strlen(scheme);
+    if (!header || strncasecmp(header, scheme, len) != 0) return NULL;
+    if (header[len] && header[len] != ' ') return NULL;
+    return header + len + strspn(header + len, " ");
+}
+
+static enum err by_bearer(struct request *request, struct db *db, const char *token,
+                          struct error *e)
+{
+    return has_two_dots(token) ? by_jwt(request, token, e)
+                               : by_secret(request, db, token, false, e);
+}
+
+/* A cookie's value (RFC 6265, 4.2), or NULL; the caller frees. The first of several is the one whose path
+ * fits best. */
+static char *cookie(const struct request *request, const char *name)
+{
+    size_t len = strlen(name);
+    const char *p = request_header(request, "Cookie");
+    while (p && *p) {
+        p += strspn(p, "; \t");
+        size_t n = strcspn(p, ";");
+        if (n > len && p[len] == '=' && !strncmp(p, name, len)) {
+            const char *value = p + len + 1;
+            size_t size = n - len - 1;
+            while (size && (value[size - 1] == ' ' || value[size - 1] == '\t')) size--;
+            return mem_dup(value, size);
+        }
+        p += n;
+    }
+    return NULL;
+}
+
+enum err auth_identify(struct request *request, struct db *db, struct error *e)
+{
+    request->expires_at = INT64_MAX;
+    const char *authorization = request_header(request, "Authorization");
+    const char *bearer = credentials_of(authorization, "Bearer");
+    if (bearer) return by_bearer(request, db, bearer, e);
+
     const char *user = conf_bool(request->conf, CONF_AUTH_REMOTE_USER)
                            ? conn_param(request->conn, "REMOTE_USER")
                            : NULL;
@@ -51,22 +212,29 @@ enum err auth_identify(struct request *request, struct error *e)
             return error_set(e, ERR_INVALID, "REMOTE_USER is not 1 to %d bytes of UTF-8 text",
                              TASK_OWNER_MAX);
         request->owner = mem_str(user);
-        request->scopes = AUTH_CREATE | AUTH_READ | AUTH_PUBLISH;
+        request->scopes = AUTH_USUAL;
         return ERR_OK;
     }
+    /* Basic and others are the web server's to check; it did not. */
+    if (authorization) return ERR_OK;
 
-    /* Whoever shows a credential means to be somebody: one that proves nothing makes nobody of
-     * them, never the anonymous owner. */
-    if (request_header(request, "Authorization")) return ERR_OK;
+    char *ticket = NULL;
+    if (request_query(request, "ticket", &ticket, NULL)) {
+        request->refused = "the ticket is not known here";
+        return ERR_OK;
+    }
+    if (!ticket) ticket = cookie(request, AUTH_COOKIE);
+    if (ticket) {
+        enum err rc = by_secret(request, db, ticket, true, e);
+        free(ticket);
+        return rc;
+    }
 
-    const char *anonymous = conf_text(request->conf, CONF_AUTH_ANONYMOUS);
-    if (!anonymous) return ERR_OK;
-    if (!owner_valid(anonymous))
-        return error_set(e, ERR_INVALID, "[auth] anonymous: not 1 to %d bytes of UTF-8 text",
-                         TASK_OWNER_MAX);
-    unsigned scopes;
-    enum err rc = parse_scopes(conf_text(request->conf, CONF_AUTH_ANONYMOUS_SCOPE), &scopes, e);
-    if (rc) return rc;
+    const char *anonymous;
+    unsigned scopes = 0;
+    enum err rc = anonymous_name(request->conf, &anonymous, e);
+    if (!rc && anonymous) rc = anonymous_scopes(request->conf, &scopes, e);
+    if (rc || !anonymous) return rc;
     request->owner = mem_str(anonymous);
     request->scopes = scopes;
     return ERR_OK;
@@ -74,5 +242,5 @@ enum err auth_identify(struct request *request, struct error *e)
 
 const char *auth_reader(const struct request *request)
 {
-    return request->scopes & AUTH_ADMIN ? NULL : request->owner;
+    return request->scopes & AUTH_ADMIN && !request->ticket ? NULL : request->owner;
 }

@@ -1,24 +1,32 @@
-/* Who is asking. */
+/* Who is asking. The first of these that is there decides, and what proves nothing makes nobody of the
+ * asker, never the anonymous owner:
+ *
+ *   1. Authorization: Bearer   a token of ours, or a JWT where one is configured (web/jwt.h)
+ *   2. REMOTE_USER             of the web server, where auth.remote_user allows it
+ *   3. a ticket                ?ticket= or the cookie leat_ticket; opens only what it names (RFC 9110,
+ *                              9.2.1: by safe methods)
+ *   4. auth.anonymous          with auth.anonymous_scope */
 #ifndef LEAT_WEB_AUTH_H
 #define LEAT_WEB_AUTH_H
 
 #include "base/error.h"
+#include "store/db.h"
+#include "task/access.h"
 #include "web/request.h"
 
-enum auth_scope {
-    AUTH_CREATE = 1,
-    AUTH_READ = 2,
-    AUTH_PUBLISH = 4,
-    AUTH_ADMIN = 8,
-};
+#define AUTH_COOKIE "leat_ticket"
 
-/* Fills request->owner and ->scopes: REMOTE_USER of the web server where auth.remote_user allows
- * it, else auth.anonymous with auth.anonymous_scope. Nobody: owner stays NULL (ERR_OK); so it does
- * for an Authorization header that proves nothing, which is never answered as anonymous.
- * ERR_INVALID: a configured scope that does not exist, or a name that cannot be an owner. */
-enum err auth_identify(struct request *request, struct error *e);
+/* Looks at all that the settings say about asking, so that a start finds what is wrong. ERR_INVALID, ERR_IO:
+ * a key that cannot be used, a scope that does not exist, a name that cannot be an owner. Warns of a
+ * jwt_secret that is short. */
+enum err auth_check(const struct conf *conf, struct error *e);
 
-/* The owner to ask the store for: NULL (everyone) for an admin, else the asker. */
+/* Fills request->owner, ->scopes and what stands behind them there. Nobody: owner stays NULL (ERR_OK), with
+ * ->refused when a credential was shown. ERR_INVALID: a setting or REMOTE_USER that cannot be. ERR_BUSY,
+ * ERR_IO, ERR_INTERNAL: it could not be found out. */
+enum err auth_identify(struct request *request, struct db *db, struct error *e);
+
+/* The owner to ask the store for: NULL (everyone) for an admin, else the asker. A ticket is no admin. */
 const char *auth_reader(const struct request *request);
 
 #endif

@@ -6,9 +6,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
 
-static void answer(struct request *request, int status, const char *code, const char *header,
-                   const char *value, const char *detail)
+void problem_headers(struct request *request, int status, const char *code,
+                     const struct problem_header *headers, size_t count, const char *detail)
 {
     bool retryable = status == 429 || status == 503;
     struct buf body = {0};
@@ -29,8 +30,12 @@ static void answer(struct request *request, int status, const char *code, const 
 
     struct response r = {0};
     response_start(&r, request, status);
-    if (header && value) response_header(&r, header, value);
-    if (retryable) response_header(&r, "Retry-After", "1");
+    bool retry_given = false;
+    for (size_t i = 0; i < count; i++) {
+        response_header(&r, headers[i].name, headers[i].value);
+        retry_given |= !strcasecmp(headers[i].name, "Retry-After");
+    }
+    if (retryable && !retry_given) response_header(&r, "Retry-After", "1");
     response_body(&r, "application/problem+json", body.data, body.len);
     buf_free(&body);
 }
@@ -42,13 +47,14 @@ void problem(struct request *request, int status, const char *code, const char *
     va_start(args, detail);
     vsnprintf(text, sizeof text, detail, args);
     va_end(args);
-    answer(request, status, code, NULL, NULL, text);
+    problem_headers(request, status, code, NULL, 0, text);
 }
 
 void problem_header(struct request *request, int status, const char *code, const char *header,
                     const char *value, const char *detail)
 {
-    answer(request, status, code, header, value, detail);
+    const struct problem_header one = {header, value};
+    problem_headers(request, status, code, &one, header && value, detail);
 }
 
 void problem_error(struct request *request, const struct error *e)
@@ -83,5 +89,5 @@ void problem_error(struct request *request, const struct error *e)
         log_error("a request failed", " request_id=%s status=%d code=%s error=\"%s\"",
                   request->request_id, status, code, log_quote(quoted, sizeof quoted, e->text));
     }
-    answer(request, status, code, NULL, NULL, detail);
+    problem_headers(request, status, code, NULL, 0, detail);
 }

@@ -16,6 +16,13 @@ void problem(struct request *request, int status, const char *code, const char *
 void problem_header(struct request *request, int status, const char *code, const char *header,
                     const char *value, const char *detail);
 
+/* As problem with several headers; a Retry-After among them replaces the usual one. */
+struct problem_header {
+    const char *name, *value;
+};
+void problem_headers(struct request *request, int status, const char *code,
+                     const struct problem_header *headers, size_t count, const char *detail);
+
 /* Answers with the problem that fits an error of the lower floors: ERR_INVALID 422 invalid_request,
  * ERR_NOTFOUND 404 not_found, ERR_STATE 409 state, ERR_BUSY 503 database_busy, ERR_FULL 503
  * database_full, ERR_UNSYNCED 500 outcome_unknown, others 500 internal (whose text is logged, not

@@ -27,15 +27,23 @@ struct span {
     size_t len;
 };
 
+static const struct {
+    const char *name;
+    enum method method;
+} methods[] = {
+    {"GET", METHOD_GET}, {"HEAD", METHOD_HEAD},     {"POST", METHOD_POST},
+    {"PUT", METHOD_PUT}, {"DELETE", METHOD_DELETE}, {"OPTIONS", METHOD_OPTIONS},
+};
+
+const char *request_method(const struct request *r)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (r->method == methods[i].method) return methods[i].name;
+    return "OTHER";
+}
+
 static enum method parse_method(const char *name)
 {
-    static const struct {
-        const char *name;
-        enum method method;
-    } methods[] = {
-        {"GET", METHOD_GET}, {"HEAD", METHOD_HEAD},     {"POST", METHOD_POST},
-        {"PUT", METHOD_PUT}, {"DELETE", METHOD_DELETE}, {"OPTIONS", METHOD_OPTIONS},
-    };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (!strcmp(name, methods[i].name)) return methods[i].method;
     return METHOD_OTHER;
@@ -224,7 +232,8 @@ static enum err parse_target(struct request *r, struct error *e)
 enum err request_parse(struct request *r, struct conn *conn, const struct conf *conf,
                        struct error *e)
 {
-    *r = (struct request){.conn = conn, .conf = conf, .method = METHOD_OTHER};
+    *r = (struct request){
+        .conn = conn, .conf = conf, .method = METHOD_OTHER, .expires_at = INT64_MAX};
     choose_request_id(r);
     const char *method = conn_param(conn, "REQUEST_METHOD");
     if (!method)

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/conf.h"
 #include "base/error.h"
+#include "task/access.h"
 #include "web/fcgi.h"
 
 #include <stdbool.h>
@@ -34,7 +35,14 @@ struct request {
     char *query;       /* raw, "" when none */
     char request_id[REQUEST_ID_MAX + 1];
     char *owner;             /* who asks; NULL until identified */
-    unsigned scopes;         /* see auth.h */
+    unsigned scopes;         /* see task/access.h */
+    const char *refused;     /* a credential came that proves nothing: why (static); else NULL */
+    int64_t credential;      /* credentials.id of the token or ticket; 0: something else */
+    int64_t expires_at;      /* of what identified the asker, wall-clock ms; INT64_MAX: never */
+    enum ticket_kind ticket; /* TICKET_NONE unless a ticket identified the asker */
+    bool ticket_opens;       /* whether that names what is asked for */
+    const char *route;       /* pattern of the one that was found (static); NULL: none */
+    int status;              /* of the answer, once one was begun; else 0 */
     const struct conf *conf; /* of this request */
     struct conf *own_conf;   /* freed with the request; NULL when `conf` is the process's */
 };
@@ -51,6 +59,9 @@ struct request {
 enum err request_parse(struct request *r, struct conn *conn, const struct conf *conf,
                        struct error *e);
 void request_free(struct request *r);
+
+/* The name of its method: "GET"; of one that is not known "OTHER". */
+const char *request_method(const struct request *r);
 
 /* The value of a query parameter, decoded ('+' is a space), or NULL when absent. First one wins.
  * Owned by the caller. ERR_INVALID names the parameter when it is badly encoded or holds a NUL. */

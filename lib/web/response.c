@@ -1,5 +1,7 @@
 #include "web/response.h"
 
+#include "web/cors.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,9 +49,11 @@ const char *response_reason(int status)
 void response_start(struct response *r, struct request *request, int status)
 {
     *r = (struct response){.request = request, .status = status};
+    request->status = status;
     buf_fmt(&r->head, "Status: %d %s\r\n", status, response_reason(status));
     response_header(r, "X-Request-ID", request->request_id);
     response_header(r, "X-Content-Type-Options", "nosniff");
+    cors_headers(r);
 }
 
 void response_header(struct response *r, const char *name, const char *value)

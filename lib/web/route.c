@@ -2,8 +2,8 @@
 
 #include "base/buf.h"
 #include "base/id.h"
+#include "task/access.h"
 #include "task/jobtype.h"
-#include "web/auth.h"
 #include "web/problem.h"
 #include "web/response.h"
 
@@ -87,18 +87,24 @@ static void answer_other_method(struct request *request, unsigned methods)
 /* False after answering 401 or 403. */
 static bool permitted(struct request *request, unsigned needed)
 {
-    static const char *const names[] = {"create", "read", "publish", "admin"};
     if (!needed) return true;
     if (!request->owner) {
-        problem_header(request, 401, "unauthorized", "WWW-Authenticate", "Bearer",
-                       "this needs a credential that is known here");
+        /* RFC 6750, 3.1: the error is for those who showed something */
+        bool shown = request->refused != NULL;
+        problem_header(request, 401, shown ? "invalid_token" : "unauthorized", "WWW-Authenticate",
+                       shown ? "Bearer error=\"invalid_token\"" : "Bearer",
+                       shown ? request->refused : "this needs a credential that is known here");
+        return false;
+    }
+    if (request->ticket && !request->ticket_opens) {
+        problem(request, 403, "ticket_scope", "this ticket is for reading something else");
         return false;
     }
     unsigned missing = needed & ~request->scopes;
     if (!missing) return true;
     struct buf list = {0};
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (missing & 1U << i) buf_fmt(&list, "%s'%s'", list.len ? ", " : "", names[i]);
+    for (unsigned i = 0; scope_name(i); i++)
+        if (missing & 1U << i) buf_fmt(&list, "%s'%s'", list.len ? ", " : "", scope_name(i));
     problem(request, 403, "insufficient_scope", "this needs the scope %s", buf_text(&list));
     buf_free(&list);
     return false;
@@ -107,14 +113,13 @@ static bool permitted(struct request *request, unsigned needed)
 void route_dispatch(const struct route *table, size_t count, struct request *request, void *site)
 {
     static_assert(METHOD_GET == 1 && METHOD_OPTIONS == 32, "the order of list_methods");
-    static_assert(AUTH_CREATE == 1 && AUTH_ADMIN == 8, "the order of permitted");
     static_assert(2 * REQUEST_SEGMENTS_MAX < 32, "a score fits an unsigned");
 
     /* Rows with the same pattern are one resource: only the best pattern's methods are allowed. */
     unsigned best = 0, methods = 0;
     for (size_t i = 0; request->below_prefix && i < count; i++) {
         unsigned score = fit_path(table[i].pattern, request, NULL);
-        if (score > best) best = score, methods = 0;
+        if (score > best) best = score, methods = 0, request->route = table[i].pattern;
         if (score && score == best) methods |= table[i].methods;
     }
     if (!best) {

@@ -21,12 +21,13 @@ struct route {
     unsigned methods;    /* METHOD_ bits; GET serves HEAD too */
     const char *pattern; /* below the prefix; "{id}" is a UUID, "{type}" a job type's name, other
                             "{name}"s any one segment */
-    unsigned scopes;     /* all needed, see auth.h; 0: open to everybody */
+    unsigned scopes;     /* all needed, see task/access.h; 0: open to everybody */
     route_handler *handler;
 };
 
 /* Finds the route and calls its handler. Answers itself: 404 not_found, 405 with Allow, 401 when
- * scopes are needed and nobody is identified, 403 insufficient_scope, 204 with Allow to OPTIONS. */
+ * scopes are needed and nobody is identified, 403 insufficient_scope or ticket_scope, 204 with Allow to
+ * OPTIONS. */
 void route_dispatch(const struct route *table, size_t count, struct request *request, void *site);
 
 #endif

@@ -1,0 +1,128 @@
+/* leat: what people and scripts do with a site from the shell. */
+#include "base/version.h"
+#include "cli/command.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static const struct command *const commands[] = {
+    &command_token_add,
+    &command_token_list,
+    &command_token_revoke,
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_help(FILE *out)
+{
+    fputs("usage: leat [--config FILE] COMMAND [ARGUMENT...]\n\n", out);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(out, "  leat %s %s\n      %s\n", commands[i]->name, commands[i]->arguments,
+                commands[i]->summary);
+    fputs(
+        "\n"
+        "  --config FILE   the site's settings, before or after COMMAND; else $LEAT_CONF,\n"
+        "                  etc/leat.conf beside the program's parent folder, /etc/leat/leat.conf\n"
+        "  --help          this, or after COMMAND what there is to say about it\n"
+        "  --version\n"
+        "\n"
+        "Exit status: 0, or one of sysexits.h: 64 usage, 65 no such thing, or not in that state,\n"
+        "75 database busy (try again), 74 input or output, 78 settings, 70 a fault of the "
+        "program.\n",
+        out);
+}
+
+static int print_command_help(const struct command *c)
+{
+    printf("usage: leat %s %s\n\n  %s.\n", c->name, c->arguments, c->summary);
+    if (c->help) printf("\n%s", c->help);
+    return fflush(stdout) ? EX_IOERR : EX_OK;
+}
+
+/* How many of the words are the name of a command: 0, 1 or 2. */
+static int named(const char *name, int argc, char **argv)
+{
+    const char *blank = strchr(name, ' ');
+    size_t len = blank ? (size_t)(blank - name) : strlen(name);
+    if (argc < 1 || strlen(argv[0]) != len || strncmp(argv[0], name, len) != 0) return 0;
+    if (!blank) return 1;
+    return argc > 1 && !strcmp(argv[1], blank + 1) ? 2 : 0;
+}
+
+/* Finds the command and how many words name it. */
+static const struct command *find_command(int argc, char **argv, int *words)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if ((*words = named(commands[i]->name, argc, argv))) return commands[i];
+    return NULL;
+}
+
+static int unknown(const struct cli *cli, int argc, char **argv)
+{
+    if (!argc) {
+        print_help(stderr);
+        return EX_USAGE;
+    }
+    /* the first word may be right */
+    bool first = false;
+    for (size_t i = 0; i < COMMANDS; i++) {
+        size_t len = strlen(argv[0]);
+        if (strncmp(commands[i]->name, argv[0], len) != 0 || commands[i]->name[len] != ' ')
+            continue;
+        if (!first) fprintf(stderr, "leat: %s: one of these:\n", argv[0]);
+        fprintf(stderr, "  leat %s %s\n", commands[i]->name, commands[i]->arguments);
+        first = true;
+    }
+    if (first) return EX_USAGE;
+    return cli_fail(cli, EX_USAGE, "there is no command '%s'; leat --help lists them", argv[0]);
+}
+
+/* The options before the command. Returns -1 to go on with *argc and *argv, or the exit status. */
+static int leading_options(struct cli *cli, int *argc, char ***argv)
+{
+    for (; *argc && (*argv)[0][0] == '-'; ++*argv, --*argc) {
+        const char *arg = (*argv)[0];
+        if (!strcmp(arg, "--help")) {
+            print_help(stdout);
+            return cli_flush(cli);
+        }
+        if (!strcmp(arg, "--version")) {
+            puts("leat " LEAT_VERSION);
+            return cli_flush(cli);
+        }
+        if (!strncmp(arg, "--config=", 9)) {
+            cli->config = arg + 9;
+        } else if (!strcmp(arg, "--config") && *argc > 1) {
+            cli->config = *++*argv;
+            --*argc;
+        } else {
+            bool config = !strcmp(arg, "--config");
+            return cli_fail(cli, EX_USAGE, "%s: %s", arg,
+                            config ? "a value is missing" : "no such option");
+        }
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    /* Found through PATH, argv[0] does not say where we are. */
+    struct cli cli = {.self = access("/proc/self/exe", F_OK) ? argv[0] : "/proc/self/exe"};
+    int words = 0;
+    if (argc) argv++, argc--;
+    int status = leading_options(&cli, &argc, &argv);
+    if (status >= 0) return status;
+    cli.command = find_command(argc, argv, &words);
+    if (!cli.command) return unknown(&cli, argc, argv);
+    argv += words, argc -= words;
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (!strcmp(argv[i], "--help")) return print_command_help(cli.command);
+    umask(0007); /* the database belongs to a group */
+    status = cli.command->run(&cli, argc, argv);
+    db_close(cli.db);
+    conf_free(cli.conf);
+    return status;
+}

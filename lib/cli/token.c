@@ -1,0 +1,266 @@
+/* leat token: the bearer tokens of a site. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/secret.h"
+#include "cli/command.h"
+#include "store/credentials.h"
+#include "task/access.h"
+#include "task/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+static int token_add(struct cli *cli, int argc, char **argv);
+static int token_list(struct cli *cli, int argc, char **argv);
+static int token_revoke(struct cli *cli, int argc, char **argv);
+
+const struct command command_token_add = {
+    .name = "token add",
+    .arguments = "--owner OWNER [--scope SCOPE,...] [--name NAME] [--expires AGE]",
+    .summary = "makes a token and prints it, this once: only its SHA-256 is kept",
+    .help = "  --owner OWNER    whose tasks, groups and events it is for\n"
+            "  --scope LIST     of create, read, publish, admin; create,read,publish if not given\n"
+            "  --name NAME      for people, and for token revoke\n"
+            "  --expires AGE    it ends after so long: 90d, 12h, 30m, 45s, 2w, 1y; else never\n"
+            "\n"
+            "  Clients send it as Authorization: Bearer TOKEN.\n",
+    .run = token_add,
+};
+
+const struct command command_token_list = {
+    .name = "token list",
+    .arguments = "[--json]",
+    .summary = "lists the tokens, never what clients hold",
+    .run = token_list,
+};
+
+const struct command command_token_revoke = {
+    .name = "token revoke",
+    .arguments = "ID|NAME",
+    .summary = "ends a token at once, with the tickets of its owner",
+    .help = "  Streams that it opened end at their next heartbeat. A NAME that several tokens in "
+            "force have\n"
+            "  is refused: say which ID.\n",
+    .run = token_revoke,
+};
+
+/* ---- add ---- */
+
+/* "90d" in milliseconds; a number alone is seconds. False: not such a thing, or not between a second and
+ * a hundred years. */
+static bool parse_age(const char *text, int64_t *ms)
+{
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } units[] = {{'s', 1},
+                 {'m', 60},
+                 {'h', 3600},
+                 {'d', 24 * 3600},
+                 {'w', 7 * 24 * 3600},
+                 {'y', (int64_t)365 * 24 * 3600}};
+    enum { CENTURY = 100 };
+    char number[24];
+    size_t len = strlen(text);
+    int64_t each = 1, most = CENTURY * units[5].seconds;
+    for (size_t i = 0; len && i < sizeof units / sizeof *units; i++) {
+        if (text[len - 1] != units[i].unit) continue;
+        each = units[i].seconds;
+        len--;
+        break;
+    }
+    if (!len || len >= sizeof number || strspn(text, "0123456789.") < len) return false;
+    memcpy(number, text, len);
+    number[len] = '\0';
+    return !conf_parse_seconds(number, 1, most / each * 1000, ms, NULL) && (*ms *= each) >= 1000;
+}
+
+/* Fills what the options say; `c` borrows. */
+static int read_add(struct cli *cli, int argc, char **argv, struct credential *c)
+{
+    const char *owner = NULL, *scope = NULL, *name = NULL, *expires = NULL;
+    const struct cli_option options[] = {{"owner", &owner, NULL},
+                                         {"scope", &scope, NULL},
+                                         {"name", &name, NULL},
+                                         {"expires", &expires, NULL}};
+    struct error e = {0};
+    int status = cli_options(cli, options, sizeof options / sizeof *options, &argc, argv);
+    if (status) return status;
+    if (argc) return cli_fail(cli, EX_USAGE, "'%s' is not expected here", argv[0]);
+    if (!owner) return cli_fail(cli, EX_USAGE, "--owner: missing");
+    if (!owner_valid(owner))
+        return cli_fail(cli, EX_USAGE,
+                        "--owner: not 1 to %d bytes of UTF-8 text without control characters",
+                        TASK_OWNER_MAX);
+    if (name && (!owner_valid(name) || strspn(name, "0123456789") == strlen(name)))
+        return cli_fail(cli, EX_USAGE,
+                        "--name: not 1 to %d bytes of UTF-8 text without control characters, or a "
+                        "number, which is an ID",
+                        TASK_OWNER_MAX);
+    c->scopes = AUTH_USUAL;
+    if (scope && scopes_parse(scope, false, &c->scopes, &e))
+        return cli_fail(cli, EX_USAGE, "--scope: %s", e.text);
+    if (!c->scopes) return cli_fail(cli, EX_USAGE, "--scope: empty");
+    int64_t age = 0;
+    if (expires && !parse_age(expires, &age))
+        return cli_fail(cli, EX_USAGE, "--expires: '%s' is not a time such as 90d, 12h or 30m",
+                        expires);
+    c->owner = (char *)owner;
+    c->name = (char *)name;
+    c->created_at = clock_wall_ms();
+    c->expires_at = expires ? c->created_at + age : TASK_NONE;
+    return EX_OK;
+}
+
+static int token_add(struct cli *cli, int argc, char **argv)
+{
+    struct credential c = {0};
+    struct error e = {0};
+    int64_t id = 0;
+    int status = read_add(cli, argc, argv, &c);
+    if (!status) status = cli_database(cli);
+    if (status) return status;
+
+    char secret[SECRET_SIZE];
+    unsigned char hash[SECRET_HASH_BYTES];
+    secret_new(secret);
+    secret_hash(hash, secret, strlen(secret));
+    enum err rc = db_begin(cli->db, DB_SYNC_AFTER, &e);
+    if (!rc) {
+        rc = credential_add(cli->db, &c, hash, &id, &e);
+        if (!rc)
+            rc = db_commit(cli->db, &e);
+        else
+            db_rollback(cli->db);
+    }
+    if (!rc) puts(secret);
+    secret_wipe(secret, sizeof secret);
+    return rc ? cli_error(cli, &e) : cli_flush(cli);
+}
+
+/* ---- list ---- */
+
+static const char *state_word(const struct credential *c, int64_t now)
+{
+    static const char *const words[] = {[CREDENTIAL_VALID] = "valid",
+                                        [CREDENTIAL_UNKNOWN] = "unknown",
+                                        [CREDENTIAL_EXPIRED] = "expired",
+                                        [CREDENTIAL_REVOKED] = "revoked"};
+    return words[credential_state(c, now)];
+}
+
+static void json_time(struct buf *out, const char *key, int64_t ms)
+{
+    json_key(out, key);
+    if (ms == TASK_NONE)
+        buf_str(out, "null");
+    else
+        buf_int(out, ms);
+}
+
+static void list_json(struct buf *out, const struct credential_list *l, int64_t now)
+{
+    buf_str(out, "{\"tokens\":[");
+    for (size_t i = 0; i < l->count; i++) {
+        const struct credential *c = &l->items[i];
+        if (i) buf_char(out, ',');
+        buf_fmt(out, "{\"id\":%lld", (long long)c->id);
+        json_key(out, "owner");
+        json_text(out, c->owner);
+        json_key(out, "scopes");
+        buf_char(out, '[');
+        for (unsigned s = 0, n = 0; scope_name(s); s++)
+            if (c->scopes & 1U << s) buf_fmt(out, "%s\"%s\"", n++ ? "," : "", scope_name(s));
+        buf_char(out, ']');
+        json_key(out, "name");
+        json_text(out, c->name);
+        json_time(out, "created_at", c->created_at);
+        json_time(out, "expires_at", c->expires_at);
+        json_time(out, "revoked_at", c->revoked_at);
+        json_key(out, "state");
+        json_text(out, state_word(c, now));
+        buf_char(out, '}');
+    }
+    buf_str(out, "]}\n");
+}
+
+/* Minutes are enough for people. */
+static void text_time(struct buf *out, int64_t ms)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm utc;
+    char stamp[32];
+    if (ms == TASK_NONE || !gmtime_r(&seconds, &utc) ||
+        !strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%MZ", &utc))
+        snprintf(stamp, sizeof stamp, "-");
+    buf_fmt(out, "%-18s", stamp);
+}
+
+static void list_text(struct buf *out, const struct credential_list *l, int64_t now)
+{
+    if (!l->count) return;
+    buf_fmt(out, "%-5s %-8s %-18s%-18s%-27s %-16s %s\n", "ID", "STATE", "CREATED", "EXPIRES",
+            "SCOPES", "OWNER", "NAME");
+    for (size_t i = 0; i < l->count; i++) {
+        const struct credential *c = &l->items[i];
+        struct buf scopes = {0};
+        scopes_write(&scopes, c->scopes);
+        buf_fmt(out, "%-5lld %-8s ", (long long)c->id, state_word(c, now));
+        text_time(out, c->created_at);
+        text_time(out, c->expires_at);
+        buf_fmt(out, "%-27s %-16s %s\n", buf_text(&scopes), c->owner, c->name ? c->name : "-");
+        buf_free(&scopes);
+    }
+}
+
+static int token_list(struct cli *cli, int argc, char **argv)
+{
+    bool json = false;
+    const struct cli_option options[] = {{"json", NULL, &json}};
+    struct error e = {0};
+    struct credential_list tokens = {0};
+    int status = cli_options(cli, options, 1, &argc, argv);
+    if (!status && argc) status = cli_fail(cli, EX_USAGE, "'%s' is not expected here", argv[0]);
+    if (!status) status = cli_database(cli);
+    if (status) return status;
+    if (credential_tokens(cli->db, &tokens, &e)) return cli_error(cli, &e);
+    struct buf out = {0};
+    if (json)
+        list_json(&out, &tokens, clock_wall_ms());
+    else
+        list_text(&out, &tokens, clock_wall_ms());
+    fwrite(buf_text(&out), 1, out.len, stdout);
+    buf_free(&out);
+    credential_list_free(&tokens);
+    return cli_flush(cli);
+}
+
+/* ---- revoke ---- */
+
+static int token_revoke(struct cli *cli, int argc, char **argv)
+{
+    struct error e = {0};
+    int64_t id = 0;
+    int status = cli_options(cli, NULL, 0, &argc, argv);
+    if (!status && argc != 1) status = cli_fail(cli, EX_USAGE, "one ID or NAME is expected");
+    if (!status && secret_valid(argv[0]))
+        status = cli_fail(cli, EX_USAGE,
+                          "this is a token: its ID or NAME is expected, as token list shows");
+    if (!status) status = cli_database(cli);
+    if (status) return status;
+    enum err rc = db_begin(cli->db, DB_SYNC_AFTER, &e);
+    if (!rc) {
+        rc = credential_revoke(cli->db, argv[0], clock_wall_ms(), &id, &e);
+        if (!rc)
+            rc = db_commit(cli->db, &e);
+        else
+            db_rollback(cli->db);
+    }
+    if (rc) return cli_error(cli, &e);
+    printf("token %lld is revoked\n", (long long)id);
+    return cli_flush(cli);
+}

@@ -1,0 +1,26 @@
+/* Other people's pages: which of them may use this site (Fetch, 3.2), and which requests a browser may not
+ * carry here for them.
+ *
+ * The site's own pages always may. http.allowed_origins names others; `*` stands for all, without
+ * cookies. What changes something or starts a stream is refused from anywhere else, before it does. */
+#ifndef LEAT_WEB_CORS_H
+#define LEAT_WEB_CORS_H
+
+#include "base/conf.h"
+#include "base/error.h"
+#include "web/request.h"
+#include "web/response.h"
+
+#include <stdbool.h>
+
+/* Whether http.allowed_origins is a list of scheme://host[:port] or *. ERR_INVALID names what is not. */
+enum err cors_check(const struct conf *conf, struct error *e);
+
+/* Whether the request may go on. False: answered, with 204 to a preflight or with 403
+ * origin_not_allowed. */
+bool cors_admit(struct request *request);
+
+/* Adds the headers that let the request's page read the answer; response_start calls it for each. */
+void cors_headers(struct response *r);
+
+#endif
