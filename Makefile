@@ -3,7 +3,7 @@
 #   make            the programs
 #   make run        a server on 127.0.0.1: PORT STATE JOBS CONF SERVER
 #   make test       every test; the last line is "N passed, N failed".  TESTS="FILE..." runs only those
-#   make lint       formatting, floors, two compilers, three analysers
+#   make lint       formatting, floors, two compilers, three analysers, the API's description
 #   make install    DESTDIR PREFIX
 #
 # A variant is a folder of its own: make BUILD=build/asan SANITIZE=address,undefined units
@@ -40,13 +40,15 @@ endif
 PIE_LD  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 
 # pkg-config may be missing until `make run` has installed it: ask when the answer is needed, once
-PKGS       = $(if $(SQLITE_SRC),,sqlite3) jansson inih libsodium
+PKGS       = $(if $(SQLITE_SRC),,sqlite3) jansson inih libsodium $(JWT_PKG)
+# libjwt, where there is one that we know; `make JWT_PKG=` builds without
+JWT_PKG    = $(eval JWT_PKG := $$(shell pkg-config --exists 'libjwt < 3' 2>/dev/null && echo libjwt))$(JWT_PKG)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null || \
                printf -- '-l%s ' $(patsubst lib%,%,$(PKGS))))$(PKG_LIBS)
 LIBS       = -lfcgi $(PKG_LIBS) -lm
 
-DEFINES     = -D_GNU_SOURCE -DLEAT_VERSION=\"$(VERSION)\"
+DEFINES     = -D_GNU_SOURCE -DLEAT_VERSION=\"$(VERSION)\" $(if $(JWT_PKG),-DLEAT_JWT)
 ALL_CFLAGS  = -std=c11 $(DEFINES) $(WARN) $(if $(WERROR),-Werror) -fPIE $(HARDEN) \
               -Ilib -I$(BUILD) $(if $(SQLITE_SRC),-isystem $(SQLITE_SRC)) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(PIE_LD) $(filter -fsanitize=% -fstack-protector%,$(HARDEN)) $(CFLAGS) $(LDFLAGS)
@@ -61,8 +63,10 @@ SQL       := $(sort $(wildcard sql/query/*.sql sql/schema/*.sql))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-GEN       := $(addprefix $(BUILD)/gen/,query.h query.c schema.h schema.c)
-LIB_OBJ   := $(call obj,$(LIB_SRC)) $(BUILD)/obj/gen/query.o $(BUILD)/obj/gen/schema.o \
+GEN_SQL   := $(addprefix $(BUILD)/gen/,query.h query.c schema.h schema.c)
+GEN_API   := $(addprefix $(BUILD)/gen/,openapi.h openapi.c)
+GEN       := $(GEN_SQL) $(GEN_API)
+LIB_OBJ   := $(call obj,$(LIB_SRC)) $(addprefix $(BUILD)/obj/gen/,query.o schema.o openapi.o) \
              $(if $(SQLITE_SRC),$(BUILD)/obj/sqlite3.o)
 PAGES_OBJ := $(call obj,$(PAGES_SRC))
 LIBLEAT   := $(BUILD)/libleat.a
@@ -97,7 +101,7 @@ $(LIBLEAT) $(LIBPAGES): $(BUILD)/.sources
 	$(AR) rcs $@ $(filter %.o,$^)
 
 # handlers see each other's headers; no lower floor sees theirs
-$(BUILD)/obj/cgi-bin/%.o $(BUILD)/obj/tests/unit/%.o: private ROOM = -Icgi-bin
+$(BUILD)/obj/cgi-bin/%.o $(BUILD)/obj/tests/unit/%.o: private ROOM = -iquote cgi-bin
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags | $(GEN)
 	@mkdir -p $(@D)
@@ -128,7 +132,13 @@ $(BUILD)/.sql: FORCE
 $(BUILD)/gen/.stamp: $(SQL) sql/embed.sh $(BUILD)/.sql
 	sh sql/embed.sh sql $(@D)
 	@touch $@
-$(GEN): $(BUILD)/gen/.stamp
+$(GEN_SQL): $(BUILD)/gen/.stamp
+	@:
+
+$(BUILD)/gen/.openapi: lib/web/openapi.json lib/web/openapi.sh
+	sh lib/web/openapi.sh lib/web/openapi.json $(@D)
+	@touch $@
+$(GEN_API): $(BUILD)/gen/.openapi
 	@:
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(PAGES_OBJ) $(call obj,$(UNIT_SRC) $(CLI_SRC) \
@@ -161,11 +171,13 @@ bench:
 # ---- lint ----------------------------------------------------------------------------------------
 
 C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch]))
-SH_FILES := sql/embed.sh tests/layers.sh nginx/dev/packages nginx/dev/run .ci/run \
+SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh nginx/dev/packages nginx/dev/run .ci/run \
             $(filter-out %.conf,$(wildcard lib/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
-LINTS    := $(addprefix lint-,format layers gcc clang cppcheck tidy shell perl)
+SPECTRAL  = $(BUILD)/npm/node_modules/.bin/spectral
+SPECTRAL_PACKAGE := @stoplight/spectral-cli@6.16.3
+LINTS    := $(addprefix lint-,format layers gcc clang cppcheck tidy shell perl openapi)
 
 .PHONY: format lint-packages $(LINTS)
 lint: $(LINTS)
@@ -188,11 +200,22 @@ lint-cppcheck: lint-gcc
 	  $(DEFINES) -D__GNUC__ -Ilib -Icgi-bin -I$(BUILD)/gcc $(ANALYSED)
 lint-tidy: lint-clang
 	printf '%s\n' $(ANALYSED) | xargs -P$(NPROC) -I{} sh -c 'clang-tidy --quiet "$$1" -- \
-	  -std=c11 $(DEFINES) -Ilib -Icgi-bin -I$(BUILD)/clang 2>/dev/null' tidy {} # stderr only counts
+	  -std=c11 $(DEFINES) -Ilib -iquote cgi-bin -I$(BUILD)/clang 2>/dev/null' tidy {} # stderr only counts
 lint-shell:
 	shellcheck $(SH_FILES)
 lint-perl:
 	for file in $(PL_FILES); do perl -Itests/lib -wc $$file || exit 1; done
+lint-openapi: $(SPECTRAL)
+	@printf 'extends: ["spectral:oas"]\n' >$(BUILD)/npm/ruleset.yaml
+	$(SPECTRAL) lint --fail-severity=warn --ruleset $(BUILD)/npm/ruleset.yaml lib/web/openapi.json
+
+# the one tool that Debian does not have
+$(SPECTRAL): | lint-packages
+	@command -v node >/dev/null && command -v npm >/dev/null || nginx/dev/packages npm
+	@command -v npm >/dev/null || { echo 'lint-openapi: needs npm, and it cannot be installed here' >&2; exit 69; }
+	@mkdir -p $(BUILD)/npm
+	npm install --prefix $(BUILD)/npm --no-fund --no-audit --loglevel=error $(SPECTRAL_PACKAGE) || \
+	  { echo 'lint-openapi: npm could not install $(SPECTRAL_PACKAGE)' >&2; exit 69; }
 
 # ---- install -------------------------------------------------------------------------------------
 

@@ -1,9 +1,12 @@
 /* Following the log: of a task, a group, an owner; as a stream, as lines, as a page. */
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "handlers.h"
+#include "limits.h"
 #include "site.h"
 #include "store/events.h"
+#include "store/figures.h"
 #include "store/groups.h"
 #include "store/tasks.h"
 
@@ -25,6 +28,7 @@ struct follow {
     char *owner, *group;         /* of the scope */
     struct task task;            /* SCOPE_TASK */
     struct event_filter *filter; /* NULL: everything */
+    struct dialect dialect;      /* borrowed from the request */
     struct cursor cursor;        /* what the client sent */
     bool lines_follow;           /* ?follow=1 */
 
@@ -66,26 +70,26 @@ static enum err read_cursor(struct site *site, const struct request *request, st
 
 static enum err read_flags(const struct request *request, struct follow *f, struct error *e)
 {
-    char *types = NULL, *dialect = NULL, *follow = NULL;
-    enum err rc = request_query(request, "types", &types, e);
-    if (!rc) rc = request_query(request, "dialect", &dialect, e);
+    char *follow = NULL;
+    enum err rc = site_types(request, &f->filter, e);
+    if (!rc) rc = site_dialect(request, &f->dialect, e);
     if (!rc) rc = request_query(request, "follow", &follow, e);
-    if (!rc && !event_filter_parse(&f->filter, types))
-        rc = error_set(e, ERR_INVALID, "types: not a list of event types such as task.*,log.append");
-    if (!rc && dialect && strcmp(dialect, "envelope"))
-        rc = error_set(e, ERR_INVALID, "dialect: '%.32s' is not one of envelope", dialect);
     if (!rc && follow && strcmp(follow, "1") && strcmp(follow, "0"))
         rc = error_set(e, ERR_INVALID, "follow: not 1 or 0");
     f->lines_follow = follow && !strcmp(follow, "1");
-    free(types);
-    free(dialect);
     free(follow);
     return rc;
 }
 
 /* ---- finding out where it starts ---- */
 
-/* Whether the log has an event after `after` that the filter lets through. */
+/* Whether an event is for this reader. */
+static bool shown(const struct follow *f, const struct event *ev)
+{
+    return event_filter_match(f->filter, ev->type) && dialect_shows(&f->dialect, ev->type);
+}
+
+/* Whether the log has an event after `after` that would be shown. */
 static enum err anything_after(struct site *site, const struct follow *f, bool *found,
                                struct error *e)
 {
@@ -96,7 +100,7 @@ static enum err anything_after(struct site *site, const struct follow *f, bool *
     do {
         rc = events_read(site->db, &f->scope, after, READ_ROWS, READ_BYTES, &rows, e);
         for (size_t i = 0; !rc && !*found && i < rows.count; i++) {
-            *found = event_filter_match(f->filter, rows.items[i].type);
+            *found = shown(f, &rows.items[i]);
             after = rows.items[i].seq;
         }
     } while (!rc && !*found && rows.more);
@@ -110,13 +114,13 @@ static enum err take_snapshot(struct site *site, struct request *request, struct
     struct task_view view = site_view(site, request);
     struct buf *out = &f->snapshot;
     if (f->scope.kind == SCOPE_TASK) {
-        task_document(out, &f->task, &view);
+        dialect_task(out, &f->dialect, &f->task, &view);
         return ERR_OK;
     }
     if (f->scope.kind == SCOPE_GROUP) {
         struct group g = {0};
         enum err rc = group_get(site->db, f->owner, f->group, &g, e);
-        if (!rc) group_document(out, &g, view.prefix);
+        if (!rc) dialect_group(out, &f->dialect, &g, view.prefix);
         group_free(&g);
         return rc;
     }
@@ -125,7 +129,7 @@ static enum err take_snapshot(struct site *site, struct request *request, struct
     buf_str(out, "{\"tasks\":[");
     for (size_t i = 0; i < list.count; i++) {
         if (i) buf_char(out, ',');
-        task_document(out, &list.items[i], &view);
+        dialect_task(out, &f->dialect, &list.items[i], &view);
     }
     buf_fmt(out, "],\"more\":%s}", list.more ? "true" : "false");
     task_list_free(&list);
@@ -189,10 +193,14 @@ static int64_t jittered_retry(const struct conf *conf)
 /* 200 with retry and stream.end {overloaded}: EventSource gives up for good on any other status. */
 static void answer_overloaded(struct site *site, struct request *request)
 {
+    static const char *const reason = "overloaded";
+    figures_add(site->db, FIGURE_STREAM_ENDS, &reason, 1);
     int64_t retry = jittered_retry(request->conf);
     struct buf out = {0};
+    struct dialect d;
+    site_dialect(request, &d, NULL);
     frame_retry(&out, FRAME_SSE, retry);
-    frame_end(&out, FRAME_SSE, END_OVERLOADED, clock_wall_ms(), retry, 0, db_epoch(site->db));
+    frame_end(&out, FRAME_SSE, &d, END_OVERLOADED, clock_wall_ms(), retry, 0, db_epoch(site->db));
     struct response r;
     response_start(&r, request, 200);
     response_header(&r, "Cache-Control", "no-store, no-transform");
@@ -206,13 +214,16 @@ static void say_connected(struct buf *out, struct site *site, const struct follo
     const char *epoch = db_epoch(site->db);
     int64_t now = clock_wall_ms();
     struct buf payload = {0};
+    struct notice n = {.ts = now, .task_id = *f->task.id ? f->task.id : NULL};
     if (f->reset) {
         buf_fmt(&payload, "{\"reason\":\"%s\",\"oldest\":", f->reset);
         cursor_quote(&payload, epoch, f->floor);
         buf_str(&payload, ",\"latest\":");
         cursor_quote(&payload, epoch, f->newest);
         buf_char(&payload, '}');
-        frame_message(out, FRAME_SSE, "stream.reset", now, payload.data, f->after, epoch);
+        n.type = "stream.reset";
+        n.payload = payload.data;
+        frame_notice(out, FRAME_SSE, &f->dialect, &n, f->after, epoch);
         buf_clear(&payload);
     }
     buf_str(&payload, "{\"cursor\":");
@@ -226,9 +237,65 @@ static void say_connected(struct buf *out, struct site *site, const struct follo
             : f->cursor.kind == CURSOR_AT ? "resumed"
                                               : "connected");
     bool with_id = f->reset || f->at_now || f->cursor.kind == CURSOR_AT;
-    frame_message(out, FRAME_SSE, "stream.connected", now, payload.data, with_id ? f->after : -1,
-                  epoch);
+    n.type = "stream.connected";
+    n.payload = payload.data;
+    frame_notice(out, FRAME_SSE, &f->dialect, &n, with_id ? f->after : -1, epoch);
     buf_free(&payload);
+}
+
+/* The head of a stream, sent at once. One that follows shall not be buffered; for any other the web
+ * server's buffer keeps a slow reader from holding leat-api. nginx passes on a head without a body
+ * only if nothing of its FastCGI record is left over, and records are padded to 8 bytes: blanks,
+ * which it drops, make this one fit. */
+static void stream_head(struct request *request, enum frame_form form, bool follows)
+{
+    const char *type = frame_content_type(form);
+    struct response r;
+    response_start(&r, request, 200);
+    response_header(&r, "Cache-Control", "no-store, no-transform");
+    if (follows) {
+        size_t len = r.head.len + strlen(type) +
+                     strlen("X-Accel-Buffering: no\r\nContent-Type: \r\n\r\n");
+        response_header_fmt(&r, "X-Accel-Buffering", "no%*s", (int)(-len & 7), "");
+    }
+    response_stream(&r, type);
+}
+
+/* ` key=value` pairs that name a stream in the log. The caller frees. */
+static char *about_stream(const struct request *request, const struct follow *f)
+{
+    static const char *const scopes[] = {[SCOPE_TASK] = "task",
+                                         [SCOPE_GROUP] = "group",
+                                         [SCOPE_OWNER] = "owner",
+                                         [SCOPE_ALL] = "all"};
+    struct buf out = {0};
+    char text[256]; /* longer ones are cut: this is kept as long as the stream */
+    buf_fmt(&out, " request_id=%s scope=%s", request->request_id, scopes[f->scope.kind]);
+    if (*f->task.id) buf_fmt(&out, " task_id=%s", f->task.id);
+    if (f->group) buf_fmt(&out, " group=\"%s\"", log_quote(text, sizeof text, f->group));
+    const char *owner = f->owner ? f->owner : f->task.owner;
+    if (owner) buf_fmt(&out, " owner=\"%s\"", log_quote(text, sizeof text, owner));
+    buf_fmt(&out, " ip=%s", log_quote(text, 64, conn_param(request->conn, "REMOTE_ADDR")));
+    buf_fmt(&out, " user_agent=\"%s\"",
+            log_quote(text, sizeof text, request_header(request, "User-Agent")));
+    return out.data;
+}
+
+/* Counts and logs a stream that is about to follow. */
+static void note_open(struct site *site, const struct follow *f, const char *about)
+{
+    bool resumed = !f->reset && f->cursor.kind == CURSOR_AT;
+    if (resumed) figures_add(site->db, FIGURE_STREAM_RESUMES, NULL, 1);
+    if (f->reset) figures_add(site->db, FIGURE_STREAM_RESETS, &f->reset, 1);
+    if (!about) return;
+    struct buf from = {0};
+    cursor_write(&from, db_epoch(site->db), f->after);
+    log_info("stream_open", "%s from=%s start=%s", about, from.data,
+             f->reset    ? f->reset
+             : resumed   ? "resumed"
+             : f->at_now ? "now"
+                         : "earliest");
+    buf_free(&from);
 }
 
 /* Hands the connection to the hub. */
@@ -238,7 +305,9 @@ static void start_stream(struct site *site, struct request *request, struct foll
     const struct conf *conf = request->conf;
     struct hub_stream s = {
         .conn = request->conn,
+        .account = request->owner,
         .form = form,
+        .dialect = f->dialect,
         .scope = f->scope,
         .filter = f->filter,
         .after = f->after,
@@ -246,19 +315,20 @@ static void start_stream(struct site *site, struct request *request, struct foll
         .stream_ms = conf_ms(conf, CONF_STREAM_STREAM_SECONDS),
         .heartbeat_ms = conf_ms(conf, CONF_STREAM_HEARTBEAT),
         .retry_ms = jittered_retry(conf),
+        .credential = request->credential,
+        .expires_at = request->expires_at,
     };
     f->filter = NULL;
     if (form == FRAME_SSE) {
         frame_retry(&s.prelude, form, s.retry_ms);
         say_connected(&s.prelude, site, f);
     }
-    struct response r;
-    response_start(&r, request, 200);
-    response_header(&r, "Cache-Control", "no-store, no-transform");
-    response_header(&r, "X-Accel-Buffering", "no");
-    response_stream(&r, frame_content_type(form));
-    if (!s.prelude.len) conn_flush(s.conn);
+    stream_head(request, form, follows);
     site->current->given = true;
+    if (follows) {
+        if (log_writes(LOG_LEVEL_INFO)) s.about = about_stream(request, f);
+        note_open(site, f, s.about);
+    }
     hub_add_stream(site->hub, &s);
 }
 
@@ -270,29 +340,30 @@ static bool may_stream(struct site *site, struct request *request, enum frame_fo
                 "streams are served by leat-events: the web server must send this path there");
         return false;
     }
-    if (hub_count(site->hub) < (size_t)conf_int(site->conf, CONF_STREAM_MAX_STREAMS)) return true;
+    int64_t most = conf_int(request->conf, CONF_LIMITS_STREAMS_PER_OWNER);
+    struct limit_hit hit = {0};
+    struct error e = {0};
+    enum err rc = ERR_OK;
+    bool full = hub_count(site->hub) >= (size_t)conf_int(site->conf, CONF_STREAM_MAX_STREAMS);
+    if (!full && most && hub_count_of(site->hub, request->owner) >= (size_t)most)
+        hit = (struct limit_hit){"streams_per_owner", most, 0, 1};
+    if (!full && !hit.name) rc = limits_stream(site, request, &hit, &e);
+    if (!full && !hit.name && !rc) return true;
     if (form == FRAME_SSE)
         answer_overloaded(site, request);
+    else if (hit.name)
+        limits_answer(request, &hit);
+    else if (rc)
+        site_fail(site, request, &e);
     else
         problem(request, 503, "overloaded", "too many streams are open");
     return false;
 }
 
-/* A head without a body, for HEAD. */
-static void answer_head(struct request *request, const char *content_type)
-{
-    struct response r;
-    response_start(&r, request, 200);
-    response_body(&r, content_type, NULL, 0);
-}
-
 static void answer_sse(struct site *site, struct request *request, const char *id, struct follow *f)
 {
-    if (request->method == METHOD_HEAD) {
-        answer_head(request, frame_content_type(FRAME_SSE));
-        return;
-    }
-    if (!may_stream(site, request, FRAME_SSE)) return;
+    bool head = request->method == METHOD_HEAD;
+    if (!head && !may_stream(site, request, FRAME_SSE)) return;
     struct error e = {0};
     enum err rc = locate(site, request, id, f, &e);
     if (rc == ERR_BUSY) {
@@ -303,6 +374,8 @@ static void answer_sse(struct site *site, struct request *request, const char *i
         struct response r;
         response_start(&r, request, 204);
         response_body(&r, NULL, NULL, 0);
+    } else if (head) {
+        stream_head(request, FRAME_SSE, true);
     } else {
         start_stream(site, request, f, FRAME_SSE, true);
     }
@@ -312,6 +385,7 @@ static void answer_sse(struct site *site, struct request *request, const char *i
 static void answer_bad_cursor(struct site *site, struct request *request, const struct follow *f)
 {
     bool future = !strcmp(f->reset, "future");
+    figures_add(site->db, FIGURE_STREAM_RESETS, &f->reset, 1);
     struct buf oldest = {0};
     cursor_write(&oldest, db_epoch(site->db), f->floor);
     char code[32] = "cursor_";
@@ -327,14 +401,15 @@ static void answer_bad_cursor(struct site *site, struct request *request, const 
 static void answer_lines(struct site *site, struct request *request, const char *id,
                          struct follow *f, enum frame_form form)
 {
-    if (f->lines_follow && !may_stream(site, request, form)) return;
+    bool head = request->method == METHOD_HEAD;
+    if (f->lines_follow && !head && !may_stream(site, request, form)) return;
     struct error e = {0};
     if (locate(site, request, id, f, &e))
         site_fail(site, request, &e);
     else if (f->reset)
         answer_bad_cursor(site, request, f);
-    else if (request->method == METHOD_HEAD)
-        answer_head(request, frame_content_type(form));
+    else if (head)
+        stream_head(request, form, f->lines_follow);
     else
         start_stream(site, request, f, form, f->lines_follow);
 }
@@ -375,9 +450,9 @@ static enum err read_page(struct page *p, struct buf *body, int64_t *count, stru
         size_t i = 0;
         for (; !rc && i < rows.count && *count < p->limit; i++) {
             at = rows.items[i].seq;
-            if (!event_filter_match(f->filter, rows.items[i].type)) continue;
+            if (!shown(f, &rows.items[i])) continue;
             if ((*count)++) buf_char(body, ',');
-            event_envelope(body, &rows.items[i], db_epoch(site->db));
+            dialect_event(body, &f->dialect, &rows.items[i], db_epoch(site->db));
         }
         more = rows.more || i < rows.count;
     }
@@ -428,9 +503,14 @@ static void answer_page(struct site *site, struct request *request, const char *
     if (!rc && text && conf_parse_int(text, 1, PAGE_LIMIT_MAX, &limit, NULL))
         rc = error_set(&e, ERR_INVALID, "limit: not a number from 1 to %d", PAGE_LIMIT_MAX);
     free(text);
-    if (!rc) rc = locate(site, request, id, f, &e);
-    if (rc) {
-        site_fail(site, request, &e);
+    struct limit_hit hit = {0};
+    if (!rc) rc = limits_poll(site, request, &hit, &e);
+    if (!rc && !hit.name) rc = locate(site, request, id, f, &e);
+    if (rc || hit.name) {
+        if (rc)
+            site_fail(site, request, &e);
+        else
+            limits_answer(request, &hit);
         return;
     }
     if (f->reset) {

@@ -1,11 +1,18 @@
-/* Groups. */
+/* Groups: their documents, contexts and events, and what is done to all their tasks. */
 #include "store/groups.h"
 
+#include "base/clock.h"
+#include "base/json.h"
+
+#include "answers.h"
 #include "handlers.h"
 #include "site.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PAGE_SIZE = 50 };
 
 char *group_owner(struct request *request)
 {
@@ -42,5 +49,332 @@ void groups_get(struct route_match *m)
         buf_free(&body);
         group_free(&g);
     }
+    free(owner);
+}
+
+/* A place in the list: "UPDATED.OWNER-LENGTH.OWNERNAME". */
+static bool read_token(char *token, struct group_name *out)
+{
+    long long updated = 0;
+    size_t owner = 0;
+    int used = 0;
+    if (sscanf(token, "%lld.%zu.%n", &updated, &owner, &used) != 2 || !used) return false;
+    size_t rest = strlen(token + used);
+    if (owner == 0 || owner >= rest) return false;
+    *out = (struct group_name){.owner = mem_dup(token + used, owner),
+                               .name = mem_str(token + used + owner),
+                               .updated_at = updated};
+    return true;
+}
+
+static void write_token(struct buf *out, const struct group_name *at)
+{
+    struct buf token = {0};
+    buf_fmt(&token, "%lld.%zu.%s%s", (long long)at->updated_at, strlen(at->owner), at->owner,
+            at->name);
+    json_text(out, token.data);
+    buf_free(&token);
+}
+
+/* The conditions of the list. `after` is owned by the caller. */
+static enum err list_query(const struct request *request, int64_t *limit, char **owner,
+                           struct group_name *after, struct error *e)
+{
+    char *size = NULL, *token = NULL;
+    int64_t max = conf_int(request->conf, CONF_HTTP_PAGE_SIZE_MAX);
+    enum err rc = request_query(request, "page_size", &size, e);
+    if (!rc) rc = request_query(request, "page_token", &token, e);
+    if (!rc) rc = request_query(request, "owner", owner, e);
+    *limit = PAGE_SIZE;
+    if (!rc && size && conf_parse_int(size, 1, INT64_MAX, limit, NULL))
+        rc = error_set(e, ERR_INVALID, "page_size: not a number above 0");
+    if (!rc && token && *token && !read_token(token, after))
+        rc = error_set(e, ERR_INVALID, "page_token: not a token of this list");
+    if (*limit > max) *limit = max;
+    free(size);
+    free(token);
+    return rc;
+}
+
+/* Writes the documents of a page. */
+static enum err list_body(struct site *site, const struct request *request,
+                          const struct group_page *page, struct buf *body, struct error *e)
+{
+    enum err rc = ERR_OK;
+    buf_str(body, "{\"groups\":[");
+    for (size_t i = 0; !rc && i < page->count; i++) {
+        struct group g = {0};
+        rc = group_get(site->db, page->items[i].owner, page->items[i].name, &g, e);
+        if (rc) break;
+        if (i) buf_char(body, ',');
+        group_document(body, &g, conf_text(request->conf, CONF_HTTP_PREFIX));
+        group_free(&g);
+    }
+    buf_str(body, "],\"next_page_token\":");
+    if (page->more)
+        write_token(body, &page->items[page->count - 1]);
+    else
+        buf_str(body, "\"\"");
+    buf_char(body, '}');
+    return rc;
+}
+
+/* GET /groups?page_size=&page_token=: latest change first; an admin's list spans owners (?owner= one). */
+void groups_list(struct route_match *m)
+{
+    struct site *site = site_of(m);
+    struct error e = {0};
+    struct group_name after = {0};
+    struct group_page page = {0};
+    struct buf body = {0};
+    char *named = NULL;
+    int64_t limit;
+    const char *owner = auth_reader(m->request);
+    enum err rc = list_query(m->request, &limit, &named, &after, &e);
+    if (!owner && named && *named) owner = named;
+    if (!rc) rc = db_read_begin(site->db, &e);
+    if (!rc) {
+        rc = group_page_read(site->db, owner, after.name ? &after : NULL, limit, &page, &e);
+        if (!rc) rc = list_body(site, m->request, &page, &body, &e);
+        db_read_end(site->db);
+    }
+    if (rc) {
+        site_fail(site, m->request, &e);
+    } else {
+        struct response r;
+        response_start(&r, m->request, 200);
+        response_json(&r, &body);
+    }
+    group_page_free(&page);
+    buf_free(&body);
+    free(named);
+    free(after.owner);
+    free(after.name);
+}
+
+/* ---- context ---- */
+
+/* The context as it is, with its version as ETag. */
+static void answer_context(struct request *request, const struct group *g)
+{
+    struct response r;
+    struct buf body = {0};
+    buf_str(&body, g->context ? g->context : "null");
+    response_start(&r, request, 200);
+    response_header_fmt(&r, "ETag", "\"%lld\"", (long long)g->version);
+    response_header(&r, "Cache-Control", "no-cache");
+    response_json(&r, &body);
+    buf_free(&body);
+}
+
+/* GET /groups/{group}/context: the JSON document, null when it was never set; 304 by If-None-Match. */
+void groups_context_get(struct route_match *m)
+{
+    struct site *site = site_of(m);
+    char *owner = group_owner(m->request);
+    if (!owner) return;
+    struct error e = {0};
+    struct group g = {0};
+    if (group_get(site->db, owner, m->params[0], &g, &e)) {
+        site_fail(site, m->request, &e);
+    } else {
+        char etag[32];
+        snprintf(etag, sizeof etag, "\"%lld\"", (long long)g.version);
+        const char *has = request_header(m->request, "If-None-Match");
+        if (has && request_etag_listed(has, etag))
+            answer_not_modified(m->request, etag);
+        else
+            answer_context(m->request, &g);
+        group_free(&g);
+    }
+    free(owner);
+}
+
+/* Reads a JSON body. NULL: refused, and answered. A new reference. */
+static json_t *read_json(struct request *request)
+{
+    struct error e = {0};
+    struct buf body = {0};
+    json_t *value = NULL;
+    enum err rc = request_body(request, &body,
+                               (size_t)conf_int(request->conf, CONF_HTTP_MAX_BODY_BYTES), &e);
+    if (rc == ERR_FULL)
+        problem(request, 413, "body_too_large", "%s", e.text);
+    else if (rc || !(value = json_read(buf_text(&body), body.len, &e)))
+        problem(request, 400, "bad_json", "%s", e.text);
+    buf_free(&body);
+    return value;
+}
+
+/* PUT /groups/{group}/context: replaces it; with If-Match only the version named there, else 412. */
+void groups_context_put(struct route_match *m)
+{
+    struct site *site = site_of(m);
+    struct request *request = m->request;
+    struct error e = {0};
+    struct group g = {0};
+    char *owner = group_owner(request);
+    json_t *value = owner ? read_json(request) : NULL;
+    if (!value) {
+        free(owner);
+        return;
+    }
+    struct buf json = {0};
+    json_write(&json, value);
+    json_decref(value);
+
+    const char *match = request_header(request, "If-Match");
+    bool clash = false;
+    enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
+    if (!rc) {
+        rc = group_get(site->db, owner, m->params[0], &g, &e);
+        if (!rc && match) {
+            char etag[32];
+            snprintf(etag, sizeof etag, "\"%lld\"", (long long)g.version);
+            clash = !strcmp(match, "*") ? !g.version : !request_etag_listed(match, etag);
+        }
+        if (!rc && !clash)
+            rc = group_context_put(site->db, owner, m->params[0], json.data, -1, clock_wall_ms(), &e);
+        if (!rc && !clash) {
+            group_free(&g);
+            rc = group_get(site->db, owner, m->params[0], &g, &e);
+        }
+        if (!rc && !clash)
+            rc = db_commit(site->db, &e);
+        else
+            db_rollback(site->db);
+    }
+    if (rc)
+        site_fail(site, request, &e);
+    else if (clash)
+        problem(request, 412, "version_clash", "the context is at version %lld",
+                (long long)g.version);
+    else
+        answer_context(request, &g);
+    group_free(&g);
+    buf_free(&json);
+    free(owner);
+}
+
+/* ---- publishing ---- */
+
+/* Takes {"type","payload"} apart. `type` is borrowed from `value`. */
+static enum err read_event(json_t *value, const char **type, struct buf *payload, struct error *e)
+{
+    const char *name;
+    json_t *member;
+    if (!json_is_object(value)) return error_set(e, ERR_INVALID, "the body is not a JSON object");
+    json_object_foreach(value, name, member)
+    {
+        if (strcmp(name, "type") && strcmp(name, "payload"))
+            return error_set(e, ERR_INVALID, "%.64s: there is no such field", name);
+    }
+    json_t *text = json_object_get(value, "type");
+    *type = json_string_value(text);
+    if (!*type || strlen(*type) != json_string_length(text) || !event_type_allowed(*type))
+        return error_set(e, ERR_INVALID,
+                         "type: not dotted lower-case words such as doc.created, or its first word "
+                         "is reserved (task, group, log, file, stream)");
+    member = json_object_get(value, "payload");
+    if (member)
+        json_write(payload, member);
+    else
+        buf_str(payload, "{}");
+    return ERR_OK;
+}
+
+/* POST /groups/{group}/events {"type","payload"}: 202; puts an application event into the group's log. */
+void groups_publish(struct route_match *m)
+{
+    struct site *site = site_of(m);
+    struct request *request = m->request;
+    struct error e = {0};
+    char *owner = group_owner(request);
+    json_t *value = owner ? read_json(request) : NULL;
+    if (value) {
+        const char *type = NULL;
+        struct buf payload = {0};
+        int64_t seq = 0;
+        enum err rc = read_event(value, &type, &payload, &e);
+        if (!rc) rc = db_begin(site->db, DB_SYNC_AFTER, &e);
+        if (!rc) {
+            rc = group_publish(site->db, owner, m->params[0], request->request_id, type,
+                               payload.data, clock_wall_ms(), &seq, &e);
+            if (!rc)
+                rc = db_commit(site->db, &e);
+            else
+                db_rollback(site->db);
+        }
+        if (rc) {
+            site_fail(site, request, &e);
+        } else {
+            struct buf body = {0};
+            struct response r;
+            buf_str(&body, "{\"success\":true,\"id\":");
+            cursor_quote(&body, db_epoch(site->db), seq);
+            buf_char(&body, '}');
+            response_start(&r, request, 202);
+            response_json(&r, &body);
+            buf_free(&body);
+        }
+        buf_free(&payload);
+        json_decref(value);
+    }
+    free(owner);
+}
+
+/* ---- all tasks of a group ---- */
+
+/* Answers 202 with what was done, or rolls back. */
+static void commit_and_count(struct route_match *m, enum err rc, const char *first, int64_t a,
+                             const char *second, int64_t b, struct error *e)
+{
+    struct site *site = site_of(m);
+    if (!rc)
+        rc = db_commit(site->db, e);
+    else
+        db_rollback(site->db);
+    if (rc) {
+        site_fail(site, m->request, e);
+        return;
+    }
+    struct buf body = {0};
+    struct response r;
+    buf_fmt(&body, "{\"success\":true,\"%s\":%lld", first, (long long)a);
+    if (second) buf_fmt(&body, ",\"%s\":%lld", second, (long long)b);
+    buf_char(&body, '}');
+    response_start(&r, m->request, 202);
+    response_json(&r, &body);
+    buf_free(&body);
+}
+
+/* POST /groups/{group}/cancel: 202 {"cancelled","cancel_requested"}. */
+void groups_cancel(struct route_match *m)
+{
+    struct site *site = site_of(m);
+    char *owner = group_owner(m->request);
+    if (!owner) return;
+    struct error e = {0};
+    int64_t cancelled = 0, requested = 0;
+    enum err rc = db_begin(site->db, DB_SYNC_BEFORE, &e);
+    if (!rc)
+        rc = group_cancel(site->db, owner, m->params[0], clock_wall_ms(), &cancelled, &requested, &e);
+    commit_and_count(m, rc, "cancelled", cancelled, "cancel_requested", requested, &e);
+    free(owner);
+}
+
+/* POST /groups/{group}/retry: 202 {"retried"}. */
+void groups_retry(struct route_match *m)
+{
+    struct site *site = site_of(m);
+    char *owner = group_owner(m->request);
+    if (!owner) return;
+    struct error e = {0};
+    int64_t retried = 0;
+    enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
+    if (!rc)
+        rc = group_retry(site->db, owner, m->params[0], tasks_attempts, site, clock_wall_ms(),
+                         &retried, &e);
+    commit_and_count(m, rc, "retried", retried, NULL, 0, &e);
     free(owner);
 }

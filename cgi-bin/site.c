@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "store/figures.h"
+#include "web/cors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +39,36 @@ struct task_view site_view(const struct site *site, const struct request *reques
                               .now = clock_wall_ms()};
 }
 
+enum err site_dialect(const struct request *request, struct dialect *out, struct error *e)
+{
+    char *name = NULL;
+    *out = (struct dialect){0};
+    enum err rc = request_query(request, "dialect", &name, e);
+    enum dialect_kind kind = name && *name ? dialect_named(name) : DIALECT_ENVELOPE;
+    if (kind == DIALECTS) {
+        struct buf known = {0};
+        for (kind = 0; kind < DIALECTS; kind++)
+            buf_fmt(&known, "%s%s", kind ? ", " : "", dialect_name(kind));
+        rc = error_set(e, ERR_INVALID, "dialect: '%.32s' is not one of %s", name, known.data);
+        buf_free(&known);
+    } else {
+        *out = (struct dialect){kind, conf_text(request->conf, CONF_DIALECT_REPO_STATUS)};
+    }
+    free(name);
+    return rc;
+}
+
+enum err site_types(const struct request *request, struct event_filter **out, struct error *e)
+{
+    char *types = NULL;
+    *out = NULL;
+    enum err rc = request_query(request, "types", &types, e);
+    if (!rc && !event_filter_parse(out, types))
+        rc = error_set(e, ERR_INVALID, "types: not a list of event types such as task.*,log.append");
+    free(types);
+    return rc;
+}
+
 void site_fail(struct site *site, struct request *request, const struct error *e)
 {
     problem_error(request, e);
@@ -45,8 +77,30 @@ void site_fail(struct site *site, struct request *request, const struct error *e
     site->exit_status = EX_IOERR;
 }
 
+/* Counts what was answered. */
+static void tally(const struct exchange *x)
+{
+    const struct request *r = &x->request;
+    if (!r->status) return; /* the client left before */
+    char class[] = "0xx", ip[64];
+    class[0] = (char)('0' + r->status / 100 % 10);
+    const char *route = r->route ? r->route : "none";
+    figures_add(x->site->db, FIGURE_REQUESTS,
+                (const char *const[]){route, request_method(r), class}, 1);
+    if (log_writes(LOG_LEVEL_DEBUG))
+        log_debug("request", " request_id=%s method=%s route=%s status=%d ip=%s elapsed_ms=%lld",
+                  r->request_id, request_method(r), route, r->status,
+                  log_quote(ip, sizeof ip, conn_param(r->conn, "REMOTE_ADDR")),
+                  (long long)(clock_monotonic_ms() - x->began_at));
+}
+
 void exchange_end(struct exchange *x)
 {
+    if (x == x->site->current) { /* its handler still runs; handle() ends it */
+        x->kept = false;
+        return;
+    }
+    if (x->request.conn) tally(x);
     if (x->given)
         ;
     else if (x->request.conn)
@@ -60,6 +114,8 @@ void exchange_end(struct exchange *x)
 void site_wait(struct site *site, const struct event_scope *scope, int64_t wait_ms,
                bool (*look)(void *arg, bool last), void (*drop)(void *arg), void *arg)
 {
+    int64_t expires_at = site->current->request.expires_at, now = clock_wall_ms();
+    if (expires_at < now + wait_ms) wait_ms = expires_at > now ? expires_at - now : 0;
     site->current->kept = true;
     bool may = site->streams || !flock(site->wait_slot, LOCK_EX | LOCK_NB);
     if (!may || wait_ms <= 0 || site->stopping) {
@@ -86,9 +142,12 @@ static void handle(struct exchange *x)
         return;
     }
     site->current = x;
+    x->began_at = clock_monotonic_ms();
     if (request_parse(&x->request, x->conn, site->conf, &e))
         problem(&x->request, 400, "bad_request", "%s", e.text);
-    else if (auth_identify(&x->request, &e))
+    else if (!cors_admit(&x->request))
+        ; /* answered */
+    else if (auth_identify(&x->request, site->db, &e))
         problem_error(&x->request, &e);
     else
         route_dispatch(site_routes, site_route_count, &x->request, site);
@@ -96,14 +155,19 @@ static void handle(struct exchange *x)
     if (!x->kept) exchange_end(x);
 }
 
-static void on_request(void *arg, int events)
+/* Takes it out of those whose request has not come yet. */
+static void stop_waiting(struct exchange *x)
 {
-    (void)events; /* what there is to find out, reading will tell */
-    struct exchange *x = arg;
     loop_del(x->site->loop, &x->fd);
     *x->link = x->next;
     if (x->next) x->next->link = x->link;
-    handle(x);
+}
+
+static void on_request(void *arg, int events)
+{
+    (void)events; /* what there is to find out, reading will tell */
+    stop_waiting(arg);
+    handle(arg);
 }
 
 /* The connections whose request has not come yet, and the listening socket. */
@@ -160,9 +224,7 @@ static void sweep(struct door *d, bool everything)
     for (struct exchange *x = d->waiting, *next; x; x = next) {
         next = x->next;
         if (!everything && now < x->give_up_at) continue;
-        loop_del(d->site->loop, &x->fd);
-        *x->link = next;
-        if (next) next->link = x->link;
+        stop_waiting(x);
         exchange_end(x);
     }
 }
@@ -183,8 +245,10 @@ static enum err turn(struct door *d, bool accepting, struct error *e)
     if (accepting && now < d->closed_until) timeout = sooner(timeout, d->closed_until - now);
     if (d->waiting) timeout = sooner(timeout, 1000);
     if (!accepting) timeout = sooner(timeout, 100);
+    timeout = sooner(timeout, figures_wait(site->db));
     enum err rc = loop_wait(site->loop, timeout, e);
     hub_turn(site->hub);
+    figures_turn(site->db);
     if (d->waiting) sweep(d, false);
     if (!site->streams && !hub_count(site->hub)) flock(site->wait_slot, LOCK_UN);
     return rc;
@@ -226,7 +290,8 @@ static int open_site(struct site *site, const char *config, const char *argv0,
     struct conf *conf = NULL;
     if (conf_load(&conf, config, argv0, &e) ||
         log_open(site->program, conf_text(conf, CONF_LOG_LEVEL), conf_text(conf, CONF_LOG_TARGET),
-                 &e)) {
+                 &e) ||
+        auth_check(conf, &e) || cors_check(conf, &e)) {
         fprintf(stderr, "%s: %s\n", site->program, e.text);
         return EX_CONFIG;
     }
@@ -255,6 +320,8 @@ static int open_site(struct site *site, const char *config, const char *argv0,
     if (!rc) rc = listener_open(listener, &e);
     if (!rc) rc = loop_open(&site->loop, &e);
     if (!rc) rc = hub_open(&site->hub, site->loop, site->db, site->bell, &e);
+    /* A process for one request has nothing to tell that would be worth a transaction. */
+    if (!rc && !listener_is_cgi(*listener)) figures_join(site->db, site->program);
     if (!rc) return 0;
     log_error("cannot start", " error=\"%s\"", e.text);
     return rc == ERR_BUSY ? EX_TEMPFAIL : rc == ERR_NEWER ? EX_CONFIG : EX_OSERR;

@@ -6,6 +6,7 @@
 
 #include "base/conf.h"
 #include "base/loop.h"
+#include "sse/dialect.h"
 #include "sse/hub.h"
 #include "store/bell.h"
 #include "store/db.h"
@@ -24,6 +25,7 @@ struct exchange {
     struct request request;
     struct loop_fd fd; /* until the request can be read */
     int64_t give_up_at;
+    int64_t began_at; /* monotonic ms: when its request was read */
     bool kept;     /* somebody answers later, and calls exchange_end */
     bool given;    /* the connection belongs to a stream now */
 };
@@ -57,6 +59,13 @@ void site_fail(struct site *site, struct request *request, const struct error *e
 
 /* How documents are shown to this request. */
 struct task_view site_view(const struct site *site, const struct request *request);
+
+/* The dialect that its query asks for, borrowed from the request; ERR_INVALID names the field, and
+ * *out is then the envelope. */
+enum err site_dialect(const struct request *request, struct dialect *out, struct error *e);
+
+/* The types of events that it asks for; NULL: all. The caller frees. ERR_INVALID names the field. */
+enum err site_types(const struct request *request, struct event_filter **out, struct error *e);
 
 /* Waits for something in `scope`: `look` and `drop` as in hub_poll. The current exchange is kept until
  * `drop`, which must call exchange_end. Where nothing can wait, looks once, as if the time were over. */

@@ -1,0 +1,326 @@
+/* Figures of the site: for Prometheus, and for people. */
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/version.h"
+#include "handlers.h"
+#include "site.h"
+#include "store/census.h"
+#include "store/figures.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All that is known, from one moment. */
+struct known {
+    int64_t now;
+    struct census census;
+    struct figures_told told;
+};
+
+static void known_free(struct known *k)
+{
+    census_free(&k->census);
+    figures_told_free(&k->told);
+}
+
+/* False: answered. */
+static bool find_out(struct site *site, struct request *request, struct known *k)
+{
+    struct error e = {0};
+    *k = (struct known){.now = clock_wall_ms()};
+    figures_flush(site->db); /* this process is part of the picture */
+    enum err rc = census_take(site->db, k->now, &k->census, &e);
+    if (!rc) rc = figures_read(site->db, &k->told, &e);
+    if (!rc) return true;
+    site_fail(site, request, &e);
+    known_free(k);
+    return false;
+}
+
+/* ---- Prometheus ---- */
+
+static void head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void gauge(struct buf *out, const char *name, const char *help, double value)
+{
+    head(out, name, "gauge", help);
+    buf_fmt(out, "%s %.15g\n", name, value);
+}
+
+/* Microseconds as seconds, exactly. */
+static void seconds(struct buf *out, int64_t us)
+{
+    buf_fmt(out, "%" PRId64 ".%06" PRId64, us / 1000000, us % 1000000);
+}
+
+static void sample(struct buf *out, const char *name, const char *suffix, const char *labels)
+{
+    buf_fmt(out, "%s%s%s%s%s ", name, suffix, *labels ? "{" : "", labels, *labels ? "}" : "");
+}
+
+/* One histogram: `values` are its rows, ordered by bound. Those of an older version, with other bounds,
+ * count where they fit. */
+static void histogram(struct buf *out, enum figure f, const char *labels,
+                      const struct figure_value *values, size_t count)
+{
+    const struct figure_about *about = &figure_about[f];
+    int64_t all = 0, sum = 0;
+    for (size_t i = 0; i < count; i++) *(values[i].le < 0 ? &sum : &all) += values[i].value;
+    for (const int64_t *bound = about->bounds; *bound; bound++) {
+        int64_t within = 0;
+        for (size_t i = 0; i < count; i++)
+            if (values[i].le >= 0 && values[i].le <= *bound) within += values[i].value;
+        buf_fmt(out, "%s_bucket{%s%sle=\"%.9g\"} %" PRId64 "\n", about->name, labels,
+                *labels ? "," : "", (double)*bound / 1e6, within);
+    }
+    buf_fmt(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRId64 "\n", about->name, labels,
+            *labels ? "," : "", all);
+    sample(out, about->name, "_sum", labels);
+    seconds(out, sum);
+    buf_char(out, '\n');
+    sample(out, about->name, "_count", labels);
+    buf_fmt(out, "%" PRId64 "\n", all);
+}
+
+/* The rows of one figure with the labels of the first of them; *count is how many. */
+static const struct figure_value *rows_of(const struct figures_told *t, enum figure f, size_t from,
+                                          size_t *count)
+{
+    while (from < t->value_count && t->values[from].figure != f) from++;
+    *count = 0;
+    if (from == t->value_count) return NULL;
+    const struct figure_value *first = t->values + from;
+    while (from + *count < t->value_count && first[*count].figure == f &&
+           !strcmp(first[*count].labels, first->labels))
+        ++*count;
+    return first;
+}
+
+static void figure(struct buf *out, const struct figures_told *t, enum figure f)
+{
+    static const char *const types[] = {
+        [FIGURE_COUNTER] = "counter", [FIGURE_GAUGE] = "gauge", [FIGURE_HISTOGRAM] = "histogram"};
+    const struct figure_about *about = &figure_about[f];
+    head(out, about->name, types[about->kind], about->help);
+    size_t count = 0;
+    const struct figure_value *rows = rows_of(t, f, 0, &count);
+    if (!rows && !about->labels[0]) { /* nothing happened yet: say so */
+        static const struct figure_value none = {.labels = (char *)""};
+        if (about->kind == FIGURE_HISTOGRAM)
+            histogram(out, f, "", &none, 1);
+        else
+            buf_fmt(out, "%s 0\n", about->name);
+    }
+    for (; rows; rows = rows_of(t, f, (size_t)(rows - t->values) + count, &count)) {
+        if (about->kind == FIGURE_HISTOGRAM) {
+            histogram(out, f, rows->labels, rows, count);
+        } else {
+            sample(out, about->name, "", rows->labels);
+            buf_fmt(out, "%" PRId64 "\n", rows->value);
+        }
+    }
+}
+
+static double age_seconds(const struct known *k)
+{
+    int64_t since = k->census.due_since;
+    return since == TASK_NONE || since > k->now ? 0 : (double)(k->now - since) / 1000;
+}
+
+/* Processes by program: calls for each program once. */
+static void programs(struct buf *out, const struct figures_told *t, bool memory,
+                     void (*write)(struct buf *out, const char *program, int64_t value))
+{
+    for (size_t i = 0; i < t->process_count; i++) {
+        const char *program = t->processes[i].program;
+        bool before = false;
+        for (size_t k = 0; k < i; k++) before |= !strcmp(t->processes[k].program, program);
+        if (before) continue;
+        int64_t value = 0;
+        for (size_t k = i; k < t->process_count; k++) {
+            if (strcmp(t->processes[k].program, program) != 0) continue;
+            int64_t bytes = t->processes[k].resident_bytes;
+            value += !memory ? 1 : bytes > 0 ? bytes : 0;
+        }
+        write(out, program, value);
+    }
+}
+
+static void write_processes(struct buf *out, const char *program, int64_t value)
+{
+    buf_fmt(out, "leat_processes{program=\"%s\"} %" PRId64 "\n", program, value);
+}
+
+static void write_resident(struct buf *out, const char *program, int64_t value)
+{
+    buf_fmt(out, "leat_resident_bytes{program=\"%s\"} %" PRId64 "\n", program, value);
+}
+
+/* GET /metrics: text exposition format 0.0.4. */
+void metrics_get(struct route_match *m)
+{
+    struct known k;
+    if (!find_out(site_of(m), m->request, &k)) return;
+    const struct census *c = &k.census;
+    struct buf body = {0};
+    head(&body, "leat_tasks", "gauge", "Tasks by type and status.");
+    for (size_t i = 0; i < c->task_rows; i++)
+        buf_fmt(&body, "leat_tasks{type=\"%s\",status=\"%s\"} %" PRId64 "\n", c->tasks[i].type,
+                task_status_name(c->tasks[i].status), c->tasks[i].count);
+    gauge(&body, "leat_queue_age_seconds", "How long the oldest task that is due has been waiting.",
+          age_seconds(&k));
+    gauge(&body, "leat_runners_alive", "Runners whose lease has not ended.", (double)c->runners);
+    for (int f = 0; f < FIGURES; f++) figure(&body, &k.told, (enum figure)f);
+    gauge(&body, "leat_log_events", "Events that the log holds.", (double)c->events);
+    gauge(&body, "leat_log_newest_seq", "Number of the newest event.", (double)c->newest_event);
+    gauge(&body, "leat_database_bytes", "Size of the database file.", (double)c->database_bytes);
+    gauge(&body, "leat_wal_bytes", "Size of the file of the write-ahead log.", (double)c->log_bytes);
+    gauge(&body, "leat_wal_pages", "Pages of the write-ahead log that are in use.",
+          (double)c->log_pages);
+    head(&body, "leat_processes", "gauge", "Living processes by program.");
+    programs(&body, &k.told, false, write_processes);
+    head(&body, "leat_resident_bytes", "gauge", "Resident memory by program.");
+    programs(&body, &k.told, true, write_resident);
+    known_free(&k);
+
+    struct response r;
+    response_start(&r, m->request, 200);
+    response_body(&r, "text/plain; version=0.0.4; charset=utf-8", body.data, body.len);
+    buf_free(&body);
+}
+
+/* ---- for people ---- */
+
+static int64_t total(const struct figures_told *t, enum figure f)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < t->value_count; i++)
+        if (t->values[i].figure == f && t->values[i].le >= 0) sum += t->values[i].value;
+    return sum;
+}
+
+/* Below which bound so much (0 to 1) of a histogram lies, in ms; null when it is empty, or above all. */
+static void quantile(struct buf *out, const struct figures_told *t, enum figure f, double share)
+{
+    int64_t all = total(t, f);
+    for (const int64_t *bound = figure_about[f].bounds; all && *bound; bound++) {
+        int64_t within = 0;
+        for (size_t i = 0; i < t->value_count; i++) {
+            const struct figure_value *v = &t->values[i];
+            if (v->figure == f && v->le >= 0 && v->le <= *bound) within += v->value;
+        }
+        if ((double)within < share * (double)all) continue;
+        json_number(out, (double)*bound / 1000);
+        return;
+    }
+    buf_str(out, "null");
+}
+
+static void tasks_document(struct buf *out, const struct census *c)
+{
+    int64_t all = 0, by_status[TASK_STATUSES] = {0};
+    for (size_t i = 0; i < c->task_rows; i++) {
+        all += c->tasks[i].count;
+        by_status[c->tasks[i].status] += c->tasks[i].count;
+    }
+    buf_fmt(out, "\"tasks\":{\"total\":%" PRId64 ",\"by_status\":{", all);
+    for (int s = 0; s < TASK_STATUSES; s++) {
+        json_key(out, task_status_name((enum task_status)s));
+        buf_int(out, by_status[s]);
+    }
+    buf_str(out, "},\"by_type\":{");
+    for (size_t i = 0; i < c->task_rows; i++) {
+        bool first = !i || strcmp(c->tasks[i - 1].type, c->tasks[i].type) != 0;
+        if (first) {
+            if (i) buf_char(out, '}');
+            json_key(out, c->tasks[i].type);
+            buf_char(out, '{');
+        }
+        json_key(out, task_status_name(c->tasks[i].status));
+        buf_int(out, c->tasks[i].count);
+    }
+    buf_str(out, c->task_rows ? "}}}" : "}}");
+}
+
+static void processes_document(struct buf *out, const struct known *k)
+{
+    buf_str(out, "\"processes\":[");
+    for (size_t i = 0; i < k->told.process_count; i++) {
+        const struct figure_process *p = &k->told.processes[i];
+        buf_fmt(out, "%s{\"program\":", i ? "," : "");
+        json_text(out, p->program);
+        json_key(out, "pid");
+        buf_int(out, p->pid);
+        json_key(out, "uptime_seconds");
+        json_number(out, (double)(k->now - p->started_at) / 1000);
+        json_key(out, "resident_bytes");
+        if (p->resident_bytes < 0)
+            buf_str(out, "null");
+        else
+            buf_int(out, p->resident_bytes);
+        buf_char(out, '}');
+    }
+    buf_char(out, ']');
+}
+
+static void lag_document(struct buf *out, const char *name, const struct figures_told *t,
+                         enum figure f)
+{
+    json_key(out, name);
+    buf_str(out, "{\"p50_ms\":");
+    quantile(out, t, f, 0.5);
+    buf_str(out, ",\"p99_ms\":");
+    quantile(out, t, f, 0.99);
+    json_key(out, "count");
+    buf_int(out, total(t, f));
+    buf_char(out, '}');
+}
+
+/* GET /stats: what an administrator wants to see at a glance. */
+void metrics_stats(struct route_match *m)
+{
+    struct known k;
+    if (!find_out(site_of(m), m->request, &k)) return;
+    const struct census *c = &k.census;
+    int64_t started = k.now, pending = 0, running = 0;
+    for (size_t i = 0; i < k.told.process_count; i++)
+        if (k.told.processes[i].started_at < started) started = k.told.processes[i].started_at;
+    for (size_t i = 0; i < c->task_rows; i++) {
+        if (c->tasks[i].status == TASK_PENDING) pending += c->tasks[i].count;
+        if (c->tasks[i].status == TASK_RUNNING) running += c->tasks[i].count;
+    }
+    struct buf body = {0};
+    buf_fmt(&body, "{\"version\":\"%s\",\"sqlite_version\":\"%s\",\"server_time\":%" PRId64,
+            LEAT_VERSION, db_library(), k.now);
+    json_key(&body, "uptime_seconds");
+    json_number(&body, (double)(k.now - started) / 1000);
+    buf_char(&body, ',');
+    tasks_document(&body, c);
+    buf_fmt(&body,
+            ",\"queue\":{\"pending\":%" PRId64 ",\"running\":%" PRId64 ",\"oldest_due_seconds\":",
+            pending, running);
+    json_number(&body, age_seconds(&k));
+    buf_fmt(&body,
+            "},\"streams\":{\"active\":%" PRId64 ",\"opened\":%" PRId64 ",\"resumed\":%" PRId64 "}",
+            total(&k.told, FIGURE_STREAMS_OPEN), total(&k.told, FIGURE_STREAMS_OPENED),
+            total(&k.told, FIGURE_STREAM_RESUMES));
+    buf_str(&body, ",\"lag\":{");
+    lag_document(&body, "delivery", &k.told, FIGURE_DELIVERY);
+    lag_document(&body, "claim", &k.told, FIGURE_CLAIM_WAIT);
+    lag_document(&body, "write_lock", &k.told, FIGURE_LOCK_WAIT);
+    buf_fmt(&body, "},\"runners\":%" PRId64 ",", c->runners);
+    processes_document(&body, &k);
+    buf_fmt(&body,
+            ",\"database\":{\"bytes\":%" PRId64 ",\"wal_bytes\":%" PRId64 ",\"wal_pages\":%" PRId64
+            ",\"events\":%" PRId64 ",\"newest_seq\":%" PRId64 "}}",
+            c->database_bytes, c->log_bytes, c->log_pages, c->events, c->newest_event);
+    known_free(&k);
+    struct response r;
+    response_start(&r, m->request, 200);
+    response_json(&r, &body);
+    buf_free(&body);
+}

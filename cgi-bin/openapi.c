@@ -1,0 +1,24 @@
+/* What the API says of itself. */
+#include "web/openapi.h"
+
+#include "answers.h"
+#include "handlers.h"
+#include "site.h"
+
+/* GET /openapi.json: the description of all the routes but those below /internal; 304 by If-None-Match. */
+void openapi_get(struct route_match *m)
+{
+    const char *has = request_header(m->request, "If-None-Match");
+    if (has && request_etag_listed(has, openapi_etag())) {
+        answer_not_modified(m->request, openapi_etag());
+        return;
+    }
+    struct response r;
+    struct buf body = {0};
+    openapi_document(&body, conf_text(m->request->conf, CONF_HTTP_PREFIX));
+    response_start(&r, m->request, 200);
+    response_header(&r, "ETag", openapi_etag());
+    response_header(&r, "Cache-Control", "no-cache");
+    response_json(&r, &body);
+    buf_free(&body);
+}
