@@ -257,6 +257,25 @@ sub log       { return slurp("$_[0]{dir}/server.log") }
 # The pids of api, events, runner or server, as the pid file has them.
 sub pids { return split ' ', slurp("$_[0]{state}/$_[1].pid") }
 
+# Runs `leat ARG...` on this server's settings. Gives {status, out, err}; OUT without its last newline.
+sub leat {
+    my ($self, @args) = @_;
+    my $tmp = $self->{dir} . '/leat-' . $$ . '-' . ++$self->{requests};
+    my $pid = fork // croak "fork: $!";
+    if (!$pid) {
+        open STDIN,  '<', '/dev/null';
+        open STDOUT, '>', "$tmp.out";
+        open STDERR, '>', "$tmp.err";
+        exec("$build/leat", '--config', $self->conf_file, @args) or POSIX::_exit(127);
+    }
+    local $?;
+    waitpid $pid, 0;
+    my $answer = {status => $? >> 8 || $? & 127, out => slurp("$tmp.out"), err => slurp("$tmp.err")};
+    $answer->{out} =~ s/\n\z//;
+    unlink "$tmp.out", "$tmp.err";
+    return $answer;
+}
+
 # Adds a job, and its TYPE.conf if there is something to say in it.
 sub job {
     my ($self, $name, $script, $conf) = @_;

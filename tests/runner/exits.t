@@ -1,0 +1,85 @@
+#!/usr/bin/perl
+# How a job ends, and what that makes of its task.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Leatd;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $l = Leatd->new;
+my $quick = "backoff = 0\n";
+$l->job(exits => "#!/bin/sh\nread status\necho result\nexit \$status\n", $quick);
+$l->job(says  => "#!/bin/sh\necho first >&2\necho '<3>no such table' >&2\nexit 3\n");
+$l->job(dies  => "#!/bin/sh\nkill -KILL \$\$\n", $quick);
+$l->job(third => "#!/bin/sh\n[ \$LEAT_ATTEMPT = 3 ] || exit 75\necho \$LEAT_ATTEMPT of \$LEAT_MAX_ATTEMPTS\n", $quick);
+$l->job(bare  => "no interpreter line\n", $quick);
+$l->job(astray => "#!/nowhere/interpreter\n", $quick);
+$l->job(unset => "#!/bin/sh\n", "timeout = 3\nconcurency = 2\n");
+$l->job(later => "#!/bin/sh\n", "user = nobody\n");
+$l->job(small => "#!/bin/sh\n", "max_input_bytes = 3\n");
+$l->job(cramped => "#!/bin/sh\nexec head -c 3000000 /dev/zero >file\n", "file_mb = 1\n");
+
+my %t = map { $_ => $l->task('exits', input => "$_\n", max_attempts => 2) } 0, 1, 64, 65, 66, 75, 255;
+$t{says}    = $l->task('says');
+$t{dies}    = $l->task('dies', max_attempts => 2);
+$t{third}   = $l->task('third', max_attempts => 3);
+$t{bare}    = $l->task('bare');
+$t{astray}  = $l->task('astray', max_attempts => 2);
+$t{unset}   = $l->task('unset', max_attempts => 5);
+$t{later}   = $l->task('later');
+$t{missing} = $l->task('missing', max_attempts => 5);
+$t{small}   = $l->task('small', input => 'four');
+$t{cramped} = $l->task('cramped');
+is $l->once, 0, 'leatd ends with status 0 whatever its jobs did';
+my %row = map { $_ => $l->row($t{$_}) } keys %t;
+
+sub ends {
+    my ($which, $path, $code, $retryable, $message, $says) = @_;
+    my $row = $row{$which};
+    is $l->path($t{$which}), $path, "$says: $path";
+    is_deeply [@$row{qw(error_code error_retryable)}], [$code, $retryable], '... ' . ($code // 'no error');
+    like $row->{error_message} // '', $message, '... with a message that helps' if $code;
+}
+my $once  = 'pending running failed';
+my $twice = 'pending running pending running failed';
+ends(0, 'pending running completed', undef, undef, undef, 'status 0');
+ends(1,   $twice, 'exit_status', 1, qr/^exit status 1$/,   'status 1');
+ends(255, $twice, 'exit_status', 1, qr/^exit status 255$/, 'status 255');
+ends(75,  $twice, 'exit_status', 1, qr/^exit status 75$/,  'status 75');
+ends($_,  $once,  'exit_status', 0, qr/^exit status $_$/,  "status $_") for 64, 65, 66;
+ends('says', $once, 'exit_status', 1, qr/^exit status 3: no such table$/, 'a last word on stderr');
+ends('dies', $twice, 'killed_by_signal', 1, qr/^killed by signal 9/, 'a signal');
+ends('bare', $once, 'exec_failed', 1, qr/^cannot execute: Exec format error/, 'no program');
+ends('astray', $twice, 'exec_failed', 1, qr/^cannot execute.*interpreter.*No such file/, 'no interpreter');
+ends('unset', $once, 'exec_failed', 1, qr/unset\.conf:2: unknown key 'concurency'/, 'a bad conf');
+ends('later', $once, 'exec_failed', 1, qr/later\.conf:1: user: not supported/, 'a key of a later version');
+ends('missing', $once, 'type_removed', 0, qr/no executable 'missing'/, 'no such type');
+ends('small', $once, 'exec_failed', 1, qr/max_input_bytes/, 'too large an input');
+ends('cramped', $once, 'killed_by_signal', 1, qr/signal 25/, 'a limit');
+is $l->result($t{1}), undef, 'a failed task has no result';
+is $l->result($t{third}), "3 of 3\n", 'attempts are counted, and the last may complete';
+is $row{third}{error_code}, undef, '... and leaves no error';
+my ($again) = map { $_->{payload} } grep { $_->{payload}{to} eq 'pending' } $l->events($t{third}, 'task.status_changed');
+is_deeply [$again->{error}{code}, $again->{attempt}, defined $again->{run_at}], ['exit_status', 1, 1],
+    'the event of a retry has the error, the attempt and when it runs again';
+
+# back-off: the first wait is the conf's, give or take a quarter
+$l->job(slow => "#!/bin/sh\nexit 75\n", "backoff = 1\n");
+my $slow = $l->task('slow', max_attempts => 2);
+my $runner = $l->start;
+ok $l->reaches($slow, 'failed'), 'it is tried again while the runner runs';
+my @at = map { $_->{ts} } grep { $_->{payload}{to} eq 'running' } $l->events($slow, 'task.status_changed');
+cmp_ok $at[1] - $at[0], '>=', 750,  '... not before its back-off';
+cmp_ok $at[1] - $at[0], '<=', 2500, '... and soon after it';
+
+# delayed and prioritised tasks
+my $delayed = $l->task('exits', input => "0\n", run_at => int(1000 * time) + 700);
+ok $l->reaches($delayed, 'completed'), 'a task with run_at runs';
+my ($start) = map { $_->{ts} } grep { $_->{payload}{to} eq 'running' } $l->events($delayed, 'task.status_changed');
+cmp_ok $start, '>=', $l->row($delayed)->{created_at} + 650, '... not before it';
+is $l->stop($runner), 0, 'SIGTERM ends an idle runner with status 0';
+$l->gapless;
+is_deeply [$l->finish], [], 'nothing is left running';
+done_testing;

@@ -1,0 +1,129 @@
+#!/usr/bin/perl
+# What a job says: descriptor 3, $LEAT_EVENTS and standard error.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Leatd;
+use Test::More;
+
+my $l = Leatd->new(conf => "[runner]\nworkers = 8\n");
+$l->job(speaks => <<'EOS');
+#!/bin/sh
+echo '10 Reading' >&3
+echo '{"type":"doc.created","payload":{"name":"a\"b","n":[1,null]}}' >&3
+echo '{"type":"doc.created"}' >&3
+echo '{"log":"careful","level":"warn"}' >&3
+echo 'plain' >&2
+EOS
+$l->job(grandchild => <<'EOS');
+#!/bin/sh
+exec 3>&-
+sh -c 'echo "{\"type\":\"doc.created\",\"payload\":{\"from\":\"grandchild\"}}" >"$LEAT_EVENTS"'
+sh -c 'echo "60 by name" >"$LEAT_EVENTS"'
+EOS
+$l->job(levels => "#!/bin/sh\nprintf '<%d>level\\n' 0 1 2 3 4 5 6 7 8 >&2\nprintf 'no newline' >&2\n");
+$l->job(wrong => <<'EOS');
+#!/bin/sh
+echo 'half done' >&3
+echo '{"progress":"40"}' >&3
+echo '{"type":"task.done"}' >&3
+echo '{"progress":4' >&3
+printf '%0300d x\n' 0 | sed 's/^0/y/' >&3
+printf 'not text \377\n' >&3
+echo '{"checkpoint":{"at":3}}' >&3
+echo '{"context":{"a":1}}' >&3
+echo '41 still here' >&3
+EOS
+$l->job(often => <<'EOS');
+#!/usr/bin/perl
+use Time::HiRes qw(sleep time);
+open my $out, '>&=3' or die;
+$| = 1;
+my $end = time + 1.2;
+for (my $i = 0; time < $end; $i++) {
+    syswrite $out, sprintf "{\"progress\":%.2f,\"message\":\"step %d\"}\n", 90 * (1 - ($end - time) / 1.2), $i;
+    syswrite $out, "{\"phase\":\"late\"}\n" if $i == 50;
+    sleep 0.002;
+}
+syswrite $out, "99 last\n";
+EOS
+$l->job(flood => "#!/usr/bin/perl\nprint STDERR \"line \$_\\n\" for 1 .. 5000;\nprint 'ok';\n");
+$l->job(both => <<'EOS');
+#!/usr/bin/perl
+open my $out, '>&=3' or die;
+syswrite $out, "{\"type\":\"n.n\",\"payload\":{\"i\":$_}}\n" for 1 .. 3000;
+EOS
+$l->job(long => <<'EOS');
+#!/usr/bin/perl
+print STDERR 'x' x 64511, "\xc3\xa9 and more", "\n", "after\n";
+print STDERR 'z' x 1000000;
+open my $out, '>&=3' or die;
+syswrite $out, '{"log":"' . 'y' x 100000 . "\"}\n";
+syswrite $out, "50 after\n";
+EOS
+$l->job(held => "#!/bin/sh\necho 1 >&3\necho 2 >&3\necho '3 newest' >&3\n");
+$l->job(binary => "#!/bin/sh\nprintf 'a\\000b\\377c\\n' >&2\n");
+
+my %t = map { $_ => $l->task($_) } qw(speaks grandchild levels wrong often flood both long held binary);
+is $l->once, 0, 'all run to their end';
+is join(' ', grep { $l->status($t{$_}) ne 'completed' } sort keys %t), '', '... and complete';
+
+my @said = map { [$_->{type}, $_->{payload}] } $l->events($t{speaks});
+is_deeply [map { $_->[0] } @said[2 .. $#said]],
+    [qw(task.progress doc.created doc.created log.append log.append task.status_changed)],
+    'each line is an event, in order';
+is_deeply [@{ $said[2][1] }{qw(percent message)}], [10, 'Reading'], 'a number and a text are progress';
+is_deeply $said[3][1], {name => 'a"b', n => [1, undef]}, 'a payload arrives whole';
+is_deeply $said[4][1], {}, 'without one it is empty';
+is_deeply [$l->logged($t{speaks})], ['warn: careful', 'info: plain'], 'log lines have a level';
+
+my ($event) = $l->events($t{grandchild}, 'doc.created');
+is $event->{payload}{from}, 'grandchild', 'a grandchild may say things by $LEAT_EVENTS';
+is_deeply [map { $_->{payload}{message} } $l->events($t{grandchild}, 'task.progress')], ['by name'],
+    '... also when descriptor 3 was closed, and one after the other';
+
+is_deeply [$l->logged($t{levels})],
+    ['error: level', 'error: level', 'error: level', 'error: level', 'warn: level', 'info: level', 'info: level',
+    'debug: level', 'info: <8>level', 'info: no newline'], 'sd-daemon prefixes give the level';
+is_deeply [$l->logged($t{binary})], ["info: a\x{fffd}b\x{fffd}c"], 'bytes that are no text are replaced';
+
+my @wrong = $l->logged($t{wrong});
+like $wrong[0], qr/^warn: .*neither a percentage nor a JSON object.*: half done$/, 'a malformed line is quoted in a warning';
+like $wrong[1], qr/^warn: .*progress is not a number.*: \{"progress":"40"\}$/, '... with the reason';
+like $wrong[2], qr/^warn: .*'task.done' may not be said/, '... a reserved type';
+like $wrong[3], qr/^warn: .*invalid JSON/, '... broken JSON';
+like $wrong[4], qr/: y0{199}\.\.\.$/, '... at most 200 bytes of it';
+like $wrong[5], qr/: not text \x{fffd}$/, '... its bytes replaced';
+like $wrong[6], qr/^warn: checkpoint: this version does not keep it$/, 'a checkpoint is refused aloud';
+like $wrong[7], qr{^warn: context: }, 'a context outside a group too';
+is_deeply [map { @{ $_->{payload} }{qw(percent message)} } $l->events($t{wrong}, 'task.progress')], [41, 'still here'],
+    'and the job goes on';
+
+my @progress = $l->events($t{often}, 'task.progress');
+cmp_ok scalar @progress, '<=', 15, '600 reports in 1.2 s make at most ten rows a second';
+cmp_ok scalar @progress, '>=', 8,  '... and not fewer';
+is $progress[0]{payload}{message}, 'step 0', 'the first is written at once';
+is_deeply [@{ $progress[-1]{payload} }{qw(percent phase message)}], [99, 'late', 'last'], 'the last always arrives, merged';
+is scalar(grep { $progress[$_]{ts} - $progress[$_ - 1]{ts} < 95 } 1 .. $#progress - 1), 0, '... and they keep their distance';
+my @order = map { $_->{type} } $l->events($t{often});
+is_deeply [@order[-2, -1]], ['task.progress', 'task.status_changed'], 'pending progress is written before the end';
+is $l->row($t{often})->{progress}, 100, '... which sets it to 100';
+is_deeply [map { $_->{payload}{percent} } $l->events($t{held}, 'task.progress')], [1, 3], 'what was held back comes before the end';
+
+is_deeply [map { $_->{payload}{message} } $l->events($t{flood}, 'log.append')], [map { "line $_" } 1 .. 5000],
+    'a flood on stderr is slowed, not dropped';
+is_deeply [map { $_->{payload}{i} } $l->events($t{both}, 'n.n')], [1 .. 3000], 'nor are events merged';
+
+my @long = $l->logged($t{long});
+is $long[0], 'info: ' . 'x' x 64511, 'an over-long line is cut between characters';
+like $long[1], qr/^warn: a line on standard error was longer than 64512 bytes: the last 11 were cut off$/, '... and says so';
+is $long[2], 'info: after', '... and the next is whole';
+my ($z) = grep { $long[$_] =~ /^info: z{64512}$/ } 0 .. $#long;
+ok $z, 'a line that never ends is cut too';
+like $long[$z + 1], qr/^warn: .*the last 935488 were cut off$/, '... and says so';
+ok scalar(grep {/^warn: not understood on descriptor 3 .*: \{"log":"y{192}\.\.\.$/} @long), 'an over-long event is quoted';
+is_deeply [map { $_->{payload}{message} } $l->events($t{long}, 'task.progress')], ['after'], '... and the next one counts';
+$l->gapless;
+is_deeply [$l->finish], [], 'nothing is left running';
+done_testing;

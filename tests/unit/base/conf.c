@@ -1,0 +1,361 @@
+#include "base/conf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/leat-conf-XXXXXX";
+static char path[64]; /* of the settings in it */
+
+static int make_folder(void **state)
+{
+    (void)state;
+    const char *output = getenv("CMOCKA_MESSAGE_OUTPUT"); /* how the tests report stays */
+    char kept[16] = "";
+    if (output) snprintf(kept, sizeof kept, "%s", output);
+    clearenv();
+    if (output) setenv("CMOCKA_MESSAGE_OUTPUT", kept, 1);
+    strcpy(folder + sizeof folder - 7, "XXXXXX");
+    if (!mkdtemp(folder)) return -1;
+    snprintf(path, sizeof path, "%s/leat.conf", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "/bin/rm -rf %s", folder);
+    return system(command); /* NOLINT(cert-env33-c) */
+}
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static struct conf *loaded(const char *text)
+{
+    struct conf *c = NULL;
+    struct error e = {0};
+    write_file(path, text);
+    if (conf_load(&c, path, NULL, &e)) fail_msg("%s", e.text);
+    return c;
+}
+
+static void an_empty_file_leaves_the_defaults_of_the_contract(void **state)
+{
+    (void)state;
+    struct conf *c = loaded("");
+    assert_null(conf_text(c, CONF_DATABASE_PATH));
+    assert_int_equal(conf_int(c, CONF_DATABASE_BUSY_MS), 5000);
+    assert_int_equal(conf_int(c, CONF_HTTP_MAX_BODY_BYTES), 1048576);
+    assert_int_equal(conf_int(c, CONF_HTTP_MAX_RAW_BYTES), 67108864);
+    assert_int_equal(conf_int(c, CONF_HTTP_INLINE_RESULT_BYTES), 65536);
+    assert_int_equal(conf_int(c, CONF_HTTP_MAX_RESULT_BYTES), 8388608);
+    assert_int_equal(conf_ms(c, CONF_HTTP_WAIT_SECONDS_MAX), 25000);
+    assert_int_equal(conf_int(c, CONF_HTTP_PAGE_SIZE_MAX), 200);
+    assert_string_equal(conf_text(c, CONF_HTTP_PREFIX), "/api");
+    assert_null(conf_text(c, CONF_AUTH_ANONYMOUS));
+    assert_string_equal(conf_text(c, CONF_AUTH_ANONYMOUS_SCOPE), "create,read,publish");
+    assert_false(conf_bool(c, CONF_AUTH_REMOTE_USER));
+    assert_int_equal(conf_ms(c, CONF_STREAM_STREAM_SECONDS), 55000);
+    assert_int_equal(conf_ms(c, CONF_STREAM_HEARTBEAT), 15000);
+    assert_int_equal(conf_int(c, CONF_STREAM_RETRY_MS), 2000);
+    assert_int_equal(conf_int(c, CONF_STREAM_MAX_STREAMS), 8000);
+    assert_int_equal(conf_int(c, CONF_RUNNER_WORKERS), 2 * sysconf(_SC_NPROCESSORS_ONLN));
+    assert_int_equal(conf_ms(c, CONF_RUNNER_LEASE_SECONDS), 30000);
+    assert_int_equal(conf_ms(c, CONF_RUNNER_DRAIN_SECONDS), 20000);
+    assert_int_equal(conf_int(c, CONF_RUNNER_PROGRESS_PER_SECOND), 10);
+    assert_null(conf_text(c, CONF_RUNNER_IDLE_EXIT));
+    assert_string_equal(conf_text(c, CONF_LOG_LEVEL), "info");
+    assert_string_equal(conf_text(c, CONF_LOG_TARGET), "stderr");
+    assert_string_equal(conf_file(c), path);
+    conf_free(c);
+}
+
+static void the_file_overrides_the_defaults(void **state)
+{
+    (void)state;
+    struct conf *c = loaded("# a comment\n[database]\npath = /tmp/x y.db ; behind\nbusy_ms=7\n"
+                            "[stream]\nheartbeat = 0.5\n[auth]\nremote_user = Yes\n");
+    assert_string_equal(conf_text(c, CONF_DATABASE_PATH), "/tmp/x y.db");
+    assert_int_equal(conf_int(c, CONF_DATABASE_BUSY_MS), 7);
+    assert_int_equal(conf_ms(c, CONF_STREAM_HEARTBEAT), 500);
+    assert_true(conf_bool(c, CONF_AUTH_REMOTE_USER));
+    conf_free(c);
+}
+
+static void the_environment_overrides_the_file(void **state)
+{
+    (void)state;
+    setenv("LEAT_DATABASE_BUSY_MS", "9", 1);
+    setenv("LEAT_UNKNOWN_THING", "x", 1);
+    struct conf *c = loaded("[database]\nbusy_ms = 7\n");
+    assert_int_equal(conf_int(c, CONF_DATABASE_BUSY_MS), 9);
+    conf_free(c);
+}
+
+static void an_empty_value_unsets(void **state)
+{
+    (void)state;
+    setenv("LEAT_LOG_LEVEL", "", 1);
+    struct conf *c = loaded("[http]\nprefix =\n[log]\nlevel = warn\n");
+    assert_null(conf_text(c, CONF_HTTP_PREFIX));
+    assert_null(conf_text(c, CONF_LOG_LEVEL));
+    conf_free(c);
+}
+
+static void the_last_of_two_lines_counts(void **state)
+{
+    (void)state;
+    struct conf *c =
+        loaded("[database]\nbusy_ms = 7\n[log]\nlevel = warn\n[database]\nbusy_ms = 8\n");
+    assert_int_equal(conf_int(c, CONF_DATABASE_BUSY_MS), 8);
+    conf_free(c);
+}
+
+static void a_fault_is_named_by_file_and_line(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"[runner]\nworkers = 0\n", ":2: [runner] workers: '0' is not"},
+        {"[runner]\nworkers = many\n", ":2: [runner] workers: 'many' is not"},
+        {"[runner]\n\nworkerz = 3\n", ":3: unknown key 'workerz' in [runner]"},
+        {"[run]\nworkers = 3\n", ":2: unknown section [run]"},
+        {"workers = 3\n", ":1: unknown section []"},
+        {"[stream]\nheartbeat = 0\n", ":2: [stream] heartbeat: '0' is not"},
+        {"[auth]\nremote_user = perhaps\n", ":2: [auth] remote_user: 'perhaps' is not yes or no"},
+        {"[auth]\nnonsense\n", ":2: not a [section]"},
+        {"[auth\n", ":1: not a [section]"},
+        {"[dialect]\nrepo_status = ready\n", ":2: [dialect] repo_status: 'ready' is not NAME=WORD"},
+        {"[dialect]\nrepo_status = idle=\n", ":2: [dialect] repo_status: 'idle=' is not NAME=WORD"},
+        {"[dialect]\nrepo_status = idle=a,\t,failed=b\n", ":2: [dialect] repo_status: 'idle=a,"},
+        {"[dialect]\nrepo_status = done=x\n", ":2: [dialect] repo_status: 'done' is not one of "
+                                              "idle, pending, running, completed, failed, "
+                                              "cancelled"},
+        {"[dialect]\nrepo_status = idle=a, idle = b\n", "[dialect] repo_status: 'idle=a, idle = b' "
+                                                        "has idle twice"},
+        {"nonsense\n[run]\nx = 1\n", ":1: not a [section]"},
+        {"[run]\nx = 1\nnonsense\n", ":2: unknown section"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct conf *c = NULL;
+        struct error e = {0};
+        write_file(path, rows[i][0]);
+        assert_int_equal(conf_load(&c, path, NULL, &e), ERR_INVALID);
+        assert_null(c);
+        if (strncmp(e.text, path, strlen(path)) || !strstr(e.text, rows[i][1]))
+            fail_msg("'%s' does not say '%s'", e.text, rows[i][1]);
+    }
+}
+
+static void a_line_that_is_too_long_is_refused_not_split(void **state)
+{
+    (void)state;
+    static char text[10000] = "[log]\ntarget = file /";
+    size_t n = strlen(text);
+    memset(text + n, 'x', sizeof text - n - 2);
+    text[sizeof text - 2] = '\n';
+    struct conf *c = NULL;
+    struct error e = {0};
+    write_file(path, text);
+    assert_int_equal(conf_load(&c, path, NULL, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, ":2: the line is longer"));
+}
+
+static void a_bad_variable_is_named(void **state)
+{
+    (void)state;
+    setenv("LEAT_RUNNER_WORKERS", "x", 1);
+    struct conf *c = NULL;
+    struct error e = {0};
+    write_file(path, "");
+    assert_int_equal(conf_load(&c, path, NULL, &e), ERR_INVALID);
+    assert_int_equal(strncmp(e.text, "LEAT_RUNNER_WORKERS: ", 21), 0);
+}
+
+static void a_named_file_must_be_there(void **state)
+{
+    (void)state;
+    struct conf *c = NULL;
+    struct error e = {0};
+    assert_int_equal(conf_load(&c, "/nowhere/leat.conf", NULL, &e), ERR_IO);
+    assert_non_null(strstr(e.text, "/nowhere/leat.conf"));
+}
+
+static void a_variable_names_the_file_too(void **state)
+{
+    (void)state;
+    struct conf *c = NULL;
+    write_file(path, "[database]\nbusy_ms = 7\n");
+    setenv("LEAT_CONF", path, 1);
+    assert_int_equal(conf_load(&c, NULL, NULL, NULL), ERR_OK);
+    assert_int_equal(conf_int(c, CONF_DATABASE_BUSY_MS), 7);
+    conf_free(c);
+}
+
+static void without_a_name_it_is_found_beside_the_program(void **state)
+{
+    (void)state;
+    char name[128];
+    snprintf(name, sizeof name, "%s/etc", folder);
+    assert_int_equal(mkdir(name, 0755), 0);
+    snprintf(name, sizeof name, "%s/bin", folder);
+    assert_int_equal(mkdir(name, 0755), 0);
+    snprintf(name, sizeof name, "%s/etc/leat.conf", folder);
+    write_file(name, "[database]\nbusy_ms = 7\n");
+    snprintf(name, sizeof name, "%s/bin/leatd", folder);
+    write_file(name, "");
+    struct conf *c = NULL;
+    assert_int_equal(conf_load(&c, NULL, name, NULL), ERR_OK);
+    assert_int_equal(conf_int(c, CONF_DATABASE_BUSY_MS), 7);
+    conf_free(c);
+}
+
+static void assert_word(const char *map, const char *name, const char *expected)
+{
+    size_t len = 0;
+    const char *word = conf_word(map, name, strlen(name), &len);
+    if (!expected) {
+        assert_null(word);
+        return;
+    }
+    assert_non_null(word);
+    assert_int_equal(len, strlen(expected));
+    assert_memory_equal(word, expected, len);
+}
+
+static void a_map_keeps_the_words_that_are_not_given(void **state)
+{
+    (void)state;
+    static const char initial[] = "idle=ready,pending=analyzing,running=analyzing,"
+                                  "completed=completed,failed=error,cancelled=error";
+    struct conf *c = loaded("");
+    assert_string_equal(conf_text(c, CONF_DIALECT_REPO_STATUS), initial);
+    conf_free(c);
+    c = loaded("[dialect]\nrepo_status = failed = gone wrong , idle=\xc3\xa9\n");
+    const char *map = conf_text(c, CONF_DIALECT_REPO_STATUS);
+    assert_string_equal(map, "idle=\xc3\xa9,pending=analyzing,running=analyzing,"
+                             "completed=completed,failed=gone wrong,cancelled=error");
+    assert_word(map, "failed", "gone wrong");
+    assert_word(map, "cancelled", "error");
+    assert_word(map, "fail", NULL);
+    assert_word(map, "ready", NULL);
+    assert_word(NULL, "idle", NULL);
+    conf_free(c);
+}
+
+static void an_overlay_changes_its_copy_alone(void **state)
+{
+    (void)state;
+    struct conf *base = loaded("[database]\npath = /a\nbusy_ms = 7\n"), *c = NULL;
+    char *const envp[] = {(char *)"PATH=/bin", (char *)"LEAT_DATABASE_BUSY_MS=9", NULL};
+    assert_int_equal(conf_overlay(&c, base, envp, NULL), ERR_OK);
+    assert_int_equal(conf_int(c, CONF_DATABASE_BUSY_MS), 9);
+    assert_string_equal(conf_text(c, CONF_DATABASE_PATH), "/a");
+    assert_int_equal(conf_int(base, CONF_DATABASE_BUSY_MS), 7);
+    conf_free(base);
+    assert_string_equal(conf_text(c, CONF_DATABASE_PATH), "/a");
+    conf_free(c);
+}
+
+static void an_overlay_of_nothing_is_none(void **state)
+{
+    (void)state;
+    struct conf *base = loaded(""), *c = base;
+    char *const envp[] = {(char *)"PATH=/bin", NULL};
+    assert_int_equal(conf_overlay(&c, base, envp, NULL), ERR_OK);
+    assert_null(c);
+    conf_free(base);
+}
+
+static void seconds_take_fractions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } rows[] = {{"0", 0}, {"1", 1000}, {"0.0005", 1}, {"1.5", 1500}, {"3600", 3600000}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t ms = -1;
+        assert_int_equal(conf_parse_seconds(rows[i].text, 0, 3600000, &ms, NULL), ERR_OK);
+        assert_int_equal(ms, rows[i].ms);
+    }
+}
+
+static void what_is_no_number_of_seconds_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "x", "1s", "-1", "nan", "inf", "3601", "1e300"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        int64_t ms = -7;
+        assert_int_equal(conf_parse_seconds(texts[i], 0, 3600000, &ms, NULL), ERR_INVALID);
+        assert_int_equal(ms, -7);
+    }
+}
+
+static void whole_numbers_have_bounds(void **state)
+{
+    (void)state;
+    int64_t n;
+    assert_int_equal(conf_parse_int("10", 1, 10, &n, NULL), ERR_OK);
+    assert_int_equal(n, 10);
+    static const char *const texts[] = {"0", "11", "", "1.5", "5x", "99999999999999999999", "five"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_int_equal(conf_parse_int(texts[i], 1, 10, &n, NULL), ERR_INVALID);
+}
+
+static void yes_and_no_have_four_spellings(void **state)
+{
+    (void)state;
+    static const char *const words[][2] = {
+        {"yes", "no"}, {"TRUE", "False"}, {"on", "off"}, {"1", "0"}};
+    for (size_t i = 0; i < 4; i++) {
+        bool flag = false;
+        assert_int_equal(conf_parse_bool(words[i][0], &flag, NULL), ERR_OK);
+        assert_true(flag);
+        assert_int_equal(conf_parse_bool(words[i][1], &flag, NULL), ERR_OK);
+        assert_false(flag);
+    }
+    bool flag;
+    assert_int_equal(conf_parse_bool("y", &flag, NULL), ERR_INVALID);
+}
+
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(an_empty_file_leaves_the_defaults_of_the_contract),
+        IN_FOLDER(the_file_overrides_the_defaults),
+        IN_FOLDER(the_environment_overrides_the_file),
+        IN_FOLDER(an_empty_value_unsets),
+        IN_FOLDER(the_last_of_two_lines_counts),
+        IN_FOLDER(a_fault_is_named_by_file_and_line),
+        IN_FOLDER(a_line_that_is_too_long_is_refused_not_split),
+        IN_FOLDER(a_bad_variable_is_named),
+        IN_FOLDER(a_named_file_must_be_there),
+        IN_FOLDER(a_variable_names_the_file_too),
+        IN_FOLDER(without_a_name_it_is_found_beside_the_program),
+        IN_FOLDER(a_map_keeps_the_words_that_are_not_given),
+        IN_FOLDER(an_overlay_changes_its_copy_alone),
+        IN_FOLDER(an_overlay_of_nothing_is_none),
+        cmocka_unit_test(seconds_take_fractions),
+        cmocka_unit_test(what_is_no_number_of_seconds_is_refused),
+        cmocka_unit_test(whole_numbers_have_bounds),
+        cmocka_unit_test(yes_and_no_have_four_spellings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

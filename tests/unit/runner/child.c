@@ -1,0 +1,262 @@
+#include "runner/child.h"
+
+#include "base/buf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A shell script as a job: its standard output comes back in `out`. */
+struct job {
+    const char *file, *folder;
+    struct jobtype type;
+    int out;
+};
+
+static struct job shell(void)
+{
+    struct job j = {.file = "/bin/sh", .folder = "/", .out = -1};
+    jobtype_defaults(&j.type, "j");
+    return j;
+}
+
+/* Forks it; the script is its standard input. */
+static struct child forked(struct job *j, const char *script)
+{
+    int in[2], out[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    assert_int_equal(write(in[1], script, strlen(script)), strlen(script));
+    close(in[1]);
+    struct child c = CHILD_NONE;
+    struct error e = {0};
+    char *const env[] = {(char *)"PATH=/usr/bin:/bin", (char *)"GREETING=hello", NULL};
+    const struct child_plan plan = {.file = j->file,
+                                    .folder = j->folder,
+                                    .env = env,
+                                    .type = &j->type,
+                                    .descriptors = {in[0], out[1], null, null},
+                                    .nofile = 256};
+    if (child_fork(&c, &plan, &e)) fail_msg("%s", e.text);
+    close(in[0]);
+    close(out[1]);
+    close(null);
+    j->out = out[0];
+    return c;
+}
+
+/* Waits for its end; what it wrote is `out`'s. */
+static struct child_end ended(struct job *j, struct child *c, struct buf *out)
+{
+    struct child_end end = {0};
+    for (ssize_t n = 1; n > 0; out->len += n > 0 ? (size_t)n : 0)
+        n = read(j->out, buf_reserve(out, 4096), 4096);
+    buf_add(out, "", 0);
+    close(j->out);
+    for (int i = 0; !child_reap(c, &end); i++) {
+        if (i == 1000) fail_msg("it does not end");
+        poll(NULL, 0, 10);
+    }
+    assert_int_equal(c->id.pid, 0);
+    return end;
+}
+
+static struct child_end run(struct job *j, const char *script, struct buf *out)
+{
+    struct child c = forked(j, script);
+    child_go(&c);
+    return ended(j, &c, out);
+}
+
+static void assert_says(const char *script, const char *expected)
+{
+    struct job j = shell();
+    struct buf out = {0};
+    struct child_end end = run(&j, script, &out);
+    if (end.no_exec) fail_msg("%s", end.error.text);
+    assert_string_equal(out.data, expected);
+    buf_free(&out);
+}
+
+static void it_executes_nothing_before_it_may_go(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    struct child c = forked(&j, "echo ran");
+    struct pollfd p = {.fd = j.out, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 100), 0);
+    assert_false(child_ended(&c));
+    child_go(&c);
+    struct buf out = {0};
+    ended(&j, &c, &out);
+    assert_string_equal(out.data, "ran\n");
+    buf_free(&out);
+}
+
+static void one_that_may_not_go_ends_when_it_is_killed(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    struct child c = forked(&j, "echo ran");
+    child_signal(&c, SIGKILL);
+    struct buf out = {0};
+    struct child_end end = ended(&j, &c, &out);
+    assert_true(end.signalled);
+    assert_int_equal(end.number, SIGKILL);
+    assert_false(end.no_exec);
+    assert_string_equal(out.data, "");
+    buf_free(&out);
+}
+
+static void the_exit_status_is_told(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    struct buf out = {0};
+    struct child_end end = run(&j, "exit 42", &out);
+    assert_false(end.signalled);
+    assert_int_equal(end.number, 42);
+    buf_free(&out);
+}
+
+static void the_signal_is_told(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    struct buf out = {0};
+    struct child_end end = run(&j, "kill -SEGV $$", &out);
+    assert_true(end.signalled);
+    assert_int_equal(end.number, SIGSEGV);
+    buf_free(&out);
+}
+
+static void a_program_that_is_not_there_is_reported_as_that(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    j.file = "/nowhere/job";
+    struct buf out = {0};
+    struct child_end end = run(&j, "", &out);
+    assert_true(end.no_exec);
+    assert_non_null(strstr(end.error.text, "cannot execute"));
+    assert_non_null(strstr(end.error.text, strerror(ENOENT)));
+    buf_free(&out);
+}
+
+static void a_folder_that_is_not_there_is_reported_as_that(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    j.folder = "/nowhere";
+    struct buf out = {0};
+    struct child_end end = run(&j, "", &out);
+    assert_true(end.no_exec);
+    assert_non_null(strstr(end.error.text, "working folder"));
+    buf_free(&out);
+}
+
+static void it_has_the_planned_environment_and_no_other(void **state)
+{
+    (void)state;
+    setenv("SECRET_OF_THE_RUNNER", "x", 1);
+    assert_says("cat /proc/$$/environ | tr '\\0' '\\n'", "PATH=/usr/bin:/bin\nGREETING=hello\n");
+}
+
+static void it_has_four_descriptors_and_no_other(void **state)
+{
+    (void)state;
+    int leak = dup(0); /* without CLOEXEC */
+    assert_says("ls /proc/$$/fd", "0\n1\n2\n3\n");
+    close(leak);
+}
+
+static void it_leads_its_own_group(void **state)
+{
+    (void)state;
+    assert_says("set -- $(sed 's/.*) //' /proc/$$/stat); [ $3 = $$ ] && echo leader", "leader\n");
+}
+
+static void it_begins_with_no_signal_blocked_or_ignored(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    assert_says("grep -E '^Sig(Blk|Ign):' /proc/$$/status | tr -d '\\t'",
+                "SigBlk:0000000000000000\nSigIgn:0000000000000000\n");
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+}
+
+static void it_gets_no_new_privileges(void **state)
+{
+    (void)state;
+    assert_says("grep NoNewPrivs /proc/$$/status | tr -d '\\t'", "NoNewPrivs:1\n");
+}
+
+static void the_limits_of_the_type_count(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    j.type.memory_bytes = 512 << 20;
+    j.type.cpu_seconds = 7;
+    j.type.file_bytes = 2 << 20;
+    j.type.nice = 3;
+    struct buf out = {0};
+    run(&j, "ulimit -v; ulimit -t; ulimit -f; nice", &out);
+    assert_string_equal(out.data, "524288\n7\n4096\n3\n");
+    buf_free(&out);
+}
+
+static void what_it_leaves_of_its_group_is_killed(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    struct buf out = {0};
+    struct child c = forked(&j, "sleep 1000 >/dev/null & echo $!");
+    child_go(&c);
+    ended(&j, &c, &out);
+    pid_t left = (pid_t)strtol(out.data, NULL, 10);
+    assert_true(left > 1);
+    int tries = 0;
+    char path[64], line[256] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)left);
+    /* Gone, or a zombie of whoever has it now. */
+    for (FILE *f; (f = fopen(path, "r")); poll(NULL, 0, 10)) {
+        bool read = fgets(line, sizeof line, f) != NULL;
+        fclose(f);
+        if (!read || strstr(line, ") Z ")) break;
+        if (tries++ == 500) fail_msg("it still runs: %s", line);
+    }
+    buf_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_executes_nothing_before_it_may_go),
+        cmocka_unit_test(one_that_may_not_go_ends_when_it_is_killed),
+        cmocka_unit_test(the_exit_status_is_told),
+        cmocka_unit_test(the_signal_is_told),
+        cmocka_unit_test(a_program_that_is_not_there_is_reported_as_that),
+        cmocka_unit_test(a_folder_that_is_not_there_is_reported_as_that),
+        cmocka_unit_test(it_has_the_planned_environment_and_no_other),
+        cmocka_unit_test(it_has_four_descriptors_and_no_other),
+        cmocka_unit_test(it_leads_its_own_group),
+        cmocka_unit_test(it_begins_with_no_signal_blocked_or_ignored),
+        cmocka_unit_test(it_gets_no_new_privileges),
+        cmocka_unit_test(the_limits_of_the_type_count),
+        cmocka_unit_test(what_it_leaves_of_its_group_is_killed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

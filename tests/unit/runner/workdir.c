@@ -1,0 +1,238 @@
+#include "runner/workdir.h"
+
+#include "base/log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/leat-workdir-XXXXXX";
+static char *root;
+
+/* folder/NAME; of the last call. */
+static const char *in_folder(const char *name)
+{
+    static char path[200];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    strcpy(folder + sizeof folder - 7, "XXXXXX");
+    root = NULL;
+    return mkdtemp(folder) && !workdir_root(&root, in_folder("leat.db"), NULL) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    free(root);
+    return system(command); /* NOLINT(cert-env33-c) */
+}
+
+static void touch(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st)) return 0;
+    return st.st_mode;
+}
+
+static void the_root_is_a_private_folder_beside_the_database(void **state)
+{
+    (void)state;
+    assert_string_equal(root, in_folder("work"));
+    assert_int_equal(mode_of(root), S_IFDIR | 0700);
+}
+
+static void an_open_root_is_made_private(void **state)
+{
+    (void)state;
+    char *again = NULL;
+    assert_int_equal(chmod(root, 0777), 0);
+    assert_int_equal(workdir_root(&again, in_folder("leat.db"), NULL), ERR_OK);
+    assert_int_equal(mode_of(root) & 0777, 0700);
+    free(again);
+}
+
+static void a_link_is_no_root(void **state)
+{
+    (void)state;
+    char *again = NULL;
+    assert_int_equal(rmdir(root), 0);
+    assert_int_equal(symlink("/tmp", root), 0);
+    assert_int_equal(workdir_root(&again, in_folder("leat.db"), NULL), ERR_IO);
+    assert_null(again);
+}
+
+static void an_attempt_has_a_folder_and_a_pipe(void **state)
+{
+    (void)state;
+    struct workdir w;
+    assert_int_equal(workdir_make(&w, root, "t1", 2, NULL), ERR_OK);
+    assert_string_equal(w.folder, in_folder("work/t1.2"));
+    assert_int_equal(mode_of(w.folder), S_IFDIR | 0700);
+    assert_string_equal(w.events, in_folder("work/t1.2.events"));
+    assert_int_equal(mode_of(w.events), S_IFIFO | 0600);
+    workdir_free(&w);
+}
+
+static void a_folder_is_always_fresh(void **state)
+{
+    (void)state;
+    struct workdir w;
+    workdir_make(&w, root, "t1", 1, NULL);
+    touch(in_folder("work/t1.1/left"));
+    workdir_free(&w);
+    assert_int_equal(workdir_make(&w, root, "t1", 1, NULL), ERR_OK);
+    assert_int_equal(mode_of(in_folder("work/t1.1/left")), 0);
+    workdir_free(&w);
+}
+
+static void an_id_that_is_no_file_name_is_refused(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"", ".", "..", "a/b", "../x", "a.b", "a b", "\xc3\xa9"};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        struct workdir w;
+        assert_int_equal(workdir_make(&w, root, ids[i], 1, NULL), ERR_INVALID);
+        assert_null(w.folder);
+    }
+}
+
+static void removing_takes_all_that_is_in_it(void **state)
+{
+    (void)state;
+    struct workdir w;
+    workdir_make(&w, root, "t1", 1, NULL);
+    assert_int_equal(mkdir(in_folder("work/t1.1/a"), 0700), 0);
+    assert_int_equal(mkdir(in_folder("work/t1.1/a/b"), 0700), 0);
+    touch(in_folder("work/t1.1/a/b/file"));
+    assert_int_equal(mkdir(in_folder("work/t1.1/locked"), 0700), 0);
+    touch(in_folder("work/t1.1/locked/file"));
+    assert_int_equal(chmod(in_folder("work/t1.1/locked"), 0), 0);
+    workdir_remove(root, "t1", 1);
+    assert_int_equal(mode_of(w.folder), 0);
+    assert_int_equal(mode_of(w.events), 0);
+    workdir_free(&w);
+}
+
+static void removing_follows_no_link(void **state)
+{
+    (void)state;
+    struct workdir w;
+    workdir_make(&w, root, "t1", 1, NULL);
+    assert_int_equal(mkdir(in_folder("precious"), 0700), 0);
+    touch(in_folder("precious/file"));
+    char target[200];
+    snprintf(target, sizeof target, "%s", in_folder("precious"));
+    assert_int_equal(symlink(target, in_folder("work/t1.1/link")), 0);
+    workdir_remove(root, "t1", 1);
+    assert_int_equal(mode_of(w.folder), 0);
+    assert_int_not_equal(mode_of(in_folder("precious/file")), 0);
+    workdir_free(&w);
+}
+
+static void removing_leaves_other_attempts(void **state)
+{
+    (void)state;
+    struct workdir one, two;
+    workdir_make(&one, root, "t1", 1, NULL);
+    workdir_make(&two, root, "t1", 2, NULL);
+    workdir_remove(root, "t1", 1);
+    assert_int_equal(mode_of(one.folder), 0);
+    assert_int_not_equal(mode_of(two.folder), 0);
+    assert_int_not_equal(mode_of(two.events), 0);
+    workdir_free(&one);
+    workdir_free(&two);
+}
+
+static enum err fill(void *arg, int fd, struct error *e)
+{
+    (void)e;
+    return write(fd, arg, 5) == 5 ? ERR_OK : ERR_IO;
+}
+
+static void a_temporary_file_is_read_from_its_start_and_has_no_name(void **state)
+{
+    (void)state;
+    struct workdir w;
+    workdir_make(&w, root, "t1", 1, NULL);
+    int fd = -1;
+    char text[10];
+    assert_int_equal(workdir_temporary(&w, fill, (char *)"hello", &fd, NULL), ERR_OK);
+    assert_int_equal(read(fd, text, sizeof text), 5);
+    assert_memory_equal(text, "hello", 5);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_nlink, 0);
+    assert_int_equal(write(fd, "x", 1), -1);
+    close(fd);
+    workdir_free(&w);
+}
+
+static bool keep_first(void *arg, const char *id, int64_t attempt)
+{
+    return !strcmp(id, arg) && attempt == 1;
+}
+
+static void sweeping_removes_what_nobody_keeps(void **state)
+{
+    (void)state;
+    struct workdir w;
+    static const struct {
+        const char *id;
+        int64_t attempt;
+    } made[] = {{"t1", 1}, {"t1", 2}, {"t2", 1}};
+    for (size_t i = 0; i < 3; i++) {
+        workdir_make(&w, root, made[i].id, made[i].attempt, NULL);
+        workdir_free(&w);
+    }
+    touch(in_folder("work/README"));
+    workdir_sweep(root, keep_first, (char *)"t1");
+    assert_int_not_equal(mode_of(in_folder("work/t1.1")), 0);
+    assert_int_not_equal(mode_of(in_folder("work/t1.1.events")), 0);
+    assert_int_equal(mode_of(in_folder("work/t1.2")), 0);
+    assert_int_equal(mode_of(in_folder("work/t2.1")), 0);
+    assert_int_equal(mode_of(in_folder("work/t2.1.events")), 0);
+    assert_int_not_equal(mode_of(in_folder("work/README")), 0);
+}
+
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(the_root_is_a_private_folder_beside_the_database),
+        IN_FOLDER(an_open_root_is_made_private),
+        IN_FOLDER(a_link_is_no_root),
+        IN_FOLDER(an_attempt_has_a_folder_and_a_pipe),
+        IN_FOLDER(a_folder_is_always_fresh),
+        IN_FOLDER(an_id_that_is_no_file_name_is_refused),
+        IN_FOLDER(removing_takes_all_that_is_in_it),
+        IN_FOLDER(removing_follows_no_link),
+        IN_FOLDER(removing_leaves_other_attempts),
+        IN_FOLDER(a_temporary_file_is_read_from_its_start_and_has_no_name),
+        IN_FOLDER(sweeping_removes_what_nobody_keeps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

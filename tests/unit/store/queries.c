@@ -1,0 +1,410 @@
+/* The closed set of statements against the schema: all compile, none walks a whole table, and what
+ * they cost does not grow with the queue. */
+#include "fixture.h"
+
+static void every_statement_is_one_and_compiles(void **state)
+{
+    struct room *r = *state;
+    for (int q = 0; q < Q_COUNT; q++) {
+        sqlite3_stmt *st = NULL;
+        const char *rest = NULL;
+        if (sqlite3_prepare_v2(db_sqlite(r->db), query_sources[q].sql, -1, &st, &rest))
+            fail_msg("%s: %s", query_sources[q].name, sqlite3_errmsg(db_sqlite(r->db)));
+        sqlite3_finalize(st);
+        assert_int_equal(sqlite3_prepare_v2(db_sqlite(r->db), rest, -1, &st, NULL), SQLITE_OK);
+        if (st) fail_msg("%s: more than one statement", query_sources[q].name);
+        if (!stmt_begin(r->db, (enum query)q, &r->e)) fail_msg("%s", r->e.text);
+    }
+}
+
+static void the_columns_of_task_rows_are_those_that_tasks_are_read_by(void **state)
+{
+    static const char *const names[] = {
+        "n",           "id",           "owner",        "type",
+        "group_id",    "request_id",   "status",       "priority",
+        "progress",    "phase",        "message",      "attempt",
+        "max_attempts", "timeout_ms",  "run_at",       "created_at",
+        "started_at",  "completed_at", "updated_at",   "cancel_requested",
+        "error_code",  "error_message", "error_retryable", "queue_position",
+        "event_count", "cursor",       "result",       "result_type",
+        "result_bytes",
+    };
+    static const enum query queries[] = {
+        Q_TASK_BY_ID,      Q_TASK_BY_N,       Q_TASK_PAGE_OWNER,      Q_TASK_PAGE_STATUS,
+        Q_TASK_PAGE_GROUP, Q_TASK_PAGE_ALL,   Q_TASK_UNFINISHED_OWNER, Q_TASK_UNFINISHED_ALL,
+    };
+    struct room *r = *state;
+    for (size_t q = 0; q < sizeof queries / sizeof *queries; q++) {
+        sqlite3_stmt *st = stmt_begin(r->db, queries[q], &r->e);
+        assert_non_null(st);
+        assert_int_equal(sqlite3_column_count(st), sizeof names / sizeof *names);
+        for (int i = 0; i < sqlite3_column_count(st); i++)
+            assert_string_equal(sqlite3_column_name(st, i), names[i]);
+    }
+}
+
+/* ---- plans ---------------------------------------------------------------------------------- */
+
+/* The plan of a statement and of the triggers that it fires, one step a line; caller frees. */
+static char *plan_of(struct db *db, const char *sql)
+{
+    struct buf text = {0}, out = {0};
+    buf_fmt(&text, "EXPLAIN QUERY PLAN %s", sql);
+    sqlite3_stmt *st = NULL;
+    sqlite3_db_config(db_sqlite(db), SQLITE_DBCONFIG_TRIGGER_EQP, 1, NULL);
+    if (sqlite3_prepare_v2(db_sqlite(db), text.data, -1, &st, NULL))
+        fail_msg("%s", sqlite3_errmsg(db_sqlite(db)));
+    buf_str(&out, "");
+    while (sqlite3_step(st) == SQLITE_ROW)
+        buf_fmt(&out, "%s\n", (const char *)sqlite3_column_text(st, 3));
+    sqlite3_finalize(st);
+    buf_free(&text);
+    return out.data;
+}
+
+/* Tasks and events by the names that statements and triggers give them. */
+static bool walks_everything(const char *step)
+{
+    static const char *const scans[] = {"SCAN tasks", "SCAN t", "SCAN b", "SCAN events", "SCAN e"};
+    for (size_t i = 0; i < sizeof scans / sizeof *scans; i++) {
+        size_t len = strlen(scans[i]);
+        if (!strncmp(step, scans[i], len) && (step[len] == '\n' || step[len] == ' ')) return true;
+    }
+    return !strncmp(step, "USE TEMP B-TREE", strlen("USE TEMP B-TREE"));
+}
+
+static void no_statement_and_no_trigger_walks_tasks_or_events(void **state)
+{
+    /* What is right all the same: walks over an index of few rows, and sorting numbers. */
+    static const struct {
+        enum query query;
+        const char *step;
+    } fine[] = {
+        {Q_CLAIMS_ABANDONED, "SCAN t USING INDEX tasks_running\n"},
+        {Q_TASK_UNFINISHED_ALL, "SCAN tasks USING INDEX tasks_waiting\n"},
+        {Q_TASK_UNFINISHED_ALL, "SCAN tasks USING INDEX tasks_running\n"},
+        {Q_TASK_UNFINISHED_ALL, "USE TEMP B-TREE FOR ORDER BY\n"},
+        {Q_TASK_UNFINISHED_OWNER, "USE TEMP B-TREE FOR ORDER BY\n"},
+    };
+    struct room *r = *state;
+    int steps = 0;
+    for (int q = 0; q < Q_COUNT; q++) {
+        char *plan = plan_of(r->db, query_sources[q].sql);
+        for (const char *step = plan; *step; step = strchr(step, '\n') + 1) {
+            bool allowed = !walks_everything(step);
+            for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+                if ((int)fine[i].query == q && !strncmp(step, fine[i].step, strlen(fine[i].step)))
+                    allowed = true;
+            if (!allowed) fail_msg("%s:\n%s", query_sources[q].name, plan);
+            steps++;
+        }
+        free(plan);
+    }
+    assert_true(steps > Q_COUNT);
+}
+
+static void the_plans_of_triggers_are_seen(void **state)
+{
+    struct room *r = *state;
+    char *plan = plan_of(r->db, query_sources[Q_TASK_DELETE].sql);
+    assert_non_null(strstr(plan, "SEARCH events USING COVERING INDEX events_by_task (task=?)"));
+    free(plan);
+}
+
+static void hot_statements_use_the_index_made_for_them(void **state)
+{
+    static const struct {
+        enum query query;
+        const char *step;
+    } expected[] = {
+        {Q_CLAIM_NEXT, "SCAN q USING INDEX queues_by_turn\n"},
+        {Q_CLAIM_NEXT, "SEARCH t USING INDEX tasks_ready (owner=? AND priority=?)"},
+        {Q_CLAIM_NEXT, "SEARCH t USING INDEX tasks_delayed (owner=? AND priority=? AND run_at<?)"},
+        {Q_CLAIM_DUE, "SEARCH t USING INDEX tasks_ready (owner=? AND priority=?)"},
+        {Q_CLAIM_DUE, "SEARCH t USING INDEX tasks_delayed (owner=? AND priority=? AND run_at>?)"},
+        {Q_CLAIMS_CANCELLED, "SEARCH t USING INDEX tasks_running (runner=?)"},
+        {Q_RUNNER_LEASES, "SEARCH tasks USING INDEX tasks_running (runner=?)"},
+        {Q_EVENTS_OF_TASK, "SEARCH events USING INDEX events_by_task (task=? AND rowid>?)"},
+        {Q_EVENTS_OF_GROUP,
+         "SEARCH events USING INDEX events_by_group (owner=? AND group_id=? AND rowid>?)"},
+        {Q_EVENTS_OF_OWNER, "SEARCH events USING INDEX events_by_owner (owner=? AND rowid>?)"},
+        {Q_EVENTS_ALL, "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"},
+        {Q_TASK_BY_ID, "SEARCH t USING INDEX sqlite_autoindex_tasks_1 (id=?)"},
+        {Q_TASK_BY_ID, "SEARCH e USING INDEX events_by_task (task=?)"},
+        {Q_TASK_BY_ID,
+         "SEARCH b USING INDEX tasks_waiting (owner=? AND priority=? AND rowid>?)"},
+        {Q_TASK_BY_N, "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)"},
+        {Q_TASK_STATE, "SEARCH e USING COVERING INDEX events_by_task (task=?)"},
+        {Q_TASK_PAGE_OWNER, "SEARCH t USING INDEX tasks_by_owner (owner=? AND rowid<?)"},
+        {Q_TASK_PAGE_STATUS,
+         "SEARCH t USING INDEX tasks_by_status (owner=? AND status=? AND rowid<?)"},
+        {Q_TASK_PAGE_GROUP,
+         "SEARCH t USING INDEX tasks_by_group (owner=? AND group_id=? AND rowid<?)"},
+        {Q_TASK_UNFINISHED_OWNER,
+         "SEARCH tasks USING COVERING INDEX tasks_by_status (owner=? AND status=?)"},
+        {Q_GROUP_GET, "SEARCH t USING INDEX tasks_running_group (owner=? AND group_id=?)"},
+    };
+    struct room *r = *state;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        char *plan = plan_of(r->db, query_sources[expected[i].query].sql);
+        if (!strstr(plan, expected[i].step))
+            fail_msg("%s: no %s in\n%s", query_sources[expected[i].query].name, expected[i].step,
+                     plan);
+        free(plan);
+    }
+}
+
+/* ---- cost ----------------------------------------------------------------------------------- */
+
+/* Steps of SQLite's machine that all statements took since the last call. */
+static int64_t cost(struct db *db)
+{
+    int64_t sum = 0;
+    for (sqlite3_stmt *st = NULL; (st = sqlite3_next_stmt(db_sqlite(db), st));)
+        sum += sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 1);
+    return sum;
+}
+
+/* Enough for growth to show: what grows with the rows becomes a hundred times as dear. */
+static int64_t many(void)
+{
+    return 2000 / (slowness() > 4 ? 5 : 1);
+}
+
+/* `count` tasks like `s` in one transaction. */
+static void fill(struct room *r, const struct sketch *s, int64_t count)
+{
+    int64_t n;
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    for (int64_t i = 0; i < count; i++) OK(r, sketch_create(r->db, s, NULL, &n, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+}
+
+/* What a create with a read, a claim and a question for the next one cost now. */
+struct costs {
+    int64_t create, claim, due, finish;
+};
+
+static struct costs measure(struct room *r)
+{
+    struct costs c;
+    struct task t = {0};
+    char id[ID_SIZE];
+    int64_t n, due;
+    cost(r->db);
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, sketch_create(r->db, &(struct sketch){.group = "g", .input = "x", .input_bytes = 1}, id,
+                        &n, &r->e));
+    OK(r, task_get(r->db, id, "alice", &t, &r->e));
+    c.create = cost(r->db);
+    task_free(&t);
+
+    OK(r, claim_next(r->db, 1, T0, T0 + 1, &t, &r->e));
+    c.claim = cost(r->db);
+    struct claim claim = {t.n, 1, t.attempt};
+    task_free(&t);
+
+    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    c.due = cost(r->db);
+
+    OK(r, claim_finish(r->db, &claim, &(struct claim_end){.status = TASK_COMPLETED, .now = T0},
+                       &r->e));
+    c.finish = cost(r->db);
+    OK(r, db_commit(r->db, &r->e));
+    return c;
+}
+
+/* Half as much again, and a little, is room for chance. */
+static void assert_no_growth(const char *what, int64_t before, int64_t after)
+{
+    if (after > before + before / 2 + 100)
+        fail_msg("%s: %lld steps, before %lld", what, (long long)after, (long long)before);
+}
+
+static void assert_costs_stay(struct room *r, const struct sketch *more, int64_t count)
+{
+    fill(r, &(struct sketch){.group = "g"}, 20);
+    struct costs before = measure(r);
+    assert_true(before.create > 0 && before.claim > 0 && before.due > 0 && before.finish > 0);
+    fill(r, more, count);
+    struct costs after = measure(r);
+    assert_no_growth("create and read", before.create, after.create);
+    assert_no_growth("claim", before.claim, after.claim);
+    assert_no_growth("next due", before.due, after.due);
+    assert_no_growth("finish", before.finish, after.finish);
+}
+
+static void a_long_queue_makes_nothing_slower(void **state)
+{
+    assert_costs_stay(*state, &(struct sketch){.group = "g"},
+                      10000 / slowness());
+}
+
+static void tasks_that_wait_for_their_time_make_nothing_slower(void **state)
+{
+    assert_costs_stay(*state, &(struct sketch){.group = "g", .run_at = T0 + 1000}, many());
+}
+
+static void delayed_tasks_of_a_higher_priority_make_nothing_slower(void **state)
+{
+    assert_costs_stay(*state, &(struct sketch){.priority = 5, .run_at = T0 + 1000, .owner = "bob"},
+                      many());
+}
+
+static void a_claim_past_many_delayed_tasks_of_its_own_queue_is_as_quick(void **state)
+{
+    struct room *r = *state;
+    fill(r, &(struct sketch){.run_at = T0 + 1000}, 5);
+    fill(r, &(struct sketch){0}, 5);
+    struct costs before = measure(r);
+    fill(r, &(struct sketch){.run_at = T0 + 1000, .priority = 1}, many());
+    fill(r, &(struct sketch){.priority = 1}, 5);
+    struct costs after = measure(r);
+    assert_no_growth("claim", before.claim, after.claim);
+    assert_no_growth("next due", before.due, after.due);
+}
+
+static int64_t cost_of_page(struct room *r, const struct task_query *q, size_t rows)
+{
+    struct task_list l;
+    cost(r->db);
+    OK(r, task_list_read(r->db, q, &l, &r->e));
+    assert_int_equal(l.count, rows);
+    task_list_free(&l);
+    return cost(r->db);
+}
+
+/* Ends all that is pending as quickly as a test can. */
+static void cancel_all(struct room *r)
+{
+    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'cancelled', completed_at = updated_at"
+                                    " WHERE status = 'pending'"),
+                     SQLITE_OK);
+}
+
+static void a_page_costs_what_it_shows_whatever_is_asked_for(void **state)
+{
+    struct room *r = *state;
+    fill(r, &(struct sketch){.group = "rare", .type = "sleep"}, 20);
+    const struct task_query all = {.status = TASK_STATUSES, .before = INT64_MAX, .limit = 10},
+                            owner = {.owner = "alice",
+                                     .status = TASK_STATUSES,
+                                     .before = INT64_MAX,
+                                     .limit = 10},
+                            group = {.owner = "alice",
+                                     .group = "rare",
+                                     .status = TASK_STATUSES,
+                                     .before = INT64_MAX,
+                                     .limit = 10},
+                            pending = {.owner = "alice",
+                                       .status = TASK_PENDING,
+                                       .before = INT64_MAX,
+                                       .limit = 10};
+    const struct task_query *const queries[] = {&all, &owner, &group, &pending};
+    int64_t before[4];
+    for (size_t i = 0; i < 4; i++) before[i] = cost_of_page(r, queries[i], 10);
+
+    int64_t n;
+    cancel_all(r);
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    for (int i = 0; i < 20; i++) OK(r, sketch_create(r->db, &(struct sketch){0}, NULL, &n, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    fill(r, &(struct sketch){.owner = "bob"}, many() / 2);
+    fill(r, &(struct sketch){.run_at = T0 + 1}, many() / 2);
+    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'cancelled', completed_at = 1"
+                                    " WHERE run_at IS NOT NULL"),
+                     SQLITE_OK);
+    static const char *const names[] = {"all", "owner", "group", "status"};
+    for (size_t i = 0; i < 4; i++)
+        assert_no_growth(names[i], before[i], cost_of_page(r, queries[i], 10));
+}
+
+static int64_t cost_of_unfinished(struct room *r, const char *owner)
+{
+    struct task_list l;
+    cost(r->db);
+    OK(r, task_list_unfinished(r->db, owner, 10, &l, &r->e));
+    assert_int_equal(l.count, 10);
+    assert_true(l.more);
+    task_list_free(&l);
+    return cost(r->db);
+}
+
+static void the_unfinished_are_found_without_walking_the_finished(void **state)
+{
+    struct room *r = *state;
+    fill(r, &(struct sketch){0}, 20);
+    int64_t own = cost_of_unfinished(r, "alice"), all = cost_of_unfinished(r, NULL);
+    cancel_all(r);
+    fill(r, &(struct sketch){0}, 20);
+    fill(r, &(struct sketch){.run_at = T0 + 1}, many());
+    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'cancelled', completed_at = 1"
+                                    " WHERE run_at IS NOT NULL"),
+                     SQLITE_OK);
+    assert_no_growth("of one owner", own, cost_of_unfinished(r, "alice"));
+    assert_no_growth("of everyone", all, cost_of_unfinished(r, NULL));
+}
+
+static void of_a_long_queue_only_the_newest_are_joined_and_counted(void **state)
+{
+    struct room *r = *state;
+    fill(r, &(struct sketch){0}, many());
+    /* Looking at one number a row is fair; a row with its events and its place would be fifty. */
+    assert_true(cost_of_unfinished(r, "alice") < 30 * many());
+    assert_true(cost_of_unfinished(r, NULL) < 30 * many());
+}
+
+static void progress_of_a_group_looks_at_what_runs(void **state)
+{
+    struct room *r = *state;
+    struct group g;
+    fill(r, &(struct sketch){.group = "g"}, 20);
+    cost(r->db);
+    OK(r, group_get(r->db, "alice", "g", &g, &r->e));
+    group_free(&g);
+    int64_t before = cost(r->db);
+    fill(r, &(struct sketch){.group = "g"}, many());
+    cost(r->db);
+    OK(r, group_get(r->db, "alice", "g", &g, &r->e));
+    assert_int_equal(g.counts[TASK_PENDING], 20 + many());
+    group_free(&g);
+    assert_no_growth("group", before, cost(r->db));
+}
+
+static void a_statement_that_failed_can_be_used_again(void **state)
+{
+    struct room *r = *state;
+    int64_t n;
+    char id[ID_SIZE];
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, sketch_create(r->db, &(struct sketch){0}, id, &n, &r->e));
+    struct task_new twice = {.id = id, .owner = "alice", .type = "echo", .request_id = "r",
+                             .max_attempts = 1, .timeout_ms = TASK_NONE, .run_at = TASK_NONE,
+                             .now = T0};
+    assert_int_equal(task_create(r->db, &twice, &n, &r->e), ERR_INTERNAL);
+    OK(r, sketch_create(r->db, &(struct sketch){0}, id, &n, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 2);
+    assert_true(db_idle(r->db));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        room_test(every_statement_is_one_and_compiles),
+        room_test(the_columns_of_task_rows_are_those_that_tasks_are_read_by),
+        room_test(no_statement_and_no_trigger_walks_tasks_or_events),
+        room_test(the_plans_of_triggers_are_seen),
+        room_test(hot_statements_use_the_index_made_for_them),
+        room_test(a_long_queue_makes_nothing_slower),
+        room_test(tasks_that_wait_for_their_time_make_nothing_slower),
+        room_test(delayed_tasks_of_a_higher_priority_make_nothing_slower),
+        room_test(a_claim_past_many_delayed_tasks_of_its_own_queue_is_as_quick),
+        room_test(a_page_costs_what_it_shows_whatever_is_asked_for),
+        room_test(the_unfinished_are_found_without_walking_the_finished),
+        room_test(of_a_long_queue_only_the_newest_are_joined_and_counted),
+        room_test(progress_of_a_group_looks_at_what_runs),
+        room_test(a_statement_that_failed_can_be_used_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

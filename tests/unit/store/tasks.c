@@ -1,0 +1,653 @@
+/* Tasks as rows: what goes in comes out, and each owner sees only what is theirs. */
+#include "fixture.h"
+
+#include <sys/stat.h>
+
+/* A task that came back; freed by the caller. */
+static struct task get(struct room *r, int64_t n)
+{
+    struct task t = {0};
+    OK(r, task_get_n(r->db, n, &t, &r->e));
+    return t;
+}
+
+static void a_new_task_comes_back_as_it_was_given(void **state)
+{
+    struct room *r = *state;
+    char id[ID_SIZE];
+    id_new(id, T0);
+    const struct task_new given = {.id = id,
+                                   .owner = "alice",
+                                   .type = "word-count",
+                                   .group = "repo-7",
+                                   .request_id = "req-\xc3\xa9",
+                                   .priority = -3,
+                                   .max_attempts = 4,
+                                   .timeout_ms = 1500,
+                                   .run_at = T0 + 10,
+                                   .now = T0 + 1};
+    int64_t n = 0;
+    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, task_create(r->db, &given, &n, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+
+    struct task t = {0};
+    OK(r, task_get(r->db, id, "alice", &t, &r->e));
+    assert_int_equal(t.n, n);
+    assert_string_equal(t.id, id);
+    assert_string_equal(t.owner, "alice");
+    assert_string_equal(t.type, "word-count");
+    assert_string_equal(t.group, "repo-7");
+    assert_string_equal(t.request_id, "req-\xc3\xa9");
+    assert_int_equal(t.status, TASK_PENDING);
+    assert_int_equal(t.priority, -3);
+    assert_int_equal(t.max_attempts, 4);
+    assert_int_equal(t.timeout_ms, 1500);
+    assert_int_equal(t.run_at, T0 + 10);
+    assert_int_equal(t.created_at, T0 + 1);
+    assert_int_equal(t.updated_at, T0 + 1);
+    assert_int_equal(t.attempt, 0);
+    assert_int_equal(t.queue_position, 1);
+    assert_int_equal(t.event_count, 1);
+    assert_true(t.progress == 0 && !t.cancel_requested && !t.error_retryable);
+    assert_true(t.started_at == TASK_NONE && t.completed_at == TASK_NONE);
+    assert_true(!t.phase && !t.message && !t.error_code && !t.error_message);
+    assert_true(!t.result && !t.result_type && t.result_bytes == TASK_NONE);
+    task_free(&t);
+}
+
+static void what_is_not_given_is_absent(void **state)
+{
+    struct room *r = *state;
+    struct task t = get(r, make(r, (struct sketch){0}));
+    assert_null(t.group);
+    assert_true(t.timeout_ms == TASK_NONE && t.run_at == TASK_NONE);
+    task_free(&t);
+    int64_t bytes;
+    char *type;
+    OK(r, task_input_info(r->db, 1, &bytes, &type, &r->e));
+    assert_int_equal(bytes, -1);
+    assert_null(type);
+}
+
+static void every_column_of_a_row_arrives_in_its_own_place(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "g"});
+    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'running', attempt = 2, phase = 'ph',"
+                                    " message = 'me', progress = 12.5, started_at = 101, updated_at ="
+                                    " 103, cancel_requested = 1, runner = 1, lease_until = 1"), 0);
+    assert_int_equal(sql_try(r->db, "INSERT INTO results VALUES (1, 'ty/pe', '[1]', '/u', x'010203')"),
+                     SQLITE_OK);
+    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'completed', completed_at = 102,"
+                                    " error_code = 'co', error_message = 'em', error_retryable = 1,"
+                                    " runner = NULL, lease_until = NULL"), SQLITE_OK);
+    struct task t = get(r, 1);
+    assert_int_equal(t.status, TASK_COMPLETED);
+    assert_int_equal(t.attempt, 2);
+    assert_string_equal(t.phase, "ph");
+    assert_string_equal(t.message, "me");
+    assert_true(t.progress == 12.5);
+    assert_int_equal(t.started_at, 101);
+    assert_int_equal(t.completed_at, 102);
+    assert_int_equal(t.updated_at, 103);
+    assert_true(t.cancel_requested);
+    assert_string_equal(t.error_code, "co");
+    assert_string_equal(t.error_message, "em");
+    assert_true(t.error_retryable);
+    assert_true(t.queue_position == TASK_NONE);
+    assert_int_equal(t.event_count, 3);
+    assert_int_equal(t.cursor, sql_number(r->db, "SELECT max(seq) FROM events WHERE task = 1"));
+    assert_string_equal(t.result, "[1]");
+    assert_string_equal(t.result_type, "ty/pe");
+    assert_int_equal(t.result_bytes, 3);
+    task_free(&t);
+}
+
+static void numbers_follow_the_order_of_commits(void **state)
+{
+    struct room *r = *state;
+    int64_t a = make(r, (struct sketch){.now = T0 + 100}), b = make(r, (struct sketch){.now = T0});
+    assert_true(b > a);
+}
+
+static void two_tasks_of_one_id_cannot_be(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){0});
+    char *id = id_of(r->db, n);
+    struct task_new again = {.id = id, .owner = "bob", .type = "echo", .request_id = "r",
+                             .max_attempts = 1, .timeout_ms = TASK_NONE, .run_at = TASK_NONE,
+                             .now = T0};
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    assert_int_equal(task_create(r->db, &again, &n, &r->e), ERR_INTERNAL);
+    db_rollback(r->db);
+    free(id);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 1);
+}
+
+static void a_task_that_does_not_exist_is_not_found(void **state)
+{
+    struct room *r = *state;
+    struct task t = {0};
+    enum task_status status;
+    int64_t seq;
+    assert_int_equal(task_get(r->db, "nothing", NULL, &t, &r->e), ERR_NOTFOUND);
+    assert_int_equal(task_get_n(r->db, 99, &t, &r->e), ERR_NOTFOUND);
+    assert_int_equal(task_state(r->db, 99, &status, &seq, &r->e), ERR_NOTFOUND);
+    assert_int_equal(r->e.code, ERR_NOTFOUND);
+    assert_true(db_idle(r->db));
+}
+
+static void the_state_of_a_task_is_its_status_and_its_newest_event(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){0}), newest;
+    make(r, (struct sketch){0});
+    take(r, 1, T0);
+    enum task_status status;
+    OK(r, task_state(r->db, n, &status, &newest, &r->e));
+    assert_int_equal(status, TASK_RUNNING);
+    assert_int_equal(newest, 3);
+}
+
+/* ---- owners --------------------------------------------------------------------------------- */
+
+static void another_owners_task_is_not_found(void **state)
+{
+    struct room *r = *state;
+    char *id = id_of(r->db, make(r, (struct sketch){0}));
+    struct task t = {0};
+    assert_int_equal(task_get(r->db, id, "bob", &t, &r->e), ERR_NOTFOUND);
+    assert_null(t.owner);
+    assert_int_equal(task_get(r->db, id, "", &t, &r->e), ERR_NOTFOUND);
+    assert_int_equal(task_get(r->db, id, "alic", &t, &r->e), ERR_NOTFOUND);
+    OK(r, task_get(r->db, id, NULL, &t, &r->e));
+    task_free(&t);
+    free(id);
+}
+
+static void another_owners_task_cannot_be_cancelled_or_deleted(void **state)
+{
+    struct room *r = *state;
+    char *id = id_of(r->db, make(r, (struct sketch){0}));
+    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    assert_int_equal(task_cancel(r->db, id, "bob", T0, &r->e), ERR_NOTFOUND);
+    OK(r, task_cancel(r->db, id, "alice", T0, &r->e));
+    assert_int_equal(task_delete(r->db, id, "bob", &r->e), ERR_NOTFOUND);
+    OK(r, db_commit(r->db, &r->e));
+    sql_is(r->db, "cancelled", "SELECT status FROM tasks");
+    free(id);
+}
+
+static void lists_queues_and_events_of_owners_are_apart(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 3; i++) make(r, (struct sketch){.group = "g"});
+    for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "bob", .group = "g"});
+    struct task_query q = {.owner = "bob", .status = TASK_STATUSES, .before = INT64_MAX, .limit = 9};
+    struct task_list l;
+    OK(r, task_list_read(r->db, &q, &l, &r->e));
+    assert_int_equal(l.count, 2);
+    assert_int_equal(l.items[0].queue_position, 2);
+    assert_int_equal(l.items[1].queue_position, 1);
+    task_list_free(&l);
+    OK(r, task_list_unfinished(r->db, "bob", 9, &l, &r->e));
+    assert_int_equal(l.count, 2);
+    task_list_free(&l);
+
+    struct event_list events = {0};
+    const struct event_scope scopes[] = {{.kind = SCOPE_OWNER, .owner = "bob"},
+                                         {.kind = SCOPE_GROUP, .owner = "bob", .group = "g"}};
+    for (size_t s = 0; s < 2; s++) {
+        OK(r, events_read(r->db, &scopes[s], 0, 99, 99999, &events, &r->e));
+        assert_int_equal(events.count, 3);
+        for (size_t i = 0; i < events.count; i++)
+            assert_string_equal(events.items[i].owner, "bob");
+    }
+    event_list_free(&events);
+}
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+/* The numbers of a page, "5 4 +" where + says that there is more. */
+static void page_is(struct room *r, const struct task_query *q, const char *expected)
+{
+    struct task_list l;
+    struct buf text = {0};
+    OK(r, task_list_read(r->db, q, &l, &r->e));
+    for (size_t i = 0; i < l.count; i++) buf_fmt(&text, "%lld ", (long long)l.items[i].n);
+    if (l.more) buf_str(&text, "+");
+    assert_string_equal(buf_text(&text), expected);
+    buf_free(&text);
+    task_list_free(&l);
+}
+
+static void pages_are_newest_first_and_end(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 5; i++) make(r, (struct sketch){0});
+    struct task_query q = {.status = TASK_STATUSES, .before = INT64_MAX, .limit = 2};
+    for (int owned = 0; owned < 2; owned++) {
+        q.owner = owned ? "alice" : NULL;
+        q.before = INT64_MAX;
+        page_is(r, &q, "5 4 +");
+        q.before = 4;
+        page_is(r, &q, "3 2 +");
+        q.before = 2;
+        page_is(r, &q, "1 ");
+        q.before = 3;
+        page_is(r, &q, "2 1 ");
+        q.before = 1;
+        page_is(r, &q, "");
+    }
+}
+
+static void a_page_holds_what_all_its_conditions_hold_for(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.type = "a", .group = "g"});                  /* 1 running */
+    make(r, (struct sketch){.type = "b", .group = "g"});                  /* 2 */
+    make(r, (struct sketch){.type = "a", .group = "h"});                  /* 3 */
+    make(r, (struct sketch){.type = "a"});                                /* 4 */
+    make(r, (struct sketch){.type = "a", .group = "g", .owner = "bob"});  /* 5 */
+    make(r, (struct sketch){.type = "a", .group = "g"});                  /* 6 */
+    assert_int_equal(take(r, 1, T0).n, 1);
+    for (int mask = 0; mask < 16; mask++) {
+        const struct task_query q = {.owner = mask & 1 ? "alice" : NULL,
+                                     .type = mask & 2 ? "a" : NULL,
+                                     .group = mask & 4 ? "g" : NULL,
+                                     .status = mask & 8 ? TASK_PENDING : TASK_STATUSES,
+                                     .before = INT64_MAX,
+                                     .limit = 10};
+        struct buf expected = {0};
+        buf_str(&expected, "");
+        for (int n = 6; n > 0; n--) {
+            bool alice = n != 5, a = n != 2, g = n != 3 && n != 4, pending = n != 1;
+            if ((mask & 1 && !alice) || (mask & 2 && !a) || (mask & 4 && !g) ||
+                (mask & 8 && !pending))
+                continue;
+            buf_fmt(&expected, "%d ", n);
+        }
+        page_is(r, &q, expected.data);
+        buf_free(&expected);
+    }
+}
+
+static void the_unfinished_are_those_that_wait_or_run(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 6; i++) make(r, (struct sketch){.owner = i % 2 ? "bob" : "alice"});
+    struct claim a = take(r, 1, T0), b = take(r, 1, T0);
+    finish(r, &a, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    assert_true(a.n == 1 && b.n == 2);
+    struct task_list l;
+    OK(r, task_list_unfinished(r->db, NULL, 4, &l, &r->e));
+    assert_int_equal(l.count, 4);
+    assert_true(l.more);
+    assert_true(l.items[0].n == 6 && l.items[3].n == 3);
+    task_list_free(&l);
+    OK(r, task_list_unfinished(r->db, NULL, 5, &l, &r->e));
+    assert_true(l.count == 5 && !l.more && l.items[4].n == 2);
+    task_list_free(&l);
+    OK(r, task_list_unfinished(r->db, "alice", 5, &l, &r->e));
+    assert_true(l.count == 2 && !l.more && l.items[0].n == 5 && l.items[1].n == 3);
+    task_list_free(&l);
+}
+
+/* ---- inputs --------------------------------------------------------------------------------- */
+
+/* The input of a task as it is copied out, compared byte for byte. */
+static void input_is(struct room *r, int64_t n, const void *expected, size_t len)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s/copy", r->dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    OK(r, task_input_copy(r->db, n, fd, &r->e));
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, len);
+    char *copy = mem_alloc(len);
+    assert_int_equal(pread(fd, copy, len, 0), len);
+    assert_memory_equal(copy, expected, len);
+    free(copy);
+    close(fd);
+}
+
+static void an_input_of_five_megabytes_comes_back_byte_for_byte(void **state)
+{
+    struct room *r = *state;
+    size_t len = 5 * 1024 * 1024 + 7;
+    unsigned char *bytes = mem_alloc(len);
+    uint32_t x = 12345;
+    for (size_t i = 0; i < len; i++) bytes[i] = (unsigned char)((x = x * 1664525 + 1013904223) >> 24);
+    int64_t n = make(r, (struct sketch){.input = bytes, .input_bytes = len, .content_type = "image/x"});
+    input_is(r, n, bytes, len);
+    int64_t size;
+    char *type;
+    OK(r, task_input_info(r->db, n, &size, &type, &r->e));
+    assert_int_equal(size, len);
+    assert_string_equal(type, "image/x");
+    free(type);
+    free(bytes);
+    assert_true(db_idle(r->db));
+}
+
+static void an_empty_input_is_an_input(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){.input = "", .input_bytes = 0}), size;
+    input_is(r, n, "", 0);
+    char *type;
+    OK(r, task_input_info(r->db, n, &size, &type, &r->e));
+    assert_int_equal(size, 0);
+    free(type);
+}
+
+static void an_input_of_zero_bytes_and_newlines_is_kept(void **state)
+{
+    struct room *r = *state;
+    input_is(r, make(r, (struct sketch){.input = "\0a\n\r\0\xff", .input_bytes = 6}),
+             "\0a\n\r\0\xff", 6);
+}
+
+static void copying_to_a_closed_pipe_is_an_error_and_leaves_nothing_open(void **state)
+{
+    struct room *r = *state;
+    size_t len = 300 * 1024;
+    char *bytes = mem_alloc(len);
+    int64_t n = make(r, (struct sketch){.input = bytes, .input_bytes = len});
+    free(bytes);
+    signal(SIGPIPE, SIG_IGN);
+    struct signal_pipe p = pipe_open();
+    close(p.from);
+    assert_int_equal(task_input_copy(r->db, n, p.to, &r->e), ERR_IO);
+    close(p.to);
+    signal(SIGPIPE, SIG_DFL);
+    assert_true(db_idle(r->db));
+    /* no snapshot is held: the next write succeeds and is seen */
+    make(r, (struct sketch){0});
+}
+
+/* ---- cancel, delete ------------------------------------------------------------------------- */
+
+static enum err cancel(struct room *r, int64_t n, int64_t now)
+{
+    char *id = id_of(r->db, n);
+    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    struct error e = {0};
+    enum err rc = task_cancel(r->db, id, "alice", now, &e);
+    OK(r, db_commit(r->db, &r->e));
+    r->e = e;
+    free(id);
+    return rc;
+}
+
+static void cancelling_a_waiting_task_ends_it(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){.run_at = T0 + 99});
+    assert_int_equal(cancel(r, n, T0 + 1), ERR_OK);
+    struct task t = get(r, n);
+    assert_int_equal(t.status, TASK_CANCELLED);
+    assert_int_equal(t.completed_at, T0 + 1);
+    assert_string_equal(t.error_code, "cancelled");
+    assert_true(t.run_at == TASK_NONE);
+    task_free(&t);
+    assert_int_equal(take(r, 1, T0 + 200).n, 0);
+}
+
+static void cancelling_a_running_task_asks_its_runner(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){0});
+    make(r, (struct sketch){0});
+    struct claim c = take(r, 7, T0);
+    take(r, 7, T0);
+    int64_t events = sql_number(r->db, "SELECT count(*) FROM events");
+    assert_int_equal(cancel(r, c.n, T0 + 1), ERR_OK);
+    struct task t = get(r, c.n);
+    assert_int_equal(t.status, TASK_RUNNING);
+    assert_true(t.cancel_requested);
+    task_free(&t);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events"), events);
+
+    struct running_list l;
+    OK(r, claims_cancelled(r->db, 7, &l, &r->e));
+    assert_int_equal(l.count, 1);
+    assert_int_equal(l.items[0].claim.n, c.n);
+    assert_int_equal(l.items[0].claim.runner, 7);
+    assert_int_equal(l.items[0].claim.attempt, 1);
+    running_list_free(&l);
+    OK(r, claims_cancelled(r->db, 8, &l, &r->e));
+    assert_int_equal(l.count, 0);
+    running_list_free(&l);
+}
+
+static void cancelling_twice_is_once(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){0});
+    take(r, 1, T0);
+    assert_int_equal(cancel(r, n, T0 + 1), ERR_OK);
+    assert_int_equal(cancel(r, n, T0 + 2), ERR_OK);
+    assert_int_equal(sql_number(r->db, "SELECT updated_at FROM tasks"), T0 + 1);
+}
+
+static void what_is_finished_cannot_be_cancelled(void **state)
+{
+    static const enum task_status ends[] = {TASK_COMPLETED, TASK_FAILED, TASK_TIMEOUT,
+                                            TASK_CANCELLED};
+    struct room *r = *state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        make(r, (struct sketch){0});
+        struct claim c = take(r, 1, T0);
+        finish(r, &c, &(struct claim_end){.status = ends[i], .now = T0});
+        assert_int_equal(cancel(r, c.n, T0 + 1), ERR_STATE);
+        assert_non_null(strstr(r->e.text, task_status_name(ends[i])));
+        sql_is(r->db, task_status_name(ends[i]), "SELECT status FROM tasks WHERE n = %lld", c.n);
+    }
+}
+
+static void an_etag_changes_with_events_and_with_the_wish_to_cancel(void **state)
+{
+    struct room *r = *state;
+    struct buf tags[3] = {0};
+    int64_t n = make(r, (struct sketch){0});
+    for (int i = 0; i < 3; i++) {
+        struct task t = get(r, n);
+        task_etag(&tags[i], &t, "0a1b2c3d");
+        task_free(&t);
+        if (i == 0) take(r, 1, T0);
+        if (i == 1) cancel(r, n, T0);
+    }
+    assert_string_equal(tags[0].data, "W/\"0a1b2c3d-1\"");
+    assert_string_equal(tags[1].data, "W/\"0a1b2c3d-2\"");
+    assert_string_equal(tags[2].data, "W/\"0a1b2c3d-2.cancel\"");
+    for (int i = 0; i < 3; i++) buf_free(&tags[i]);
+}
+
+static void only_a_finished_task_can_be_deleted(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){0});
+    char *id = id_of(r->db, n);
+    for (int i = 0; i < 3; i++) {
+        OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        assert_int_equal(task_delete(r->db, id, "alice", &r->e), i < 2 ? ERR_STATE : ERR_OK);
+        OK(r, db_commit(r->db, NULL));
+        struct claim c = {n, 1, 1};
+        if (i == 0) take(r, 1, T0);
+        if (i == 1) finish(r, &c, &(struct claim_end){.status = TASK_FAILED, .now = T0});
+    }
+    struct task t = {0};
+    assert_int_equal(task_get(r->db, id, NULL, &t, &r->e), ERR_NOTFOUND);
+    free(id);
+}
+
+/* ---- reading the log ------------------------------------------------------------------------ */
+
+static void events_are_read_in_order_from_behind_a_position(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 5; i++) make(r, (struct sketch){0});
+    struct event_list l = {0};
+    const struct event_scope all = {.kind = SCOPE_ALL};
+    OK(r, events_read(r->db, &all, 2, 2, 99999, &l, &r->e));
+    assert_int_equal(l.count, 2);
+    assert_true(l.more && l.items[0].seq == 3 && l.items[1].seq == 4);
+    OK(r, events_read(r->db, &all, 4, 2, 99999, &l, &r->e));
+    assert_true(l.count == 1 && !l.more && l.items[0].seq == 5);
+    OK(r, events_read(r->db, &all, 5, 2, 99999, &l, &r->e));
+    assert_true(l.count == 0 && !l.more);
+    event_list_free(&l);
+}
+
+static void a_read_stops_after_so_many_bytes_but_never_before_the_first(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){0});
+    struct claim c = take(r, 1, T0);
+    struct buf payload = {0};
+    buf_char(&payload, '"');
+    for (int i = 0; i < 1000; i++) buf_str(&payload, "x");
+    buf_char(&payload, '"');
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    for (int i = 0; i < 10; i++)
+        OK(r, claim_event(r->db, &c, "big.one", payload.data, T0, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    struct event_list l = {0};
+    const struct event_scope scope = {.kind = SCOPE_TASK, .task = c.n};
+    OK(r, events_read(r->db, &scope, 2, 100, 2500, &l, &r->e));
+    assert_true(l.count == 3 && l.more);
+    OK(r, events_read(r->db, &scope, 2, 100, 1, &l, &r->e));
+    assert_true(l.count == 1 && l.more);
+    assert_string_equal(l.items[0].payload, payload.data);
+    event_list_free(&l);
+    buf_free(&payload);
+}
+
+static void the_text_of_many_events_stays_where_it_is(void **state)
+{
+    /* more than the buffer's first sizes: places that moved would show */
+    struct room *r = *state;
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    int64_t n;
+    for (int i = 0; i < 300; i++) {
+        char group[32];
+        snprintf(group, sizeof group, "group-%d", i);
+        OK(r, sketch_create(r->db, &(struct sketch){.group = i % 2 ? group : NULL}, NULL, &n, &r->e));
+    }
+    OK(r, db_commit(r->db, &r->e));
+    struct event_list l = {0};
+    OK(r, events_read(r->db, &(struct event_scope){.kind = SCOPE_ALL}, 0, 1000, 1 << 20, &l, &r->e));
+    int created = 0;
+    for (size_t i = 0; i < l.count; i++) {
+        if (strcmp(l.items[i].type, "task.created")) continue;
+        char group[32];
+        snprintf(group, sizeof group, "group-%d", created);
+        assert_string_equal(l.items[i].owner, "alice");
+        assert_string_equal(l.items[i].request_id, "req-1");
+        assert_true(id_valid(l.items[i].task_id));
+        if (created % 2)
+            assert_string_equal(l.items[i].group, group);
+        else
+            assert_null(l.items[i].group);
+        created++;
+    }
+    assert_int_equal(created, 300);
+    event_list_free(&l);
+}
+
+static void an_event_is_in_the_scopes_that_read_it(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "g"});
+    make(r, (struct sketch){.group = "h"});
+    make(r, (struct sketch){.group = "g", .owner = "bob"});
+    make(r, (struct sketch){0});
+    const struct event_scope scopes[] = {
+        {.kind = SCOPE_TASK, .task = 1},
+        {.kind = SCOPE_GROUP, .owner = "alice", .group = "g"},
+        {.kind = SCOPE_OWNER, .owner = "alice"},
+        {.kind = SCOPE_ALL},
+    };
+    struct event_list all = {0}, l = {0};
+    OK(r, events_read(r->db, &scopes[3], 0, 99, 99999, &all, &r->e));
+    for (size_t s = 0; s < sizeof scopes / sizeof *scopes; s++) {
+        size_t at = 0;
+        OK(r, events_read(r->db, &scopes[s], 0, 99, 99999, &l, &r->e));
+        for (size_t i = 0; i < all.count; i++) {
+            bool read = at < l.count && l.items[at].seq == all.items[i].seq;
+            at += read;
+            assert_int_equal(event_in_scope(&all.items[i], &scopes[s]), read);
+        }
+        assert_int_equal(at, l.count);
+    }
+    event_list_free(&all);
+    event_list_free(&l);
+}
+
+static void the_floor_is_the_position_before_what_is_retained(void **state)
+{
+    struct room *r = *state;
+    const struct event_scope all = {.kind = SCOPE_ALL},
+                             alice = {.kind = SCOPE_OWNER, .owner = "alice"},
+                             bob = {.kind = SCOPE_OWNER, .owner = "bob"},
+                             group = {.kind = SCOPE_GROUP, .owner = "alice", .group = "g"},
+                             second = {.kind = SCOPE_TASK, .task = 2};
+    const struct event_scope *const scopes[] = {&all, &alice, &bob, &group, &second};
+    static const int64_t expected[2][5] = {{0, 0, 0, 0, 1}, {3, 3, 0, 3, 1}};
+    make(r, (struct sketch){0}); /* 1 */
+    make(r, (struct sketch){0}); /* 2 */
+    for (int deleted = 0; deleted < 2; deleted++) {
+        for (size_t i = 0; i < 5; i++) {
+            int64_t seq = -1;
+            OK(r, events_floor(r->db, scopes[i], &seq, &r->e));
+            assert_int_equal(seq, expected[deleted][i]);
+        }
+        if (deleted) break;
+        assert_int_equal(cancel(r, 1, T0), ERR_OK); /* 3 */
+        char *id = id_of(r->db, 1);
+        OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        OK(r, task_delete(r->db, id, NULL, &r->e)); /* 4 */
+        OK(r, db_commit(r->db, &r->e));
+        free(id);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        room_test(a_new_task_comes_back_as_it_was_given),
+        room_test(what_is_not_given_is_absent),
+        room_test(every_column_of_a_row_arrives_in_its_own_place),
+        room_test(numbers_follow_the_order_of_commits),
+        room_test(two_tasks_of_one_id_cannot_be),
+        room_test(a_task_that_does_not_exist_is_not_found),
+        room_test(the_state_of_a_task_is_its_status_and_its_newest_event),
+        room_test(another_owners_task_is_not_found),
+        room_test(another_owners_task_cannot_be_cancelled_or_deleted),
+        room_test(lists_queues_and_events_of_owners_are_apart),
+        room_test(pages_are_newest_first_and_end),
+        room_test(a_page_holds_what_all_its_conditions_hold_for),
+        room_test(the_unfinished_are_those_that_wait_or_run),
+        room_test(an_input_of_five_megabytes_comes_back_byte_for_byte),
+        room_test(an_empty_input_is_an_input),
+        room_test(an_input_of_zero_bytes_and_newlines_is_kept),
+        room_test(copying_to_a_closed_pipe_is_an_error_and_leaves_nothing_open),
+        room_test(cancelling_a_waiting_task_ends_it),
+        room_test(cancelling_a_running_task_asks_its_runner),
+        room_test(cancelling_twice_is_once),
+        room_test(what_is_finished_cannot_be_cancelled),
+        room_test(an_etag_changes_with_events_and_with_the_wish_to_cancel),
+        room_test(only_a_finished_task_can_be_deleted),
+        room_test(events_are_read_in_order_from_behind_a_position),
+        room_test(a_read_stops_after_so_many_bytes_but_never_before_the_first),
+        room_test(the_text_of_many_events_stays_where_it_is),
+        room_test(an_event_is_in_the_scopes_that_read_it),
+        room_test(the_floor_is_the_position_before_what_is_retained),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

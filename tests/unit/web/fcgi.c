@@ -1,0 +1,862 @@
+/* The web server's side is played here, in FastCGI records written by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/conf.h"
+#include "web/request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { BEGIN = 1, END = 3, PARAMS = 4, STDIN = 5, STDOUT = 6, RESPONDER = 1, AUTHORIZER = 2 };
+
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
+static struct listener *listener;
+
+/* Descriptor 0 becomes a listening socket. */
+static int listen_on_stdin(void **state)
+{
+    (void)state;
+    snprintf(address.sun_path, sizeof address.sun_path, "/tmp/leat-fcgi-%d", (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 1024)) return -1;
+    dup2(fd, STDIN_FILENO);
+    close(fd);
+    return (int)listener_open(&listener, NULL);
+}
+
+static int stop_listening(void **state)
+{
+    (void)state;
+    listener_close(listener);
+    return unlink(address.sun_path);
+}
+
+static int connect_to_it(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void add_record(struct buf *out, int type, const void *content, size_t len)
+{
+    assert_true(len <= 65535);
+    char padding = (char)(len % 8 ? 8 - len % 8 : 0);
+    char header[8] = {1, (char)type, 0, 1, (char)(len >> 8), (char)len, padding, 0};
+    buf_add(out, header, sizeof header);
+    buf_add(out, content, len);
+    buf_add(out, "\0\0\0\0\0\0\0", (size_t)padding);
+}
+
+static void add_begin(struct buf *out, int role)
+{
+    char body[8] = {0, (char)role};
+    add_record(out, BEGIN, body, sizeof body);
+}
+
+static void add_length(struct buf *out, size_t len)
+{
+    if (len > 127) {
+        buf_char(out, (char)(len >> 24 | 0x80));
+        buf_char(out, (char)(len >> 16));
+        buf_char(out, (char)(len >> 8));
+    }
+    buf_char(out, (char)len);
+}
+
+/* Parameters given as name, value, name, value, ..., NULL, in records of at most 5000 bytes. */
+static void add_params(struct buf *out, const char *const *pairs)
+{
+    struct buf b = {0};
+    for (; *pairs; pairs += 2) {
+        add_length(&b, strlen(pairs[0]));
+        add_length(&b, strlen(pairs[1]));
+        buf_str(&b, pairs[0]);
+        buf_str(&b, pairs[1]);
+    }
+    for (size_t at = 0; at < b.len; at += 5000)
+        add_record(out, PARAMS, b.data + at, b.len - at < 5000 ? b.len - at : 5000);
+    add_record(out, PARAMS, "", 0);
+    buf_free(&b);
+}
+
+static void add_body(struct buf *out, const char *bytes, size_t len)
+{
+    for (size_t at = 0; at < len; at += 32000)
+        add_record(out, STDIN, bytes + at, len - at < 32000 ? len - at : 32000);
+    add_record(out, STDIN, "", 0);
+}
+
+static void send_all(int fd, const struct buf *b)
+{
+    for (size_t at = 0; at < b->len;) {
+        ssize_t n = send(fd, b->data + at, b->len - at, MSG_NOSIGNAL);
+        assert_true(n > 0);
+        at += (size_t)n;
+    }
+}
+
+#define PAIRS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* A connection with a whole request; the web server's end goes to *server. */
+static struct conn *accept_request(int *server, const char *const *pairs, const char *body,
+                                   size_t len)
+{
+    struct buf b = {0};
+    struct conn *c;
+    *server = connect_to_it();
+    add_begin(&b, RESPONDER);
+    add_params(&b, pairs);
+    add_body(&b, body, len);
+    send_all(*server, &b);
+    buf_free(&b);
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    assert_non_null(c);
+    return c;
+}
+
+static struct conn *begin_get(int *server)
+{
+    struct conn *c =
+        accept_request(server, PAIRS("REQUEST_METHOD", "GET", "CONTENT_LENGTH", ""), "", 0);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    return c;
+}
+
+/* Everything up to the end of the connection: what came on STDOUT goes to *text; whether an
+ * END_REQUEST came is returned. */
+static bool read_answer(int server, struct buf *text)
+{
+    struct buf b = {0};
+    bool ended = false;
+    buf_str(text, "");
+    for (;;) {
+        ssize_t n = read(server, buf_reserve(&b, 65536), 65536);
+        if (n <= 0) break;
+        b.len += (size_t)n;
+    }
+    for (size_t at = 0; at + 8 <= b.len;) {
+        const unsigned char *h = (const unsigned char *)b.data + at;
+        size_t len = (size_t)h[4] << 8 | h[5];
+        if (h[1] == STDOUT) buf_add(text, h + 8, len);
+        if (h[1] == END) ended = true;
+        at += 8 + len + h[6];
+    }
+    buf_free(&b);
+    return ended;
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++) count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static void nobody_there_is_no_error(void **state)
+{
+    struct conn *c = (struct conn *)&c;
+    (void)state;
+    assert_false(listener_is_cgi(listener));
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    assert_null(c);
+}
+
+static void listening_socket_neither_waits_nor_is_inherited(void **state)
+{
+    (void)state;
+    assert_int_equal(listener_fd(listener), 0);
+    assert_true(fcntl(0, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(0, F_GETFD) & FD_CLOEXEC);
+}
+
+static void programs_signal_handlers_are_left_alone(void **state)
+{
+    struct sigaction action;
+    (void)state;
+    sigaction(SIGTERM, NULL, &action);
+    assert_ptr_equal(action.sa_handler, SIG_DFL);
+    sigaction(SIGUSR1, NULL, &action);
+    assert_ptr_equal(action.sa_handler, SIG_DFL);
+    sigaction(SIGPIPE, NULL, &action);
+    assert_ptr_equal(action.sa_handler, SIG_IGN);
+}
+
+static void parameters_arrive_whole(void **state)
+{
+    char value[20001];
+    int server;
+    (void)state;
+    memset(value, 'v', 20000);
+    value[20000] = '\0';
+    struct conn *c = accept_request(
+        &server,
+        PAIRS("REQUEST_METHOD", "GET", "HTTP_COOKIE", value, "EMPTY", "", "A", "1", "A", "2"), "",
+        0);
+    assert_null(conn_param(c, "A")); /* not read yet */
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_string_equal(conn_param(c, "REQUEST_METHOD"), "GET");
+    assert_string_equal(conn_param(c, "HTTP_COOKIE"), value);
+    assert_string_equal(conn_param(c, "EMPTY"), "");
+    assert_string_equal(conn_param(c, "A"), "2"); /* as web servers' configurations expect */
+    assert_null(conn_param(c, "HTTP"));
+    bool listed = false;
+    for (char *const *p = conn_params(c); *p; p++) listed |= !strcmp(*p, "A=1");
+    assert_true(listed);
+    conn_finish(c);
+    close(server);
+}
+
+static void accepted_descriptor_is_not_inherited(void **state)
+{
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    assert_true(fcntl(conn_fd(c), F_GETFD) & FD_CLOEXEC);
+    conn_free(c);
+    close(server);
+}
+
+static void body_is_read_to_its_end(void **state)
+{
+    enum { LENGTH = 100000 };
+    static char body[LENGTH], got[LENGTH + 1];
+    int server;
+    (void)state;
+    for (int i = 0; i < LENGTH; i++) body[i] = (char)(i * 7);
+    struct conn *c = accept_request(
+        &server, PAIRS("REQUEST_METHOD", "POST", "CONTENT_LENGTH", "100000"), body, LENGTH);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    size_t len = 0;
+    ssize_t n;
+    while ((n = conn_read(c, got + len, 777)) > 0) len += (size_t)n;
+    assert_int_equal(n, 0);
+    assert_int_equal(len, LENGTH);
+    assert_memory_equal(got, body, LENGTH);
+    assert_int_equal(conn_read(c, got, 1), 0); /* and it stays at its end */
+    conn_finish(c);
+    close(server);
+}
+
+static void body_without_a_length_ends_with_its_stream(void **state)
+{
+    static const char *const methods[] = {"POST", "GET"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct request r;
+        struct conf *conf;
+        struct buf body = {0};
+        int server;
+        struct conn *c = accept_request(
+            &server, PAIRS("REQUEST_METHOD", methods[i], "REQUEST_URI", "/api"), "12345", 5);
+        assert_int_equal(conn_begin(c, NULL), ERR_OK);
+        assert_int_equal(conf_load(&conf, "/dev/null", NULL, NULL), ERR_OK);
+        assert_int_equal(request_parse(&r, c, conf, NULL), ERR_OK);
+        /* too long is noticed while reading; what fits is taken */
+        assert_int_equal(request_body(&r, &body, i ? 5 : 4, NULL), i ? ERR_OK : ERR_FULL);
+        if (i) assert_string_equal(body.data, "12345");
+        buf_free(&body);
+        request_free(&r);
+        conf_free(conf);
+        conn_finish(c);
+        close(server);
+    }
+}
+
+static void body_longer_than_its_length_is_an_error(void **state)
+{
+    struct request r;
+    struct conf *conf;
+    struct error e = {0};
+    struct buf body = {0};
+    int server;
+    (void)state;
+    struct conn *c = accept_request(
+        &server, PAIRS("REQUEST_METHOD", "POST", "REQUEST_URI", "/api", "CONTENT_LENGTH", "4"),
+        "12345", 5);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_int_equal(conf_load(&conf, "/dev/null", NULL, NULL), ERR_OK);
+    assert_int_equal(request_parse(&r, c, conf, NULL), ERR_OK);
+    assert_int_equal(request_body(&r, &body, 100, &e), ERR_IO);
+    assert_non_null(strstr(e.text, "longer"));
+    buf_free(&body);
+    request_free(&r);
+    conf_free(conf);
+    conn_finish(c);
+    close(server);
+}
+
+static void body_cut_off_by_the_server_is_an_error(void **state)
+{
+    struct buf b = {0};
+    struct conn *c;
+    char got[16];
+    int server = connect_to_it();
+    (void)state;
+    add_begin(&b, RESPONDER);
+    add_params(&b, PAIRS("REQUEST_METHOD", "POST", "CONTENT_LENGTH", "10"));
+    add_record(&b, STDIN, "12345", 5);
+    send_all(server, &b);
+    close(server);
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_int_equal(conn_read(c, got, sizeof got), 5);
+    assert_int_equal(conn_read(c, got, sizeof got), -1);
+    conn_free(c);
+    buf_free(&b);
+}
+
+static void answer_arrives_and_is_ended(void **state)
+{
+    struct buf text = {0}, sent = {0};
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    for (int i = 0; i < 5000; i++) buf_fmt(&sent, "%d\n", i);
+    assert_true(conn_write(c, sent.data, sent.len));
+    assert_true(conn_write(c, "\0\xff", 2));
+    buf_add(&sent, "\0\xff", 2);
+    conn_finish(c); /* flushes */
+    assert_true(read_answer(server, &text));
+    assert_int_equal(text.len, sent.len);
+    assert_memory_equal(text.data, sent.data, sent.len);
+    buf_free(&text);
+    buf_free(&sent);
+    close(server);
+}
+
+static void flush_sends_at_once(void **state)
+{
+    char record[64];
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    assert_true(conn_write(c, "event", 5));
+    assert_int_equal(recv(server, record, sizeof record, MSG_DONTWAIT), -1);
+    assert_true(conn_flush(c));
+    assert_int_equal(recv(server, record, sizeof record, MSG_DONTWAIT), 16);
+    assert_memory_equal(record + 8, "event", 5);
+    assert_true(conn_flush(c)); /* nothing to send */
+    assert_int_equal(recv(server, record, sizeof record, MSG_DONTWAIT), -1);
+    conn_finish(c);
+    close(server);
+}
+
+static void dropped_answer_has_no_end(void **state)
+{
+    struct buf text = {0};
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    assert_true(conn_write(c, "half", 4));
+    assert_true(conn_flush(c));
+    conn_free(c);
+    assert_false(read_answer(server, &text));
+    assert_string_equal(text.data, "half");
+    buf_free(&text);
+    close(server);
+}
+
+static void hang_up_shows_on_the_descriptor(void **state)
+{
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    struct pollfd p = {.fd = conn_fd(c), .events = POLLRDHUP};
+    assert_int_equal(poll(&p, 1, 0), 0);
+    close(server);
+    assert_int_equal(poll(&p, 1, 1000), 1);
+    assert_true(p.revents & (POLLHUP | POLLRDHUP));
+    conn_free(c);
+}
+
+static void writing_to_a_gone_peer_fails_and_stays_failed(void **state)
+{
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    close(server);
+    conn_write(c, "x", 1);
+    assert_false(conn_flush(c));
+    assert_false(conn_write(c, "x", 1));
+    assert_false(conn_flush(c));
+    conn_finish(c);
+}
+
+static void fill(struct conn *c)
+{
+    static const char bytes[4096];
+    while (conn_writable(c)) {
+        assert_true(conn_write(c, bytes, sizeof bytes));
+        assert_true(conn_flush(c));
+    }
+}
+
+static void writable_means_that_64_kb_do_not_block(void **state)
+{
+    static char bytes[65536];
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    for (int round = 0; round < 20; round++) {
+        fill(c);
+        while (!conn_writable(c)) assert_true(recv(server, bytes, 512, MSG_DONTWAIT) > 0);
+        /* with small frames in it, too, whose overhead is largest */
+        for (int i = 0; i < round; i++) {
+            if (!conn_writable(c)) break;
+            assert_true(conn_write(c, "x", 1) && conn_flush(c));
+        }
+        while (!conn_writable(c)) assert_true(recv(server, bytes, 512, MSG_DONTWAIT) > 0);
+        int64_t before = clock_monotonic_ms();
+        assert_true(conn_write(c, bytes, sizeof bytes));
+        assert_true(conn_flush(c));
+        assert_true(clock_monotonic_ms() - before < 1000);
+    }
+    conn_free(c);
+    close(server);
+}
+
+static void stuck_peer_is_given_up_once(void **state)
+{
+    static const char bytes[1 << 20];
+    struct timeval limit = {.tv_usec = 100000};
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    struct timeval is = {0};
+    socklen_t size = sizeof is;
+    assert_int_equal(getsockopt(conn_fd(c), SOL_SOCKET, SO_SNDTIMEO, &is, &size), 0);
+    assert_int_equal(is.tv_sec, 10);
+    setsockopt(conn_fd(c), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    fill(c);
+    assert_false(conn_writable(c));
+    assert_false(conn_write(c, bytes, sizeof bytes));
+    int64_t before = clock_monotonic_ms();
+    assert_false(conn_write(c, bytes, sizeof bytes));
+    conn_finish(c);
+    assert_true(clock_monotonic_ms() - before < 90); /* did not wait again */
+    close(server);
+}
+
+static void garbage_is_refused(void **state)
+{
+    static const char *const rows[] = {"GET / HTTP/1.0\r\n\r\n", "\1\4\0\1\0\0\0\0",
+                                       "\1\1\0\0\0\10\0\0"};
+    int before = open_descriptors();
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct error e = {0};
+        struct conn *c;
+        int server = connect_to_it();
+        assert_int_equal(send(server, rows[i], i ? 8 : strlen(rows[i]), 0),
+                         i ? 8 : (ssize_t)strlen(rows[i]));
+        /* the second is of no request and skipped; the others are wrong, whatever may follow */
+        if (i == 1) shutdown(server, SHUT_WR);
+        assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+        int64_t started = clock_monotonic_ms();
+        assert_int_equal(conn_begin(c, &e), ERR_IO);
+        assert_true(clock_monotonic_ms() - started < 1000);
+        assert_true(strlen(e.text) > 0);
+        assert_false(conn_write(c, "x", 1) && conn_flush(c));
+        conn_free(c);
+        close(server);
+    }
+    assert_int_equal(open_descriptors(), before);
+}
+
+static void peer_that_left_is_refused(void **state)
+{
+    int before = open_descriptors();
+    struct conn *c;
+    (void)state;
+    close(connect_to_it());
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    assert_non_null(c);
+    assert_int_equal(conn_begin(c, NULL), ERR_IO);
+    conn_free(c);
+    assert_int_equal(open_descriptors(), before);
+}
+
+static void half_a_request_is_waited_for_two_seconds(void **state)
+{
+    struct buf b = {0};
+    struct conn *c;
+    int server = connect_to_it();
+    (void)state;
+    add_begin(&b, RESPONDER);
+    send_all(server, &b);
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    int64_t before = clock_monotonic_ms();
+    assert_int_equal(conn_begin(c, NULL), ERR_IO);
+    int64_t took = clock_monotonic_ms() - before;
+    assert_in_range(took, 1500, 3500); /* and the descriptor is closed without waiting once more */
+    conn_free(c);
+    close(server);
+    buf_free(&b);
+}
+
+static void other_roles_are_refused(void **state)
+{
+    struct buf b = {0};
+    struct conn *c;
+    int server = connect_to_it();
+    (void)state;
+    add_begin(&b, AUTHORIZER);
+    add_params(&b, PAIRS("REQUEST_METHOD", "GET"));
+    add_body(&b, "", 0);
+    send_all(server, &b);
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    assert_int_equal(conn_begin(c, NULL), ERR_IO);
+    conn_free(c);
+    close(server);
+    buf_free(&b);
+}
+
+static void unread_body_does_not_cost_the_answer(void **state)
+{
+    enum { LENGTH = 2000000 };
+    int ready[2];
+    (void)state;
+    assert_int_equal(pipe(ready), 0);
+    pid_t web_server = fork();
+    if (!web_server) {
+        static char body[LENGTH];
+        struct buf b = {0}, text = {0};
+        int server = connect_to_it();
+        add_begin(&b, RESPONDER);
+        add_params(&b, PAIRS("REQUEST_METHOD", "POST", "CONTENT_LENGTH", "2000000"));
+        send_all(server, &b);
+        if (write(ready[1], "x", 1) != 1) _exit(9);
+        buf_clear(&b);
+        add_body(&b, body, LENGTH);
+        /* in pieces, so that the answer overtakes some */
+        for (size_t at = 0; at < b.len; at += 50000) {
+            size_t n = b.len - at < 50000 ? b.len - at : 50000;
+            if (send(server, b.data + at, n, MSG_NOSIGNAL) != (ssize_t)n) _exit(1);
+            usleep(500);
+        }
+        bool ended = read_answer(server, &text);
+        _exit(ended && !strcmp(text.data, "no") ? 0 : 2);
+    }
+    char byte;
+    struct conn *c;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_true(conn_write(c, "no", 2));
+    conn_finish(c);
+    int status;
+    assert_int_equal(waitpid(web_server, &status, 0), web_server);
+    assert_int_equal(status, 0);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void ending_does_not_wait_for_a_lazy_server(void **state)
+{
+    int server;
+    (void)state;
+    /* all was read: the connection just closes, however long the peer keeps its side */
+    struct conn *c = begin_get(&server);
+    int64_t before = clock_monotonic_ms();
+    conn_finish(c);
+    assert_true(clock_monotonic_ms() - before < 50);
+    close(server);
+    /* a body is left: not much longer */
+    c = accept_request(&server, PAIRS("REQUEST_METHOD", "POST", "CONTENT_LENGTH", "3"), "abc", 3);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    before = clock_monotonic_ms();
+    conn_finish(c);
+    assert_true(clock_monotonic_ms() - before < 1000);
+    close(server);
+}
+
+static void out_of_descriptors_the_connection_waits(void **state)
+{
+    struct rlimit before, tight;
+    struct conn *c;
+    (void)state;
+    const char *preloaded = getenv("LD_PRELOAD");
+    if (preloaded && strstr(preloaded, "vgpreload")) skip(); /* valgrind limits open, not accept4 */
+    int server = connect_to_it();
+    int probe = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(probe); /* the first number that is free */
+    getrlimit(RLIMIT_NOFILE, &before);
+    tight = before;
+    tight.rlim_cur = (rlim_t)probe;
+    setrlimit(RLIMIT_NOFILE, &tight);
+
+    enum err rc[3];
+    int spare = -1;
+    for (int i = 0; i < 3; i++) {
+        rc[i] = listener_accept(listener, &c, NULL);
+        spare = open("/dev/null", O_RDONLY | O_CLOEXEC); /* the reserve was given up for this */
+        if (spare >= 0) close(spare);
+    }
+    setrlimit(RLIMIT_NOFILE, &before);
+    for (int i = 0; i < 3; i++) assert_int_equal(rc[i], ERR_FULL);
+    assert_true(spare >= 0);
+
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    assert_non_null(c);
+    assert_int_equal(send(server, "x", 1, 0), 1);
+    struct pollfd p = {.fd = conn_fd(c), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 1000), 1);
+    conn_free(c);
+    close(server);
+}
+
+/* About what nginx and a browser send. */
+static const char *const usual[] = {
+    "REQUEST_METHOD",
+    "GET",
+    "REQUEST_URI",
+    "/api/tasks/0190a6b4-7c1e-7abc-8def-0123456789ab/events",
+    "QUERY_STRING",
+    "",
+    "CONTENT_TYPE",
+    "",
+    "CONTENT_LENGTH",
+    "",
+    "REQUEST_SCHEME",
+    "https",
+    "HTTPS",
+    "on",
+    "SERVER_PROTOCOL",
+    "HTTP/2.0",
+    "SERVER_NAME",
+    "www.example.org",
+    "SERVER_ADDR",
+    "192.0.2.1",
+    "SERVER_PORT",
+    "443",
+    "REMOTE_ADDR",
+    "198.51.100.7",
+    "REMOTE_PORT",
+    "54321",
+    "REMOTE_USER",
+    "",
+    "REQUEST_ID",
+    "0123456789abcdef0123456789abcdef",
+    "LEAT_HTTP_ACCEL_REDIRECT",
+    "/leat-internal",
+    "HTTP_HOST",
+    "www.example.org",
+    "HTTP_USER_AGENT",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "HTTP_ACCEPT",
+    "text/event-stream",
+    "HTTP_ACCEPT_LANGUAGE",
+    "en-GB,en;q=0.9,de;q=0.8",
+    "HTTP_ACCEPT_ENCODING",
+    "gzip, deflate, br",
+    "HTTP_CACHE_CONTROL",
+    "no-cache",
+    "HTTP_REFERER",
+    "https://www.example.org/jobs/running",
+    "HTTP_COOKIE",
+    "session=0123456789abcdef0123456789abcdef0123456789abcdef; theme=dark",
+    "HTTP_SEC_FETCH_DEST",
+    "empty",
+    "HTTP_SEC_FETCH_MODE",
+    "cors",
+    "HTTP_SEC_FETCH_SITE",
+    "same-origin",
+    "HTTP_LAST_EVENT_ID",
+    "9f3a-1042",
+    NULL,
+};
+
+static void parked_request_weighs_less_than_16_kb(void **state)
+{
+    enum { COUNT = 200 };
+    struct conn *conns[COUNT];
+    int servers[COUNT];
+    (void)state;
+    size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < COUNT; i++) {
+        conns[i] = accept_request(&servers[i], usual, "", 0);
+        assert_int_equal(conn_begin(conns[i], NULL), ERR_OK);
+        assert_true(conn_write(conns[i], "Status: 200 OK\r\n\r\n", 18));
+        assert_true(conn_flush(conns[i]));
+    }
+    size_t each = (mallinfo2().uordblks - before) / COUNT;
+    print_message("a parked request weighs %zu bytes\n", each);
+    assert_true(each < 16384);
+    for (int i = 0; i < COUNT; i++) {
+        conn_finish(conns[i]);
+        close(servers[i]);
+    }
+}
+
+/* ---- CGI: a child with an environment and pipes -------------------------------------------------
+ */
+
+struct cgi {
+    pid_t pid;
+    int in, out; /* our ends */
+};
+
+/* What the child does with its request; its exit status. */
+typedef int cgi_program(struct listener *l, struct conn *c);
+
+static struct cgi start_cgi(char **variables, cgi_program *program, bool nonblocking)
+{
+    int in[2], out[2];
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    struct cgi cgi = {.pid = fork(), .in = in[1], .out = out[0]};
+    if (!cgi.pid) {
+        struct listener *l;
+        struct conn *c;
+        if (nonblocking) fcntl(out[1], F_SETFL, fcntl(out[1], F_GETFL) | O_NONBLOCK);
+        dup2(in[0], STDIN_FILENO);
+        dup2(out[1], STDOUT_FILENO);
+        close(in[0]), close(in[1]), close(out[0]), close(out[1]);
+        environ = variables;
+        if (listener_open(&l, NULL) || listener_accept(l, &c, NULL) || !c || conn_begin(c, NULL))
+            _exit(99);
+        int rc = program(l, c);
+        listener_close(l);
+        _exit(rc);
+    }
+    close(in[0]);
+    close(out[1]);
+    return cgi;
+}
+
+static int cgi_status(const struct cgi *cgi)
+{
+    int status = -1;
+    waitpid(cgi->pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int echo(struct listener *l, struct conn *c)
+{
+    char piece[8];
+    ssize_t n;
+    struct conn *second = c;
+    if (!listener_is_cgi(l) || listener_fd(l) != -1 || conn_fd(c) != 1) return 1;
+    if (strcmp(conn_param(c, "REQUEST_METHOD"), "POST") != 0 || conn_params(c) != environ) return 2;
+    while ((n = conn_read(c, piece, sizeof piece)) > 0)
+        if (!conn_write(c, piece, (size_t)n)) return 3;
+    if (n < 0) return 4;
+    conn_finish(c);
+    /* one process, one request */
+    return listener_accept(l, &second, NULL) || second ? 5 : 0;
+}
+
+static void cgi_echoes_a_body_that_comes_in_pieces(void **state)
+{
+    static char *variables[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=12", NULL};
+    static const char body[] = "ab\0c\xff\r\n1234567"; /* longer than its length: no more is read */
+    char got[64];
+    size_t len = 0;
+    (void)state;
+    struct cgi cgi = start_cgi(variables, echo, false);
+    assert_int_equal(write(cgi.in, body, 5), 5);
+    usleep(20000);
+    assert_int_equal(write(cgi.in, body + 5, sizeof body - 6), sizeof body - 6);
+    for (ssize_t n; (n = read(cgi.out, got + len, sizeof got - len)) > 0;) len += (size_t)n;
+    assert_int_equal(cgi_status(&cgi), 0);
+    assert_int_equal(len, 12);
+    assert_memory_equal(got, body, 12);
+    close(cgi.in);
+    close(cgi.out);
+}
+
+enum { FLOOD = 1 << 20 };
+
+static int flood(struct listener *l, struct conn *c)
+{
+    static char bytes[FLOOD];
+    (void)l;
+    for (int i = 0; i < FLOOD; i++) bytes[i] = (char)(i * 31);
+    bool sent = conn_write(c, bytes, FLOOD) && conn_flush(c);
+    conn_finish(c);
+    return sent ? 0 : 7;
+}
+
+static void cgi_answer_survives_a_slow_pipe(void **state)
+{
+    static char *variables[] = {"REQUEST_METHOD=GET", NULL};
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        char got[30000];
+        size_t len = 0;
+        bool same = true;
+        struct cgi cgi = start_cgi(variables, flood, nonblocking);
+        usleep(20000); /* the pipe is full by now; were it not, the test would only be easier */
+        for (ssize_t n; (n = read(cgi.out, got, sizeof got)) > 0; len += (size_t)n)
+            for (ssize_t i = 0; i < n; i++) same &= got[i] == (char)((len + (size_t)i) * 31);
+        assert_int_equal(cgi_status(&cgi), 0);
+        assert_int_equal(len, FLOOD);
+        assert_true(same);
+        close(cgi.in);
+        close(cgi.out);
+    }
+}
+
+static void cgi_notices_that_nobody_reads(void **state)
+{
+    static char *variables[] = {"REQUEST_METHOD=GET", NULL};
+    (void)state;
+    struct cgi cgi = start_cgi(variables, flood, false);
+    close(cgi.out);
+    assert_int_equal(cgi_status(&cgi), 7); /* and not a death by SIGPIPE */
+    close(cgi.in);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nobody_there_is_no_error),
+        cmocka_unit_test(listening_socket_neither_waits_nor_is_inherited),
+        cmocka_unit_test(programs_signal_handlers_are_left_alone),
+        cmocka_unit_test(parameters_arrive_whole),
+        cmocka_unit_test(accepted_descriptor_is_not_inherited),
+        cmocka_unit_test(body_is_read_to_its_end),
+        cmocka_unit_test(body_without_a_length_ends_with_its_stream),
+        cmocka_unit_test(body_longer_than_its_length_is_an_error),
+        cmocka_unit_test(body_cut_off_by_the_server_is_an_error),
+        cmocka_unit_test(answer_arrives_and_is_ended),
+        cmocka_unit_test(flush_sends_at_once),
+        cmocka_unit_test(dropped_answer_has_no_end),
+        cmocka_unit_test(hang_up_shows_on_the_descriptor),
+        cmocka_unit_test(writing_to_a_gone_peer_fails_and_stays_failed),
+        cmocka_unit_test(writable_means_that_64_kb_do_not_block),
+        cmocka_unit_test(stuck_peer_is_given_up_once),
+        cmocka_unit_test(garbage_is_refused),
+        cmocka_unit_test(peer_that_left_is_refused),
+        cmocka_unit_test(half_a_request_is_waited_for_two_seconds),
+        cmocka_unit_test(other_roles_are_refused),
+        cmocka_unit_test(unread_body_does_not_cost_the_answer),
+        cmocka_unit_test(ending_does_not_wait_for_a_lazy_server),
+        cmocka_unit_test(out_of_descriptors_the_connection_waits),
+        cmocka_unit_test(parked_request_weighs_less_than_16_kb),
+        cmocka_unit_test(cgi_echoes_a_body_that_comes_in_pieces),
+        cmocka_unit_test(cgi_answer_survives_a_slow_pipe),
+        cmocka_unit_test(cgi_notices_that_nobody_reads),
+    };
+    return cmocka_run_group_tests(tests, listen_on_stdin, stop_listening);
+}
