@@ -100,8 +100,9 @@ $(LIBLEAT) $(LIBPAGES): $(BUILD)/.sources
 	@rm -f $@
 	$(AR) rcs $@ $(filter %.o,$^)
 
-# handlers see each other's headers; no lower floor sees theirs
-$(BUILD)/obj/cgi-bin/%.o $(BUILD)/obj/tests/unit/%.o: private ROOM = -iquote cgi-bin
+# handlers see each other's headers; no lower floor sees theirs, and none of them stands for one of
+# the system's
+$(BUILD)/obj/cgi-bin/%.o $(BUILD)/obj/tests/unit/%.o: private ROOM = -idirafter cgi-bin
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags | $(GEN)
 	@mkdir -p $(@D)
@@ -200,7 +201,7 @@ lint-cppcheck: lint-gcc
 	  $(DEFINES) -D__GNUC__ -Ilib -Icgi-bin -I$(BUILD)/gcc $(ANALYSED)
 lint-tidy: lint-clang
 	printf '%s\n' $(ANALYSED) | xargs -P$(NPROC) -I{} sh -c 'clang-tidy --quiet "$$1" -- \
-	  -std=c11 $(DEFINES) -Ilib -iquote cgi-bin -I$(BUILD)/clang 2>/dev/null' tidy {} # stderr only counts
+	  -std=c11 $(DEFINES) -Ilib -idirafter cgi-bin -I$(BUILD)/clang 2>/dev/null' tidy {} # stderr only counts
 lint-shell:
 	shellcheck $(SH_FILES)
 lint-perl:

@@ -131,6 +131,11 @@ void tasks_run(struct route_match *m)
         problem(request, 403, "origin_not_allowed", "another site may not start tasks here");
         return;
     }
+    if (request->method == METHOD_HEAD) {
+        problem_header(request, 405, "method_not_allowed", "Allow", "GET, OPTIONS",
+                       "only GET starts a task here");
+        return;
+    }
     if (!request_accepts(request, "text/event-stream")) {
         problem(request, 406, "not_acceptable", "needs Accept: text/event-stream");
         return;

@@ -8,6 +8,7 @@
 #include "handlers.h"
 #include "site.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,39 +53,50 @@ void groups_get(struct route_match *m)
     free(owner);
 }
 
-/* A place in the list: "UPDATED.OWNER-LENGTH.OWNERNAME". */
-static bool read_token(char *token, struct group_name *out)
+/* A place in the list is "UPDATED.OWNER-LENGTH.OWNERNAME", in base64url (RFC 4648, 5): a token stands in a
+ * query as it is. */
+enum { TOKEN_MAX = 64 + TASK_OWNER_MAX + TASK_GROUP_MAX };
+
+static bool read_token(const char *token, struct group_name *out)
 {
+    char place[TOKEN_MAX + 1];
+    size_t len = 0, owner = 0;
     long long updated = 0;
-    size_t owner = 0;
     int used = 0;
-    if (sscanf(token, "%lld.%zu.%n", &updated, &owner, &used) != 2 || !used) return false;
-    size_t rest = strlen(token + used);
-    if (owner == 0 || owner >= rest) return false;
-    *out = (struct group_name){.owner = mem_dup(token + used, owner),
-                               .name = mem_str(token + used + owner),
+    if (sodium_base642bin((unsigned char *)place, TOKEN_MAX, token, strlen(token), NULL, &len, NULL,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING))
+        return false;
+    place[len] = '\0';
+    if (sscanf(place, "%lld.%zu.%n", &updated, &owner, &used) != 2 || !used) return false;
+    if (owner == 0 || owner >= strlen(place + used)) return false;
+    *out = (struct group_name){.owner = mem_dup(place + used, owner),
+                               .name = mem_str(place + used + owner),
                                .updated_at = updated};
     return true;
 }
 
 static void write_token(struct buf *out, const struct group_name *at)
 {
-    struct buf token = {0};
-    buf_fmt(&token, "%lld.%zu.%s%s", (long long)at->updated_at, strlen(at->owner), at->owner,
+    struct buf place = {0};
+    buf_fmt(&place, "%lld.%zu.%s%s", (long long)at->updated_at, strlen(at->owner), at->owner,
             at->name);
+    size_t size = sodium_base64_encoded_len(place.len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    struct buf token = {0};
+    sodium_bin2base64(buf_reserve(&token, size), size, (const unsigned char *)place.data, place.len,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     json_text(out, token.data);
     buf_free(&token);
+    buf_free(&place);
 }
 
 /* The conditions of the list. `after` is owned by the caller. */
-static enum err list_query(const struct request *request, int64_t *limit, char **owner,
+static enum err list_query(const struct request *request, int64_t *limit,
                            struct group_name *after, struct error *e)
 {
     char *size = NULL, *token = NULL;
     int64_t max = conf_int(request->conf, CONF_HTTP_PAGE_SIZE_MAX);
     enum err rc = request_query(request, "page_size", &size, e);
     if (!rc) rc = request_query(request, "page_token", &token, e);
-    if (!rc) rc = request_query(request, "owner", owner, e);
     *limit = PAGE_SIZE;
     if (!rc && size && conf_parse_int(size, 1, INT64_MAX, limit, NULL))
         rc = error_set(e, ERR_INVALID, "page_size: not a number above 0");
@@ -119,6 +131,17 @@ static enum err list_body(struct site *site, const struct request *request,
     return rc;
 }
 
+/* Whose groups are listed: "" is everyone's, for an admin who names no owner. NULL: answered. */
+static char *list_owner(struct request *request)
+{
+    bool everyone = !auth_reader(request);
+    char *named = NULL;
+    struct error e = {0};
+    if (everyone && !request_query(request, "owner", &named, &e) && !named) return mem_str("");
+    free(named);
+    return group_owner(request);
+}
+
 /* GET /groups?page_size=&page_token=: latest change first; an admin's list spans owners (?owner= one). */
 void groups_list(struct route_match *m)
 {
@@ -127,14 +150,13 @@ void groups_list(struct route_match *m)
     struct group_name after = {0};
     struct group_page page = {0};
     struct buf body = {0};
-    char *named = NULL;
     int64_t limit;
-    const char *owner = auth_reader(m->request);
-    enum err rc = list_query(m->request, &limit, &named, &after, &e);
-    if (!owner && named && *named) owner = named;
+    char *owner = list_owner(m->request);
+    if (!owner) return;
+    enum err rc = list_query(m->request, &limit, &after, &e);
     if (!rc) rc = db_read_begin(site->db, &e);
     if (!rc) {
-        rc = group_page_read(site->db, owner, after.name ? &after : NULL, limit, &page, &e);
+        rc = group_page_read(site->db, *owner ? owner : NULL, after.name ? &after : NULL, limit, &page, &e);
         if (!rc) rc = list_body(site, m->request, &page, &body, &e);
         db_read_end(site->db);
     }
@@ -147,7 +169,7 @@ void groups_list(struct route_match *m)
     }
     group_page_free(&page);
     buf_free(&body);
-    free(named);
+    free(owner);
     free(after.owner);
     free(after.name);
 }
@@ -190,19 +212,18 @@ void groups_context_get(struct route_match *m)
     free(owner);
 }
 
-/* Reads a JSON body. NULL: refused, and answered. A new reference. */
-static json_t *read_json(struct request *request)
+/* Reads a JSON body; its text, which keeps every digit, goes to *body. NULL: refused, and answered. A new
+ * reference. */
+static json_t *read_json(struct request *request, struct buf *body)
 {
     struct error e = {0};
-    struct buf body = {0};
     json_t *value = NULL;
-    enum err rc = request_body(request, &body,
+    enum err rc = request_body(request, body,
                                (size_t)conf_int(request->conf, CONF_HTTP_MAX_BODY_BYTES), &e);
     if (rc == ERR_FULL)
         problem(request, 413, "body_too_large", "%s", e.text);
-    else if (rc || !(value = json_read(buf_text(&body), body.len, &e)))
+    else if (rc || !(value = json_read(buf_text(body), body->len, &e)))
         problem(request, 400, "bad_json", "%s", e.text);
-    buf_free(&body);
     return value;
 }
 
@@ -213,14 +234,14 @@ void groups_context_put(struct route_match *m)
     struct request *request = m->request;
     struct error e = {0};
     struct group g = {0};
+    struct buf json = {0};
     char *owner = group_owner(request);
-    json_t *value = owner ? read_json(request) : NULL;
+    json_t *value = owner ? read_json(request, &json) : NULL;
     if (!value) {
+        buf_free(&json);
         free(owner);
         return;
     }
-    struct buf json = {0};
-    json_write(&json, value);
     json_decref(value);
 
     const char *match = request_header(request, "If-Match");
@@ -258,8 +279,9 @@ void groups_context_put(struct route_match *m)
 
 /* ---- publishing ---- */
 
-/* Takes {"type","payload"} apart. `type` is borrowed from `value`. */
-static enum err read_event(json_t *value, const char **type, struct buf *payload, struct error *e)
+/* Takes {"type","payload"} apart. `type` is borrowed from `value`; `body` is its text. */
+static enum err read_event(json_t *value, const struct buf *body, const char **type,
+                           struct buf *payload, struct error *e)
 {
     const char *name;
     json_t *member;
@@ -275,9 +297,9 @@ static enum err read_event(json_t *value, const char **type, struct buf *payload
         return error_set(e, ERR_INVALID,
                          "type: not dotted lower-case words such as doc.created, or its first word "
                          "is reserved (task, group, log, file, stream)");
-    member = json_object_get(value, "payload");
-    if (member)
-        json_write(payload, member);
+    struct json_span written = json_find_last(body->data, "payload");
+    if (written.at)
+        buf_add(payload, written.at, written.len);
     else
         buf_str(payload, "{}");
     return ERR_OK;
@@ -289,13 +311,14 @@ void groups_publish(struct route_match *m)
     struct site *site = site_of(m);
     struct request *request = m->request;
     struct error e = {0};
+    struct buf text = {0};
     char *owner = group_owner(request);
-    json_t *value = owner ? read_json(request) : NULL;
+    json_t *value = owner ? read_json(request, &text) : NULL;
     if (value) {
         const char *type = NULL;
         struct buf payload = {0};
         int64_t seq = 0;
-        enum err rc = read_event(value, &type, &payload, &e);
+        enum err rc = read_event(value, &text, &type, &payload, &e);
         if (!rc) rc = db_begin(site->db, DB_SYNC_AFTER, &e);
         if (!rc) {
             rc = group_publish(site->db, owner, m->params[0], request->request_id, type,
@@ -320,6 +343,7 @@ void groups_publish(struct route_match *m)
         buf_free(&payload);
         json_decref(value);
     }
+    buf_free(&text);
     free(owner);
 }
 

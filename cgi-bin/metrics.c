@@ -1,7 +1,6 @@
 /* Figures of the site: for Prometheus, and for people. */
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/version.h"
 #include "handlers.h"
 #include "site.h"
 #include "store/census.h"

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/version.h"
 #include "store/figures.h"
 #include "web/cors.h"
 

@@ -118,15 +118,16 @@ static enum err settle_time(struct wish *w, struct error *e)
     return ERR_OK;
 }
 
-/* The input of a JSON request: a string's text, or JSON text. */
-static void take_input(struct wish *w, const json_t *v)
+/* The input of a JSON request: a string's text, or JSON text as it was written in `body`. */
+static void take_input(struct wish *w, const json_t *v, const struct buf *body)
 {
     if (!v || json_is_null(v)) return;
     struct buf text = {0};
+    struct json_span written = json_find_last(body->data, "input");
     if (json_is_string(v))
         buf_add(&text, json_string_value(v), json_string_length(v));
     else
-        json_write(&text, v);
+        buf_add(&text, written.at, written.len);
     w->content_type = mem_str(json_is_string(v) ? "text/plain; charset=utf-8" : "application/json");
     w->input_bytes = text.len;
     w->input = text.data;
@@ -150,7 +151,7 @@ static enum err wish_from_json(struct wish *w, const struct buf *body, int *stat
             if (rc) break;
         }
     if (!rc) rc = settle_time(w, e);
-    if (!rc) take_input(w, json_object_get(root, "input"));
+    if (!rc) take_input(w, json_object_get(root, "input"), body);
     json_decref(root);
     return rc;
 }

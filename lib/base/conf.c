@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum type { TEXT, INT, BOOL, SECONDS, MAP };
+enum type { TEXT, PATH, INT, BOOL, SECONDS, MAP };
 
 /* Every setting, once. Bounds of SECONDS are in milliseconds. A default of NULL is "unset". The
  * names of a MAP are those of its default; one that is not given keeps its word. */
@@ -34,7 +34,7 @@ static const struct row {
     [CONF_HTTP_WAIT_SECONDS_MAX] = {"http", "wait_seconds_max", SECONDS, "25", 0, 3600000},
     [CONF_HTTP_PAGE_SIZE_MAX] = {"http", "page_size_max", INT, "200", 1, 10000},
     [CONF_HTTP_IDEMPOTENCY_HOURS] = {"http", "idempotency_hours", INT, "24", 1, 8760},
-    [CONF_HTTP_PREFIX] = {"http", "prefix", TEXT, "/api", 0, 0},
+    [CONF_HTTP_PREFIX] = {"http", "prefix", PATH, "/api", 0, 0},
     [CONF_HTTP_ACCEL_REDIRECT] = {"http", "accel_redirect", TEXT, NULL, 0, 0},
     [CONF_AUTH_ANONYMOUS] = {"auth", "anonymous", TEXT, NULL, 0, 0},
     [CONF_AUTH_ANONYMOUS_SCOPE] = {"auth", "anonymous_scope", TEXT, "create,read,publish", 0, 0},
@@ -194,12 +194,17 @@ static enum err set_value(struct conf *c, enum conf_key key, const char *value, 
             number = flag;
             break;
         case MAP: rc = parse_map(value, row->initial, &map, e); break;
+        case PATH:
+            if (*value != '/' || value[strlen(value) - 1] == '/')
+                rc = error_set(e, ERR_INVALID, "'%s' does not begin with / or ends with one", value);
+            break;
         case TEXT: break;
         }
     }
     if (rc) return rc;
     free(c->text[key]);
-    c->text[key] = map ? map : *value ? mem_str(value) : NULL;
+    /* A path that is unset is that of the site's root. */
+    c->text[key] = map ? map : *value || row->type == PATH ? mem_str(value) : NULL;
     c->number[key] = number;
     return ERR_OK;
 }

@@ -49,17 +49,6 @@ bool json_valid(const char *text, size_t len)
     return value != NULL;
 }
 
-static int into_buf(const char *bytes, size_t len, void *out)
-{
-    buf_add(out, bytes, len);
-    return 0;
-}
-
-void json_write(struct buf *out, const json_t *value)
-{
-    json_dump_callback(value, into_buf, out, JSON_COMPACT | JSON_ENCODE_ANY);
-}
-
 /* Length of the valid UTF-8 character at `p`, or 0 (RFC 3629, section 4). */
 static size_t utf8_length(const unsigned char *p, size_t left)
 {
@@ -140,6 +129,14 @@ void json_number(struct buf *out, double value)
     if (n > 0 && digits[n - 1] == '.') n--;
     if (n == 2 && digits[0] == '-' && digits[1] == '0') digits[0] = '0', n = 1;
     buf_add(out, digits, (size_t)n);
+}
+
+struct json_span json_find_last(const char *object, const char *name)
+{
+    struct json_span found = {0};
+    for (struct json_member m; json_next(&object, &m);)
+        if (json_named(&m, name)) found = m.value;
+    return found;
 }
 
 void json_key(struct buf *out, const char *key)

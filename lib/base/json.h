@@ -18,9 +18,6 @@ json_t *json_read(const char *text, size_t len, struct error *e);
 /* Whether the bytes are one JSON value that json_read would take. */
 bool json_valid(const char *text, size_t len);
 
-/* The value as compact text, its object members in their order. */
-void json_write(struct buf *out, const json_t *value);
-
 /* Whether `len` bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms). NUL is allowed. */
 bool utf8_valid(const char *text, size_t len);
 
@@ -56,6 +53,9 @@ bool json_named(const struct json_member *m, const char *name);
 
 /* The first member of an object that has this name; {NULL, 0} when there is none. */
 struct json_span json_find(const char *object, const char *name);
+
+/* The last one: the one that counts for the parser. */
+struct json_span json_find_last(const char *object, const char *name);
 
 /* `"key":` preceded by a comma unless the buffer ends in '{' or '['. `key` is the program's own. */
 void json_key(struct buf *out, const char *key);

@@ -78,7 +78,7 @@ int cli_options(struct cli *cli, const struct cli_option *options, size_t count,
             return cli_fail(cli, EX_USAGE, "--%s: a value is missing", option->name);
         if (option->value)
             *option->value = value;
-        else
+        else if (option->flag)
             *option->flag = true;
     }
     *argc = kept;

@@ -1,5 +1,4 @@
 /* leat: what people and scripts do with a site from the shell. */
-#include "base/version.h"
 #include "cli/command.h"
 
 #include <stdio.h>
@@ -12,16 +11,14 @@ static const struct command *const commands[] = {
     &command_token_add,
     &command_token_list,
     &command_token_revoke,
+    NULL,
 };
-
-enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out)
 {
     fputs("usage: leat [--config FILE] COMMAND [ARGUMENT...]\n\n", out);
-    for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  leat %s %s\n      %s\n", commands[i]->name, commands[i]->arguments,
-                commands[i]->summary);
+    for (const struct command *const *c = commands; *c; c++)
+        fprintf(out, "  leat %s %s\n      %s\n", (*c)->name, (*c)->arguments, (*c)->summary);
     fputs(
         "\n"
         "  --config FILE   the site's settings, before or after COMMAND; else $LEAT_CONF,\n"
@@ -55,8 +52,8 @@ static int named(const char *name, int argc, char **argv)
 /* Finds the command and how many words name it. */
 static const struct command *find_command(int argc, char **argv, int *words)
 {
-    for (size_t i = 0; i < COMMANDS; i++)
-        if ((*words = named(commands[i]->name, argc, argv))) return commands[i];
+    for (const struct command *const *c = commands; *c; c++)
+        if ((*words = named((*c)->name, argc, argv))) return *c;
     return NULL;
 }
 
@@ -67,16 +64,15 @@ static int unknown(const struct cli *cli, int argc, char **argv)
         return EX_USAGE;
     }
     /* the first word may be right */
-    bool first = false;
-    for (size_t i = 0; i < COMMANDS; i++) {
-        size_t len = strlen(argv[0]);
-        if (strncmp(commands[i]->name, argv[0], len) != 0 || commands[i]->name[len] != ' ')
-            continue;
-        if (!first) fprintf(stderr, "leat: %s: one of these:\n", argv[0]);
-        fprintf(stderr, "  leat %s %s\n", commands[i]->name, commands[i]->arguments);
-        first = true;
+    bool found = false;
+    size_t len = strlen(argv[0]);
+    for (const struct command *const *c = commands; *c; c++) {
+        if (strncmp((*c)->name, argv[0], len) != 0 || (*c)->name[len] != ' ') continue;
+        if (!found) fprintf(stderr, "leat: %s: one of these:\n", argv[0]);
+        fprintf(stderr, "  leat %s %s\n", (*c)->name, (*c)->arguments);
+        found = true;
     }
-    if (first) return EX_USAGE;
+    if (found) return EX_USAGE;
     return cli_fail(cli, EX_USAGE, "there is no command '%s'; leat --help lists them", argv[0]);
 }
 

@@ -13,9 +13,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#ifndef LEAT_VERSION
-#define LEAT_VERSION "0.1.0"
-#endif
 
 static const char help[] =
     "usage: leatd [--config FILE] [--once] [--idle-exit SECONDS]\n"

@@ -253,8 +253,7 @@ static void count_slots(struct runner *r)
 /* Whether a task is due and there is a place for it. Reads only when something may have changed. */
 static bool can_claim(struct runner *r, int64_t now)
 {
-    if (r->phase != CLAIMING || now < r->no_claim_until || r->working >= r->workers)
-        return false;
+    if (r->phase != CLAIMING || now < r->no_claim_until || r->working >= r->workers) return false;
     int64_t wall = clock_wall_ms();
     if (r->look) {
         struct error e = {0};
@@ -327,8 +326,7 @@ static enum err take_failure(struct runner *r, enum err rc, struct slot *culprit
         break;
     default: return rc;
     }
-    if (!r->blocked_since || rc != ERR_BUSY)
-        log_failure("cannot write, trying again", e);
+    if (!r->blocked_since || rc != ERR_BUSY) log_failure("cannot write, trying again", e);
     if (!r->blocked_since) r->blocked_since = now;
     r->blocked_until = pause ? now + pause : 0;
     return ERR_OK;

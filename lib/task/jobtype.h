@@ -13,16 +13,16 @@
 /* What TYPE.conf says, over the defaults. Durations in milliseconds. */
 struct jobtype {
     char name[JOBTYPE_NAME_MAX + 1];
-    int64_t timeout_ms;    /* 600 s */
-    int64_t kill_grace_ms; /* 5 s */
-    int64_t attempts;      /* 1 */
-    int64_t backoff_ms;    /* 2 s, doubling, at most 300 s */
+    int64_t timeout_ms;      /* 600 s */
+    int64_t kill_grace_ms;   /* 5 s */
+    int64_t attempts;        /* 1 */
+    int64_t backoff_ms;      /* 2 s, doubling, at most 300 s */
     int64_t max_input_bytes; /* -1: the server's own bound */
-    char result_type[128]; /* "": found out from the result */
-    int64_t nice;          /* 0 */
-    int64_t serialize;     /* 1: one such task of a group at a time, in order */
-    int64_t get;           /* 1: a bare EventSource may start it (GET /api/run/TYPE) */
-    int64_t lost_attempts; /* 3: so many runners may be lost under it before it fails */
+    char result_type[128];   /* "": found out from the result */
+    int64_t nice;            /* 0 */
+    int64_t serialize;       /* 1: one such task of a group at a time, in order */
+    int64_t get;             /* 1: a bare EventSource may start it (GET /api/run/TYPE) */
+    int64_t lost_attempts;   /* 3: so many runners may be lost under it before it fails */
 
     /* Limits of each process of the job (setrlimit(2)); 0: none. `processes` counts all that the
      * user runs, as the kernel does, and does not bind root. */

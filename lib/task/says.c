@@ -83,18 +83,20 @@ static enum err take_level(struct says *out, const json_t *value, struct error *
     return error_set(e, ERR_INVALID, "level is not debug, info, warn or error");
 }
 
-static enum err take_object(struct says *out, const char *name, const json_t *value,
-                            struct error *e)
+/* Takes the value as it was written in `line`, so that its numbers keep their digits. A payload may be
+ * anything, the others are objects. */
+static enum err take_value(struct says *out, const char *line, const char *name,
+                            const json_t *value, struct error *e)
 {
-    if (!json_is_object(value)) return error_set(e, ERR_INVALID, "%s is not an object", name);
-    struct buf json = {0};
-    json_write(&json, value);
-    out->json = json.data;
+    if (strcmp(name, "payload") && !json_is_object(value))
+        return error_set(e, ERR_INVALID, "%s is not an object", name);
+    struct json_span written = json_find_last(line, name);
+    out->json = mem_dup(written.at, written.len);
     return ERR_OK;
 }
 
-static enum err take_member(struct says *out, const char *name, const json_t *value,
-                            struct error *e)
+static enum err take_member(struct says *out, const char *line, const char *name,
+                            const json_t *value, struct error *e)
 {
     if (!strcmp(name, "progress")) {
         if (!json_is_number(value)) return error_set(e, ERR_INVALID, "progress is not a number");
@@ -104,7 +106,7 @@ static enum err take_member(struct says *out, const char *name, const json_t *va
     if (!strcmp(name, "message") || !strcmp(name, "log"))
         return take_text(&out->message, name, value, e);
     if (!strcmp(name, "level")) return take_level(out, value, e);
-    if (strcmp(name, "type")) return take_object(out, name, value, e);
+    if (strcmp(name, "type")) return take_value(out, line, name, value, e);
 
     enum err rc = take_text(&out->type, name, value, e);
     if (!rc && !event_type_allowed(out->type))
@@ -112,7 +114,7 @@ static enum err take_member(struct says *out, const char *name, const json_t *va
     return rc;
 }
 
-static enum err take_members(struct says *out, json_t *object, struct error *e)
+static enum err take_members(struct says *out, const char *line, json_t *object, struct error *e)
 {
     const char *first = NULL, *name;
     json_t *value;
@@ -124,7 +126,7 @@ static enum err take_members(struct says *out, json_t *object, struct error *e)
         if (!first) out->kind = m->kind, first = m->name;
         if (m->kind != out->kind)
             return error_set(e, ERR_INVALID, "%s and %s do not go together", first, m->name);
-        enum err rc = take_member(out, m->name, value, e);
+        enum err rc = take_member(out, line, m->name, value, e);
         if (rc) return rc;
     }
     if (!first) return error_set(e, ERR_INVALID, "the object is empty");
@@ -147,7 +149,7 @@ enum err says_parse(struct says *out, const char *line, size_t len, struct error
     enum err rc;
     if (*line == '{') {
         json_t *object = json_read(line, len, e);
-        rc = object ? take_members(out, object, e) : ERR_INVALID;
+        rc = object ? take_members(out, line, object, e) : ERR_INVALID;
         json_decref(object);
     } else {
         rc = parse_percent(out, line, len, e);

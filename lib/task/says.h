@@ -24,7 +24,8 @@ struct says {
     char *phase, *message;
     char *type;
     const char *level; /* debug, info, warn or error; not owned */
-    char *json;        /* payload, checkpoint or context: one JSON value on one line */
+    char *json;        /* payload, checkpoint or context: one JSON value on one line, as
+                          it was written */
 };
 
 /* Understands one line of descriptor 3 (without its newline). ERR_INVALID with the reason when it is

@@ -21,10 +21,15 @@ enum {
 static const char pem_begin[] = "-----BEGIN PUBLIC KEY-----";
 static const char pem_end[] = "-----END PUBLIC KEY-----";
 
+/* What a token is to be verified with. */
+struct key {
+    struct buf text; /* the secret, or the PEM block of the public key alone; empty: no such key */
+    jwt_alg_t alg;   /* the one algorithm that it is for */
+    size_t signature_bytes;
+};
+
 struct jwt_verifier {
-    char *secret;      /* NULL: none */
-    struct buf pem;    /* the public key alone; empty: none */
-    jwt_alg_t pem_alg; /* the one algorithm that it is for */
+    struct key secret, public;
 };
 
 /* ---- keys ---- */
@@ -70,8 +75,8 @@ static size_t rsa_bits(struct der bits)
     return count;
 }
 
-/* What a SubjectPublicKeyInfo (RFC 5280, 4.1) is good for; NULL with *alg set, or what is wrong. */
-static const char *classify(struct der info, jwt_alg_t *alg)
+/* Finds out what a SubjectPublicKeyInfo (RFC 5280, 4.1) is good for; NULL, or what is wrong with it. */
+static const char *classify(struct der info, struct key *out)
 {
     enum { BIT_STRING = 0x03, OID = 0x06, SEQUENCE = 0x30 };
     static const char rsa[] = "\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"; /* RFC 8017, A.1 */
@@ -82,10 +87,13 @@ static const char *classify(struct der info, jwt_alg_t *alg)
         !der_take(&algorithm, OID, &oid) || !der_take(&key, BIT_STRING, &bits))
         return "holds no public key that can be read";
     if (der_is(&oid, rsa, sizeof rsa - 1)) {
-        *alg = JWT_ALG_RS256;
-        return rsa_bits(bits) >= RSA_BITS_MIN ? NULL : "holds an RSA key of less than 2048 bits";
+        size_t modulus = rsa_bits(bits);
+        out->alg = JWT_ALG_RS256;
+        out->signature_bytes = (modulus + 7) / 8;
+        return modulus >= RSA_BITS_MIN ? NULL : "holds an RSA key of less than 2048 bits";
     }
-    *alg = JWT_ALG_ES256;
+    out->alg = JWT_ALG_ES256;
+    out->signature_bytes = 64;
     if (der_is(&oid, ec, sizeof ec - 1) && der_take(&algorithm, OID, &curve) &&
         der_is(&curve, p256, sizeof p256 - 1))
         return NULL;
@@ -93,7 +101,7 @@ static const char *classify(struct der info, jwt_alg_t *alg)
 }
 
 /* Takes the public key out of a PEM text (RFC 7468, 13). NULL, or what is wrong. */
-static const char *take_pem(struct jwt_verifier *v, const char *text)
+static const char *take_pem(struct key *out, const char *text)
 {
     if (strstr(text, "PRIVATE KEY-----"))
         return "holds a private key: give the public one (openssl pkey -pubout)";
@@ -106,15 +114,15 @@ static const char *take_pem(struct jwt_verifier *v, const char *text)
     const char *wrong = "holds no public key that can be read";
     if (!sodium_base642bin(der, len, body, len, " \t\r\n", &size, NULL,
                            sodium_base64_VARIANT_ORIGINAL))
-        wrong = classify((struct der){der, size}, &v->pem_alg);
+        wrong = classify((struct der){der, size}, out);
     free(der);
     if (wrong) return wrong;
-    buf_add(&v->pem, begin, (size_t)(end - begin));
-    buf_fmt(&v->pem, "%s\n", pem_end);
+    buf_add(&out->text, begin, (size_t)(end - begin));
+    buf_fmt(&out->text, "%s\n", pem_end);
     return NULL;
 }
 
-static enum err read_key_file(struct jwt_verifier *v, const char *path, struct error *e)
+static enum err read_key_file(struct key *out, const char *path, struct error *e)
 {
     struct buf text = {0};
     FILE *in = fopen(path, "re");
@@ -124,7 +132,7 @@ static enum err read_key_file(struct jwt_verifier *v, const char *path, struct e
     bool failed = ferror(in);
     fclose(in);
     enum err rc = ERR_OK;
-    const char *wrong = failed ? NULL : take_pem(v, text.data);
+    const char *wrong = failed ? NULL : take_pem(out, text.data);
     if (failed) rc = error_set(e, ERR_IO, "[auth] jwt_key_file: cannot read %s", path);
     if (wrong) rc = error_set(e, ERR_INVALID, "[auth] jwt_key_file: %s %s", path, wrong);
     secret_wipe(text.data, text.len);
@@ -139,8 +147,10 @@ enum err jwt_verifier_open(struct jwt_verifier **out, const struct conf *conf, s
     *out = NULL;
     if (!secret && !file) return ERR_OK;
     struct jwt_verifier *v = mem_alloc(sizeof *v);
-    v->secret = mem_str(secret);
-    enum err rc = file ? read_key_file(v, file, e) : ERR_OK;
+    v->secret.alg = JWT_ALG_HS256;
+    v->secret.signature_bytes = 32;
+    if (secret) buf_str(&v->secret.text, secret);
+    enum err rc = file ? read_key_file(&v->public, file, e) : ERR_OK;
     if (rc)
         jwt_verifier_close(v);
     else
@@ -151,47 +161,76 @@ enum err jwt_verifier_open(struct jwt_verifier **out, const struct conf *conf, s
 void jwt_verifier_close(struct jwt_verifier *v)
 {
     if (!v) return;
-    if (v->secret) secret_wipe(v->secret, strlen(v->secret));
-    free(v->secret);
-    buf_free(&v->pem);
+    if (v->secret.text.len) secret_wipe(v->secret.text.data, v->secret.text.len);
+    buf_free(&v->secret.text);
+    buf_free(&v->public.text);
     free(v);
 }
 
 /* ---- tokens ---- */
 
-/* One part of a token, base64url-encoded JSON (RFC 7515, 3.1). A new reference, or NULL. */
-static json_t *read_part(const char *text, size_t len)
+/* One part of a token. */
+struct part {
+    const char *p;
+    size_t len;
+};
+
+/* Cuts a token into exactly three parts. */
+static bool cut(const char *token, struct part parts[3])
+{
+    for (int i = 0; i < 3; i++) {
+        size_t len = strcspn(token, ".");
+        parts[i] = (struct part){token, len};
+        token += len;
+        if (i < 2 && *token++ != '.') return false;
+    }
+    return !*token;
+}
+
+/* Decodes base64url (RFC 7515, 2), strictly: *size is 0 for what is none. The caller frees. */
+static char *decode(struct part part, size_t *size)
+{
+    char *bytes = mem_alloc(part.len + 1);
+    if (sodium_base642bin((unsigned char *)bytes, part.len, part.p, part.len, NULL, size, NULL,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING))
+        *size = 0;
+    return bytes;
+}
+
+/* A JSON object. A new reference, or NULL. */
+static json_t *read_part(struct part part)
 {
     size_t size = 0;
-    char *bytes = mem_alloc(len + 1);
-    json_t *value = NULL;
-    if (!sodium_base642bin((unsigned char *)bytes, len, text, len, NULL, &size, NULL,
-                           sodium_base64_VARIANT_URLSAFE_NO_PADDING))
-        value = json_read(bytes, size, NULL);
+    char *bytes = decode(part, &size);
+    json_t *value = size ? json_read(bytes, size, NULL) : NULL;
     free(bytes);
     if (json_is_object(value)) return value;
     json_decref(value);
     return NULL;
 }
 
-/* The key that a token of this header is to be verified with, and for which algorithm alone. NULL: there
- * is none. Borrowed. */
-static const char *choose_key(const struct jwt_verifier *v, const json_t *header, jwt_alg_t *alg)
+/* The key that a token of this header is to be verified with, or NULL. */
+static const struct key *choose_key(const struct jwt_verifier *v, const json_t *header)
 {
     const char *name = json_string_value(json_object_get(header, "alg"));
     if (!name || json_object_get(header, "crit")) return NULL; /* RFC 7515, 4.1.11 */
-    *alg = JWT_ALG_HS256;
-    if (v->secret && !strcmp(name, jwt_alg_str(*alg))) return v->secret;
-    *alg = v->pem_alg;
-    if (v->pem.len && !strcmp(name, jwt_alg_str(*alg))) return v->pem.data;
+    const struct key *const keys[] = {&v->secret, &v->public};
+    for (size_t i = 0; i < 2; i++)
+        if (keys[i]->text.len && !strcmp(name, jwt_alg_str(keys[i]->alg))) return keys[i];
     return NULL;
 }
 
-static bool signed_by(const char *token, const char *key, jwt_alg_t alg)
+/* libjwt's base64 decoder writes past its buffer for parts that are empty or malformed (libjwt 1.10.2 with
+ * libb64): it gets a token only when every part is known to be well-formed. */
+static bool signed_by(const char *token, struct part signature, const struct key *key)
 {
+    size_t size = 0;
+    free(decode(signature, &size));
+    if (size != key->signature_bytes) return false;
     jwt_t *jwt = NULL;
-    bool good = !jwt_decode(&jwt, token, (const unsigned char *)key, (int)strlen(key)) &&
-                jwt_get_alg(jwt) == alg;
+    bool good =
+        !jwt_decode(&jwt, token, (const unsigned char *)key->text.data, (int)key->text.len) &&
+        jwt_get_alg(jwt) == key->alg;
     jwt_free(jwt);
     return good;
 }
@@ -234,24 +273,23 @@ static const char *read_claims(const json_t *claims, int64_t now, struct jwt_cla
 bool jwt_verifier_check(const struct jwt_verifier *v, const char *token, int64_t now,
                         struct jwt_claims *out, const char **why)
 {
+    struct part parts[3];
     *out = (struct jwt_claims){0};
     *why = "it is not signed in a way that is accepted here";
     /* libjwt copies a token to the stack */
-    if (strlen(token) > JWT_BYTES_MAX) return false;
-    size_t header_len = strcspn(token, ".");
-    const char *payload = token + header_len + (token[header_len] == '.');
-    size_t payload_len = strcspn(payload, ".");
-    if (!payload[payload_len] || strchr(payload + payload_len + 1, '.')) return false;
-    jwt_alg_t alg = JWT_ALG_NONE;
-    json_t *header = read_part(token, header_len);
-    const char *key = header ? choose_key(v, header, &alg) : NULL;
+    if (strlen(token) > JWT_BYTES_MAX || !cut(token, parts)) return false;
+    json_t *header = read_part(parts[0]);
+    const struct key *key = header ? choose_key(v, header) : NULL;
     json_decref(header);
     if (!key) return false;
 
-    *why = "its signature is wrong";
-    if (!signed_by(token, key, alg)) return false;
-    json_t *claims = read_part(payload, payload_len);
-    *why = claims ? read_claims(claims, now, out) : "its claims cannot be read";
+    json_t *claims = read_part(parts[1]);
+    if (!claims)
+        *why = "its claims cannot be read";
+    else if (!signed_by(token, parts[2], key))
+        *why = "its signature is wrong";
+    else
+        *why = read_claims(claims, now, out);
     json_decref(claims);
     return !*why;
 }

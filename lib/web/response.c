@@ -35,6 +35,7 @@ const char *response_reason(int status)
         {413, "Content Too Large"},
         {414, "URI Too Long"},
         {415, "Unsupported Media Type"},
+        {421, "Misdirected Request"},
         {422, "Unprocessable Content"},
         {429, "Too Many Requests"}, /* RFC 6585, 4 */
         {500, "Internal Server Error"},

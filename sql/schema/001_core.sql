@@ -173,11 +173,11 @@ CREATE TRIGGER task_says_it INSTEAD OF INSERT ON task_says BEGIN
 END;
 
 -- Counts and envelopes are kept by these; a task that changed them would be counted in two places.
-CREATE TRIGGER tasks_fixed BEFORE UPDATE OF n, id, owner, group_id, priority ON tasks
-WHEN (old.n, old.id, old.owner, old.group_id, old.priority)
-     IS NOT (new.n, new.id, new.owner, new.group_id, new.priority)
+CREATE TRIGGER tasks_fixed BEFORE UPDATE OF n, id, owner, type, group_id, priority ON tasks
+WHEN (old.n, old.id, old.owner, old.type, old.group_id, old.priority)
+     IS NOT (new.n, new.id, new.owner, new.type, new.group_id, new.priority)
 BEGIN
-    SELECT raise(ABORT, 'n, id, owner, group and priority of a task do not change');
+    SELECT raise(ABORT, 'n, id, owner, type, group and priority of a task do not change');
 END;
 
 CREATE TRIGGER tasks_start BEFORE INSERT ON tasks

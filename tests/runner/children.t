@@ -28,13 +28,14 @@ echo parent
 EOS
 $l->job(trails => "#!/bin/sh\n(sleep 0.3; echo late; echo late >&2) &\necho early\n");
 $l->job(holder => "#!/bin/sh\nsetsid sh -c 'echo \$\$ >\"\$HOME/escaped\"; exec sleep 1000' &\nwhile ! [ -s \"\$HOME/escaped\" ]; do sleep 0.01; done\necho done\n");
+$l->job(gusher => "#!/bin/sh\nsetsid yes \$(printf %0500d) >&2 &\nsleep 0.1\n");
 
 my $home = $l->dir . '/home';
 mkdir $home;
 my %t;
 $t{env} = $l->task('env', input => '{}', content_type => 'application/json', owner => "o'brien", group => "g\n1", max_attempts => 7);
 $t{bare} = $l->task('env');
-$t{$_} = $l->task($_) for qw(fds folder status limited parent trails holder);
+$t{$_} = $l->task($_) for qw(fds folder status limited parent trails holder gusher);
 my $runner = $l->start({PATH => $ENV{PATH}, TZ => 'Europe/Vienna', HOME => $home, SECRET => 'x', LEAT_CONF => '/x',
     map { $_ => $ENV{$_} } grep {/SAN_OPTIONS/} keys %ENV});
 $l->finished($_) for values %t;
@@ -68,6 +69,7 @@ ok wait_until { !grep { alive($_) } @left }, '... and both are killed';
 is_deeply [$l->result($t{trails}), [$l->logged($t{trails})]], ["early\n", []], 'what would be said later is not waited for';
 my $row = $l->row($t{holder});
 cmp_ok $row->{completed_at} - $row->{started_at}, '<', 5000, 'one that left its group cannot hold the task open';
+is $l->row($t{gusher})->{status}, 'completed', '... nor one that goes on writing: only what is in the pipe then is read';
 chomp(my $escaped = Leatd::slurp("$home/escaped"));
 kill KILL => $escaped;
 is $l->stop($runner), 0, 'the runner stops';

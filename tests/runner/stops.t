@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use FindBin;
+use IO::Handle;
 use lib $FindBin::Bin;
 use Leatd;
 use Test::More;
@@ -69,6 +70,20 @@ ok wait_until { $l->path($again) =~ /running pending/ }, 'it waits to be tried a
 $l->cancel($again);
 $row = $l->finished($again);
 is $row->{status}, 'cancelled', 'a wish that came between two attempts is honoured by the next';
+
+# cancelled at the moment at which it ends: the wish is on disk before the runner's write
+$l->job(gives => "#!/bin/sh\necho \$\$ >\$HOME/gives\nuntil [ -e \$HOME/go ]; do sleep 0.02; done\nexit 75\n");
+my $gives = $l->task('gives', max_attempts => 5);
+ok wait_until { -s "$home/gives" }, 'a task runs';
+chomp(my $pid = slurp("$home/gives"));
+open my $shell, '|-', "sqlite3 -cmd '.timeout 10000' $l->{db}" or die;
+$shell->autoflush;
+print {$shell} "BEGIN IMMEDIATE;\nUPDATE tasks SET cancel_requested = 1 WHERE id = '$gives';\n.shell touch $home/go\n";
+ok wait_until { !-e "/proc/$pid" }, 'its job ends while its cancelling is being written';
+print {$shell} "COMMIT;\n";
+close $shell;
+is $l->finished($gives)->{status}, 'cancelled', 'it is cancelled';
+is $l->path($gives), 'pending running cancelled', '... and does not go back to wait';
 is_deeply [$l->work], [], 'no working folder is left';
 is $l->stop($runner), 0, 'the runner stops';
 $l->gapless;

@@ -105,7 +105,7 @@ subtest 'readers that stop cost no memory and delay nobody, and miss nothing whe
         push @took, time - $begin;
     }
     is @took, 16, 'who reads has everything';
-    is_deeply [grep { $_ > 1 } @took], [], 'at once';
+    is_deeply [grep { $_ > 3 } @took], [], 'without delay';
     my $growth = memory() - $before;
     cmp_ok $growth, '<', 4e6, 'and nothing is kept for the others';
     is counts(1003, 5002, $quick->seqs), '', 'one that read all along';
@@ -165,7 +165,7 @@ subtest 'without descriptors for more it serves those it has, does not spin, and
     $t->say('doc.created');
     my @served = grep { $_->{in} =~ /"task_seq":2,/ } @all;
     ok $served[0]->until('"task_seq":3,', 5), 'those it has are served';
-    cmp_ok time - $begin, '<', 1;
+    cmp_ok time - $begin, '<', 3;
 
     my $seen = 0;
     my $end  = time + 20;

@@ -299,8 +299,8 @@ subtest 'an owner and a group learn that what they have not seen was deleted' =>
         is $r->status, 410;
         is $r->json->{code}, 'cursor_evicted';
     }
-    my $s = $l->stream($kept->events, headers => {'Last-Event-ID' => $old});
-    is word($s->next_event->{json}), 'connected', 'a task looks at its own events only';
+    my $s = $l->stream($later->events, headers => {'Last-Event-ID' => $old});
+    is words(map { $s->next_event } 1 .. 2), 'connected created', 'a task looks at its own events only';
     $s->close;
 };
 
@@ -397,7 +397,7 @@ subtest 'a silent stream beats' => sub {
     my $took  = time - $begin;
     is_deeply [map { $_->{raw} } @beats], [(": heartbeat\n") x 3];
     cmp_ok $took, '>', 0.5, 'as often as was set, not more';
-    cmp_ok $took, '<', 3;
+    cmp_ok $took, '<', 6;
     $s->close;
     my $lines = $l->stream($t->events('follow=1'), headers => $ndjson);
     $lines->next_line;
@@ -438,6 +438,11 @@ subtest 'a group is watched before its first task, and shows its own alone' => s
     my $again = $l->stream('/api/groups/watched%20early/events', headers => {'Last-Event-ID' => $c->{id}});
     is_deeply ids(map { $again->next_event } 0 .. 7), ids($c, @seen), 'and all of it again to who comes back';
     $again->close;
+    my $all = $l->stream('/api/groups/watched%20early/events?last_event_id=earliest');
+    my ($first, @all) = map { $all->next_event } 0 .. 7;
+    ok !exists $first->{id} && !exists $first->{json}{payload}{snapshot}, 'or to who asks for the earliest';
+    is_deeply ids(@all), ids(@seen);
+    $all->close;
     my $page = $l->http(GET => '/api/groups/watched%20early/events', headers => $json)->json;
     is_deeply $page->{events}, [], 'without a cursor a page begins now, too';
     is $page->{cursor}, cursor();
@@ -502,6 +507,8 @@ subtest 'pages walk a log of a thousand events' => sub {
     is $r->header('content-type'), 'application/json';
     is @{ $r->json->{events} }, 1000;
     ok !$r->json->{more}, 'the last page knows that it is';
+    # as many as are read from the log at once, so that reading alone cannot tell
+    ok !$l->http(GET => finished(256)->events, headers => $json)->json->{more}, 'whatever its length';
     is @{ $l->http(GET => $t->events('types=task.*&limit=2'), headers => $json)->json->{events} }, 2;
     my $few = $l->http(GET => $t->events('types=task.*&limit=10'), headers => $json)->json;
     is_deeply [map { $_->{task_seq} } @{ $few->{events} }], [1, 2, 1000], 'a filter is looked through to the end';
@@ -618,9 +625,9 @@ subtest 'leat-events that is stopped says where to go on, and its successor goes
 
 ok eval { $l->stop; 1 }, 'everything stops';
 
-# ---- streams that end soon, and few of them; an admin --------------------------------------------
+# ---- streams that end soon; an admin; a server that is full --------------------------------------------
 
-$l = Leat->start(conf => "[stream]\nstream_seconds = 1\nmax_streams = 4\nheartbeat = 30\n");
+$l = Leat->start(conf => "[stream]\nstream_seconds = 1\nheartbeat = 30\n");
 
 subtest 'a stream rotates after its time, between events, and goes on where it ended' => sub {
     my $t = by_hand($l);
@@ -631,7 +638,7 @@ subtest 'a stream rotates after its time, between events, and goes on where it e
     my @first = $s->rest(5);
     my $took  = time - $begin;
     cmp_ok $took, '>', 0.8;
-    cmp_ok $took, '<', 2.5;
+    cmp_ok $took, '<', 5;
     is words(@first), 'connected created status_changed:running doc.created doc.created doc.created end:rotated';
     ok $s->eof && !$s->broken;
     my $end = $first[-1];
@@ -672,7 +679,7 @@ subtest 'a flood does not keep a stream beyond its time' => sub {
         }
     }
     is word($end->{json}), 'end:rotated';
-    cmp_ok time - $begin, '<', 4;
+    cmp_ok time - $begin, '<', 6;
 };
 
 subtest 'an admin sees what all owners do' => sub {
@@ -686,6 +693,9 @@ subtest 'an admin sees what all owners do' => sub {
     is $g->next_event(5)->{json}{task_id}, $tasks[1]->id, "one group at a time, by its owner's name";
     $_->close for $s, $g;
 };
+
+ok eval { $l->stop; 1 };
+$l = Leat->start(conf => "[stream]\nmax_streams = 4\n");
 
 subtest 'a stream too many is told to come back, in a form that EventSource takes' => sub {
     my $t    = by_hand($l);

@@ -35,7 +35,8 @@ static void listen_and_read(struct room *r, void *arg)
         MUST(rings_within(bell, DEADLINE_MS));
         bell_answer(bell);
         /* what rang is there to be read, whenever one looks after the answer */
-        MUST(!events_read(r->db, &(struct event_scope){.kind = SCOPE_ALL}, at, 99, 1 << 20, &l, &r->e));
+        MUST(!events_read(r->db, &(struct event_scope){.kind = SCOPE_ALL}, at, 99, 1 << 20, &l,
+                          &r->e));
         MUST(l.count > 0);
         at = l.items[l.count - 1].seq;
         pipe_say(&t->ready);
@@ -86,6 +87,21 @@ static void every_kind_of_commit_rings_and_what_changes_nothing_does_not(void **
     db_rollback(r->db);
     OK(r, db_checkpoint(r->db, &r->e));
     assert_false(rings_within(bell, 0));
+    bell_close(bell);
+}
+
+static void a_quiet_commit_rings_nobody_and_the_next_rings_again(void **state)
+{
+    struct room *r = *state;
+    struct bell *bell = NULL;
+    int64_t n;
+    OK(r, bell_open(&bell, r->path, &r->e));
+    OK(r, db_begin_quiet(r->db, 100, &r->e));
+    OK(r, sketch_create(r->db, &(struct sketch){0}, NULL, &n, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    assert_false(rings_within(bell, 0));
+    commit_one(r);
+    assert_true(rings_within(bell, 0));
     bell_close(bell);
 }
 
@@ -391,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         room_test(a_commit_wakes_a_listener_in_another_process_who_then_finds_it),
         room_test(every_kind_of_commit_rings_and_what_changes_nothing_does_not),
+        room_test(a_quiet_commit_rings_nobody_and_the_next_rings_again),
         room_test(what_only_triggers_change_rings_too),
         room_test(many_rings_are_answered_at_once),
         closed_room_test(a_bell_can_be_heard_before_there_is_a_database),

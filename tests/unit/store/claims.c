@@ -34,11 +34,11 @@ static void are_claimed(struct room *r, int64_t now, const char *expected)
 static void the_highest_priority_goes_first_whoevers_it_is(void **state)
 {
     struct room *r = *state;
-    make(r, (struct sketch){0});                                 /* 1 */
-    make(r, (struct sketch){.priority = -5, .owner = "bob"});    /* 2 */
-    make(r, (struct sketch){.priority = 1000});                  /* 3 */
-    make(r, (struct sketch){.priority = 7, .owner = "bob"});     /* 4 */
-    make(r, (struct sketch){.priority = 7, .owner = "bob"});     /* 5 */
+    make(r, (struct sketch){0});                              /* 1 */
+    make(r, (struct sketch){.priority = -5, .owner = "bob"}); /* 2 */
+    make(r, (struct sketch){.priority = 1000});               /* 3 */
+    make(r, (struct sketch){.priority = 7, .owner = "bob"});  /* 4 */
+    make(r, (struct sketch){.priority = 7, .owner = "bob"});  /* 5 */
     are_claimed(r, T0, "3 4 5 1 2 ");
 }
 
@@ -104,11 +104,11 @@ static void a_delayed_task_is_claimed_from_its_time_on(void **state)
 static void delayed_tasks_do_not_stand_in_the_way(void **state)
 {
     struct room *r = *state;
-    make(r, (struct sketch){.run_at = T0 + 100, .priority = 5});    /* 1 */
-    make(r, (struct sketch){.run_at = T0 + 100});                   /* 2 */
-    make(r, (struct sketch){0});                                    /* 3 */
-    make(r, (struct sketch){.owner = "bob"});                       /* 4 */
-    make(r, (struct sketch){.owner = "bob", .run_at = T0 + 50});    /* 5 */
+    make(r, (struct sketch){.run_at = T0 + 100, .priority = 5}); /* 1 */
+    make(r, (struct sketch){.run_at = T0 + 100});                /* 2 */
+    make(r, (struct sketch){0});                                 /* 3 */
+    make(r, (struct sketch){.owner = "bob"});                    /* 4 */
+    make(r, (struct sketch){.owner = "bob", .run_at = T0 + 50}); /* 5 */
     are_claimed(r, T0, "3 4 ");
     are_claimed(r, T0 + 100, "1 2 5 ");
 }
@@ -153,8 +153,11 @@ static void a_claim_counts_the_attempt_and_clears_the_last(void **state)
     OK(r, claim_progress(r->db, &c, 40, "phase", "message", T0 + 10, &r->e));
     OK(r, claim_started(r->db, &c, &SELF, &r->e));
     OK(r, db_commit(r->db, &r->e));
-    assert_int_equal(finish(r, &c, &(struct claim_end){.status = TASK_PENDING, .run_at = TASK_NONE,
-                                                       .error_code = "exit_status", .now = T0 + 20}),
+    assert_int_equal(finish(r, &c,
+                            &(struct claim_end){.status = TASK_PENDING,
+                                                .run_at = TASK_NONE,
+                                                .error_code = "exit_status",
+                                                .now = T0 + 20}),
                      ERR_OK);
     struct task t = get(r, c.n);
     assert_true(t.attempt == 1 && t.progress == 0 && t.queue_position == 1);
@@ -169,6 +172,77 @@ static void a_claim_counts_the_attempt_and_clears_the_last(void **state)
     assert_true(t.completed_at == TASK_NONE && t.queue_position == TASK_NONE);
     task_free(&t);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks WHERE pid IS NULL"), 1);
+}
+
+/* ---- serialize ------------------------------------------------------------------------------ */
+
+static void of_a_group_that_takes_turns_one_task_runs_at_a_time_and_in_order(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 3; i++) make(r, (struct sketch){.group = "g", .serialize = true}); /* 1-3 */
+    make(r, (struct sketch){.group = "h", .serialize = true});                             /* 4 */
+    make(r, (struct sketch){.group = "g"});                                                /* 5 */
+    make(r, (struct sketch){.serialize = true});                                           /* 6 */
+    make(r, (struct sketch){.serialize = true});                                           /* 7 */
+    struct claim one = take(r, 1, T0);
+    assert_int_equal(one.n, 1);
+    are_claimed(r, T0, "4 5 6 7 ");
+    finish(r, &one, &(struct claim_end){.status = TASK_FAILED, .now = T0});
+    are_claimed(r, T0, "2 ");
+    struct claim two = {2, 1, 1};
+    finish(r, &two, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    are_claimed(r, T0, "3 ");
+}
+
+static void a_group_of_another_owner_does_not_take_turns_with_it(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "g", .serialize = true});
+    make(r, (struct sketch){.group = "g", .serialize = true, .owner = "bob"});
+    are_claimed(r, T0, "1 2 ");
+}
+
+static void a_task_that_is_tried_again_keeps_those_behind_it_waiting(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 2; i++) make(r, (struct sketch){.group = "g", .serialize = true});
+    struct claim one = take(r, 1, T0);
+    finish(r, &one, &(struct claim_end){.status = TASK_PENDING, .run_at = T0 + 50, .now = T0});
+    are_claimed(r, T0, "");
+    are_claimed(r, T0 + 50, "1 ");
+}
+
+static void a_higher_priority_does_not_overtake_within_the_group(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "g", .serialize = true});
+    make(r, (struct sketch){.group = "g", .serialize = true, .priority = 9});
+    are_claimed(r, T0, "1 ");
+}
+
+static void what_waits_for_its_group_is_not_due(void **state)
+{
+    struct room *r = *state;
+    int64_t due;
+    for (int i = 0; i < 2; i++) make(r, (struct sketch){.group = "g", .serialize = true});
+    struct claim one = take(r, 1, T0);
+    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    assert_true(due == INT64_MAX);
+    finish(r, &one, &(struct claim_end){.status = TASK_PENDING, .run_at = T0 + 50, .now = T0});
+    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    assert_int_equal(due, T0 + 50);
+}
+
+static void cancelling_the_first_of_a_group_lets_the_next_go(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 2; i++)
+        make(r, (struct sketch){.group = "g", .serialize = true, .run_at = i ? 0 : T0 + 99});
+    are_claimed(r, T0, "");
+    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, task_cancel_n(r->db, 1, TASK_PENDING, T0, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    are_claimed(r, T0, "2 ");
 }
 
 /* ---- fencing -------------------------------------------------------------------------------- */
@@ -230,7 +304,8 @@ static void an_earlier_attempt_cannot_write(void **state)
     struct claim second = take(r, 1, T0);
     assert_int_equal(second.attempt, 2);
     is_fenced(r, &first);
-    assert_int_equal(finish(r, &second, &(struct claim_end){.status = TASK_COMPLETED, .now = T0}), 0);
+    assert_int_equal(finish(r, &second, &(struct claim_end){.status = TASK_COMPLETED, .now = T0}),
+                     0);
 }
 
 static void a_runner_that_slept_cannot_write_after_its_task_was_given_away(void **state)
@@ -239,8 +314,9 @@ static void a_runner_that_slept_cannot_write_after_its_task_was_given_away(void 
     make(r, (struct sketch){0});
     struct claim slept = take(r, 1, T0);
     /* a rescuer requeues it in the name of the sleeper, without spending an attempt */
-    finish(r, &slept, &(struct claim_end){.status = TASK_PENDING, .run_at = TASK_NONE, .lost = true,
-                                          .now = T0});
+    finish(
+        r, &slept,
+        &(struct claim_end){.status = TASK_PENDING, .run_at = TASK_NONE, .lost = true, .now = T0});
     struct claim other = take(r, 2, T0);
     assert_int_equal(other.n, slept.n);
     is_fenced(r, &slept);
@@ -279,13 +355,14 @@ static struct task completed(struct room *r, const void *bytes, size_t len, cons
 {
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
-    assert_int_equal(finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED,
-                                                       .now = T0 + 5,
-                                                       .result = bytes,
-                                                       .result_bytes = len,
-                                                       .result_type = type,
-                                                       .result_inline = inline_value,
-                                                       .result_url = "/api/r"}),
+    assert_int_equal(finish(r, &c,
+                            &(struct claim_end){.status = TASK_COMPLETED,
+                                                .now = T0 + 5,
+                                                .result = bytes,
+                                                .result_bytes = len,
+                                                .result_type = type,
+                                                .result_inline = inline_value,
+                                                .result_url = "/api/r"}),
                      ERR_OK);
     struct buf body = {0};
     char *kept = NULL;
@@ -351,17 +428,19 @@ static void a_result_whose_inline_value_is_no_json_completes_nothing(void **stat
     struct room *r = *state;
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
-    assert_int_not_equal(finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED,
-                                                           .now = T0,
-                                                           .result = "x",
-                                                           .result_bytes = 1,
-                                                           .result_type = "text/plain",
-                                                           .result_inline = "{broken",
-                                                           .result_url = "/r"}),
+    assert_int_not_equal(finish(r, &c,
+                                &(struct claim_end){.status = TASK_COMPLETED,
+                                                    .now = T0,
+                                                    .result = "x",
+                                                    .result_bytes = 1,
+                                                    .result_type = "text/plain",
+                                                    .result_inline = "{broken",
+                                                    .result_url = "/r"}),
                          ERR_OK);
     sql_is(r->db, "running", "SELECT status FROM tasks");
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM results"), 0);
-    assert_int_equal(finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0}), ERR_OK);
+    assert_int_equal(finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0}),
+                     ERR_OK);
 }
 
 static void a_failure_keeps_progress_and_says_why(void **state)
@@ -372,8 +451,11 @@ static void a_failure_keeps_progress_and_says_why(void **state)
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
     OK(r, claim_progress(r->db, &c, 40, "p", "m", T0 + 1, &r->e));
     OK(r, db_commit(r->db, &r->e));
-    finish(r, &c, &(struct claim_end){.status = TASK_FAILED, .now = T0 + 2,
-                                      .error_code = "killed_by_signal", .error_message = "SIGSEGV"});
+    finish(r, &c,
+           &(struct claim_end){.status = TASK_FAILED,
+                               .now = T0 + 2,
+                               .error_code = "killed_by_signal",
+                               .error_message = "SIGSEGV"});
     struct task t = get(r, c.n);
     assert_true(t.progress == 40 && t.completed_at == T0 + 2 && !t.error_retryable);
     assert_string_equal(t.phase, "p");
@@ -387,8 +469,9 @@ static void an_attempt_that_is_not_spent_is_not_counted(void **state)
     struct room *r = *state;
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
-    finish(r, &c, &(struct claim_end){.status = TASK_PENDING, .run_at = TASK_NONE,
-                                      .attempt_unspent = true, .now = T0});
+    finish(r, &c,
+           &(struct claim_end){
+               .status = TASK_PENDING, .run_at = TASK_NONE, .attempt_unspent = true, .now = T0});
     struct task t = get(r, c.n);
     assert_true(t.attempt == 0 && t.max_attempts == 1 && !t.error_code);
     task_free(&t);
@@ -400,8 +483,9 @@ static void a_lost_attempt_is_counted_apart(void **state)
     struct room *r = *state;
     make(r, (struct sketch){.max_attempts = 2});
     struct claim c = take(r, 1, T0);
-    finish(r, &c, &(struct claim_end){.status = TASK_PENDING, .run_at = TASK_NONE, .lost = true,
-                                      .now = T0});
+    finish(
+        r, &c,
+        &(struct claim_end){.status = TASK_PENDING, .run_at = TASK_NONE, .lost = true, .now = T0});
     struct task t = get(r, c.n);
     /* the attempt happened, and the task may still have as many of its own */
     assert_true(t.attempt == 1 && t.max_attempts == 3);
@@ -409,8 +493,9 @@ static void a_lost_attempt_is_counted_apart(void **state)
     assert_int_equal(sql_number(r->db, "SELECT lost FROM tasks"), 1);
 
     c = take(r, 2, T0);
-    finish(r, &c, &(struct claim_end){.status = TASK_FAILED, .lost = true, .now = T0,
-                                      .error_code = "runner_lost"});
+    finish(r, &c,
+           &(struct claim_end){
+               .status = TASK_FAILED, .lost = true, .now = T0, .error_code = "runner_lost"});
     t = get(r, c.n);
     assert_true(t.attempt == 2 && t.max_attempts == 3);
     task_free(&t);
@@ -469,7 +554,8 @@ static void progress_outside_its_range_writes_nothing(void **state)
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
     assert_int_equal(claim_progress(r->db, &c, 100.5, NULL, "x", T0 + 1, &r->e), ERR_INTERNAL);
     OK(r, db_commit(r->db, &r->e));
-    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events WHERE type = 'task.progress'"), 0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events WHERE type = 'task.progress'"),
+                     0);
     assert_consistent(r->db);
 }
 
@@ -618,6 +704,12 @@ int main(void)
         room_test(once_due_a_delayed_task_has_the_age_it_was_made_with),
         room_test(due_tells_when_the_next_task_can_be_claimed),
         room_test(a_claim_counts_the_attempt_and_clears_the_last),
+        room_test(of_a_group_that_takes_turns_one_task_runs_at_a_time_and_in_order),
+        room_test(a_group_of_another_owner_does_not_take_turns_with_it),
+        room_test(a_task_that_is_tried_again_keeps_those_behind_it_waiting),
+        room_test(a_higher_priority_does_not_overtake_within_the_group),
+        room_test(what_waits_for_its_group_is_not_due),
+        room_test(cancelling_the_first_of_a_group_lets_the_next_go),
         room_test(another_runner_cannot_write),
         room_test(an_earlier_attempt_cannot_write),
         room_test(a_runner_that_slept_cannot_write_after_its_task_was_given_away),

@@ -73,9 +73,9 @@ static void report(struct room *r, struct writer *w, struct acts *acts)
 {
     if (!w->held) return;
     const struct claim *c = &w->claims[id_random((uint32_t)w->held)];
-    enum err rc = id_random(2)
-                      ? claim_progress(r->db, c, id_random(100), "phase", "message", T0 + 101, &r->e)
-                      : claim_event(r->db, c, "doc.created", "{\"a\":null}", T0 + 101, &r->e);
+    enum err rc =
+        id_random(2) ? claim_progress(r->db, c, id_random(100), "phase", "message", T0 + 101, &r->e)
+                     : claim_event(r->db, c, "doc.created", "{\"a\":null}", T0 + 101, &r->e);
     if (rc == ERR_FENCED) return; /* a rescuer took it for abandoned */
     MUST(!rc);
     note(r, acts, c->n, NULL);
@@ -205,7 +205,7 @@ struct ship {
     struct room *r;
     struct member {
         pid_t pid;
-        int acks; /* of a writer; -1 */
+        int acks;    /* of a writer; -1 */
         size_t part; /* bytes of a fact that is not whole yet */
         struct fact partial;
     } crew[CREW];
@@ -237,7 +237,8 @@ static bool hear(struct ship *s, struct member *m)
     m->part += (size_t)n;
     if (m->part < sizeof m->partial) return true;
     m->part = 0;
-    if (s->count == s->cap) s->facts = mem_grow(s->facts, s->cap = s->cap * 2 + 64, sizeof *s->facts);
+    if (s->count == s->cap)
+        s->facts = mem_grow(s->facts, s->cap = s->cap * 2 + 64, sizeof *s->facts);
     s->facts[s->count++] = m->partial;
     return true;
 }
@@ -273,15 +274,20 @@ static void facts_are_found(struct ship *s, size_t from)
     sqlite3 *sql = db_sqlite(s->r->db);
     sqlite3_stmt *st = NULL;
     OK(s->r, db_read_begin(s->r->db, &s->r->e));
-    assert_int_equal(sqlite3_exec(sql, "CREATE TEMP TABLE gone AS SELECT task_id FROM events WHERE"
-                                       " type = 'task.deleted'; CREATE INDEX temp.gone_by_id ON gone"
-                                       " (task_id)", NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(sql,
-                                        "SELECT EXISTS (SELECT 1 FROM temp.gone WHERE task_id = ?1),"
-                                        " (SELECT coalesce(json_extract(payload, '$.to'), '') FROM"
-                                        " events WHERE task = ?2 AND task_seq = ?3),"
-                                        " EXISTS (SELECT 1 FROM tasks WHERE id = ?1)",
-                                        -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(sql,
+                                  "CREATE TEMP TABLE gone AS SELECT task_id FROM events WHERE"
+                                  " type = 'task.deleted'; CREATE INDEX temp.gone_by_id ON gone"
+                                  " (task_id)",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(sql,
+                           "SELECT EXISTS (SELECT 1 FROM temp.gone WHERE task_id = ?1),"
+                           " (SELECT coalesce(json_extract(payload, '$.to'), '') FROM"
+                           " events WHERE task = ?2 AND task_seq = ?3),"
+                           " EXISTS (SELECT 1 FROM tasks WHERE id = ?1)",
+                           -1, &st, NULL),
+        SQLITE_OK);
     for (size_t i = from; i < s->count; i++) {
         const struct fact *f = &s->facts[i];
         sqlite3_bind_text(st, 1, f->id, -1, SQLITE_STATIC);

@@ -162,7 +162,8 @@ static void a_database_of_a_newer_program_keeps_every_byte(void **state)
 
     sqlite3 *sql = NULL; /* all of it in the file, without a log */
     assert_int_equal(sqlite3_open(r->path, &sql), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(sql, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(sql, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL),
+                     SQLITE_OK);
     sqlite3_close(sql);
     a_newer_database_is_left_alone(r);
 }
@@ -174,7 +175,8 @@ static void a_copy_that_is_no_log_becomes_one(void **state)
     room_close(r);
     sqlite3 *sql = NULL;
     assert_int_equal(sqlite3_open(r->path, &sql), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(sql, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(sql, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL),
+                     SQLITE_OK);
     sqlite3_close(sql);
     /* also for a program that may not migrate: the schema is current */
     OK(r, db_open(&r->db, &(struct db_options){.path = r->path, .busy_ms = 100}, &r->e));
@@ -203,7 +205,8 @@ static void a_folder_that_is_not_there_is_named(void **state)
 {
     struct room *r = *state;
     struct db *db = NULL;
-    const struct db_options options = {.path = "/nonexistent/leat.db", .busy_ms = 1, .migrate = true};
+    const struct db_options options = {
+        .path = "/nonexistent/leat.db", .busy_ms = 1, .migrate = true};
     assert_int_equal(db_open(&db, &options, &r->e), ERR_IO);
     assert_non_null(strstr(r->e.text, "/nonexistent/leat.db"));
     assert_null(db);
@@ -242,8 +245,8 @@ static void a_network_filesystem_is_refused_by_name(void **state)
     static const struct {
         long magic;
         const char *name;
-    } kinds[] = {{0x6969, "NFS"}, {(long)0xff534d42, "CIFS"}, {(int)0xff534d42, "CIFS"},
-                 {0x517b, "SMB"}};
+    } kinds[] = {
+        {0x6969, "NFS"}, {(long)0xff534d42, "CIFS"}, {(int)0xff534d42, "CIFS"}, {0x517b, "SMB"}};
     struct room *r = *state;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         filesystem = kinds[i].magic;
@@ -308,7 +311,8 @@ static void two_databases_have_two_epochs(void **state)
     char path[64];
     snprintf(path, sizeof path, "%s/other.db", r->dir);
     struct db *other = NULL;
-    OK(r, db_open(&other, &(struct db_options){.path = path, .busy_ms = 100, .migrate = true}, &r->e));
+    OK(r,
+       db_open(&other, &(struct db_options){.path = path, .busy_ms = 100, .migrate = true}, &r->e));
     assert_string_not_equal(db_epoch(other), db_epoch(r->db));
     db_close(other);
 }

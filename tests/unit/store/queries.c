@@ -20,18 +20,39 @@ static void every_statement_is_one_and_compiles(void **state)
 static void the_columns_of_task_rows_are_those_that_tasks_are_read_by(void **state)
 {
     static const char *const names[] = {
-        "n",           "id",           "owner",        "type",
-        "group_id",    "request_id",   "status",       "priority",
-        "progress",    "phase",        "message",      "attempt",
-        "max_attempts", "timeout_ms",  "run_at",       "created_at",
-        "started_at",  "completed_at", "updated_at",   "cancel_requested",
-        "error_code",  "error_message", "error_retryable", "queue_position",
-        "event_count", "cursor",       "result",       "result_type",
+        "n",
+        "id",
+        "owner",
+        "type",
+        "group_id",
+        "request_id",
+        "status",
+        "priority",
+        "progress",
+        "phase",
+        "message",
+        "attempt",
+        "max_attempts",
+        "timeout_ms",
+        "run_at",
+        "created_at",
+        "started_at",
+        "completed_at",
+        "updated_at",
+        "cancel_requested",
+        "error_code",
+        "error_message",
+        "error_retryable",
+        "queue_position",
+        "event_count",
+        "cursor",
+        "result",
+        "result_type",
         "result_bytes",
     };
     static const enum query queries[] = {
-        Q_TASK_BY_ID,      Q_TASK_BY_N,       Q_TASK_PAGE_OWNER,      Q_TASK_PAGE_STATUS,
-        Q_TASK_PAGE_GROUP, Q_TASK_PAGE_ALL,   Q_TASK_UNFINISHED_OWNER, Q_TASK_UNFINISHED_ALL,
+        Q_TASK_BY_ID,      Q_TASK_BY_N,     Q_TASK_PAGE_OWNER,       Q_TASK_PAGE_STATUS,
+        Q_TASK_PAGE_GROUP, Q_TASK_PAGE_ALL, Q_TASK_UNFINISHED_OWNER, Q_TASK_UNFINISHED_ALL,
     };
     struct room *r = *state;
     for (size_t q = 0; q < sizeof queries / sizeof *queries; q++) {
@@ -131,8 +152,7 @@ static void hot_statements_use_the_index_made_for_them(void **state)
         {Q_EVENTS_ALL, "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"},
         {Q_TASK_BY_ID, "SEARCH t USING INDEX sqlite_autoindex_tasks_1 (id=?)"},
         {Q_TASK_BY_ID, "SEARCH e USING INDEX events_by_task (task=?)"},
-        {Q_TASK_BY_ID,
-         "SEARCH b USING INDEX tasks_waiting (owner=? AND priority=? AND rowid>?)"},
+        {Q_TASK_BY_ID, "SEARCH b USING INDEX tasks_waiting (owner=? AND priority=? AND rowid>?)"},
         {Q_TASK_BY_N, "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)"},
         {Q_TASK_STATE, "SEARCH e USING COVERING INDEX events_by_task (task=?)"},
         {Q_TASK_PAGE_OWNER, "SEARCH t USING INDEX tasks_by_owner (owner=? AND rowid<?)"},
@@ -236,8 +256,7 @@ static void assert_costs_stay(struct room *r, const struct sketch *more, int64_t
 
 static void a_long_queue_makes_nothing_slower(void **state)
 {
-    assert_costs_stay(*state, &(struct sketch){.group = "g"},
-                      10000 / slowness());
+    assert_costs_stay(*state, &(struct sketch){.group = "g"}, 10000 / slowness());
 }
 
 static void tasks_that_wait_for_their_time_make_nothing_slower(void **state)
@@ -264,6 +283,26 @@ static void a_claim_past_many_delayed_tasks_of_its_own_queue_is_as_quick(void **
     assert_no_growth("next due", before.due, after.due);
 }
 
+static void a_long_queue_in_one_group_that_takes_turns_makes_nothing_slower(void **state)
+{
+    assert_costs_stay(*state, &(struct sketch){.group = "s", .serialize = true}, many());
+}
+
+static void a_task_behind_one_that_runs_costs_each_claim_a_short_look(void **state)
+{
+    struct room *r = *state;
+    fill(r, &(struct sketch){.group = "s", .serialize = true}, 1);
+    take(r, 1, T0);
+    fill(r, &(struct sketch){.group = "g"}, 20);
+    struct costs before = measure(r);
+    fill(r, &(struct sketch){.group = "s", .serialize = true, .priority = 1}, many());
+    struct costs after = measure(r);
+    assert_no_growth("create and read", before.create, after.create);
+    assert_no_growth("finish", before.finish, after.finish);
+    assert_no_growth("claim", before.claim + 30 * many(), after.claim);
+    assert_no_growth("next due", before.due + 30 * many(), after.due);
+}
+
 static int64_t cost_of_page(struct room *r, const struct task_query *q, size_t rows)
 {
     struct task_list l;
@@ -277,8 +316,9 @@ static int64_t cost_of_page(struct room *r, const struct task_query *q, size_t r
 /* Ends all that is pending as quickly as a test can. */
 static void cancel_all(struct room *r)
 {
-    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'cancelled', completed_at = updated_at"
-                                    " WHERE status = 'pending'"),
+    assert_int_equal(sql_try(r->db,
+                             "UPDATE tasks SET status = 'cancelled', completed_at = updated_at"
+                             " WHERE status = 'pending'"),
                      SQLITE_OK);
 }
 
@@ -286,20 +326,15 @@ static void a_page_costs_what_it_shows_whatever_is_asked_for(void **state)
 {
     struct room *r = *state;
     fill(r, &(struct sketch){.group = "rare", .type = "sleep"}, 20);
-    const struct task_query all = {.status = TASK_STATUSES, .before = INT64_MAX, .limit = 10},
-                            owner = {.owner = "alice",
-                                     .status = TASK_STATUSES,
-                                     .before = INT64_MAX,
-                                     .limit = 10},
-                            group = {.owner = "alice",
-                                     .group = "rare",
-                                     .status = TASK_STATUSES,
-                                     .before = INT64_MAX,
-                                     .limit = 10},
-                            pending = {.owner = "alice",
-                                       .status = TASK_PENDING,
-                                       .before = INT64_MAX,
-                                       .limit = 10};
+    const struct task_query
+        all = {.status = TASK_STATUSES, .before = INT64_MAX, .limit = 10},
+        owner = {.owner = "alice", .status = TASK_STATUSES, .before = INT64_MAX, .limit = 10},
+        group = {.owner = "alice",
+                 .group = "rare",
+                 .status = TASK_STATUSES,
+                 .before = INT64_MAX,
+                 .limit = 10},
+        pending = {.owner = "alice", .status = TASK_PENDING, .before = INT64_MAX, .limit = 10};
     const struct task_query *const queries[] = {&all, &owner, &group, &pending};
     int64_t before[4];
     for (size_t i = 0; i < 4; i++) before[i] = cost_of_page(r, queries[i], 10);
@@ -378,8 +413,13 @@ static void a_statement_that_failed_can_be_used_again(void **state)
     char id[ID_SIZE];
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
     OK(r, sketch_create(r->db, &(struct sketch){0}, id, &n, &r->e));
-    struct task_new twice = {.id = id, .owner = "alice", .type = "echo", .request_id = "r",
-                             .max_attempts = 1, .timeout_ms = TASK_NONE, .run_at = TASK_NONE,
+    struct task_new twice = {.id = id,
+                             .owner = "alice",
+                             .type = "echo",
+                             .request_id = "r",
+                             .max_attempts = 1,
+                             .timeout_ms = TASK_NONE,
+                             .run_at = TASK_NONE,
                              .now = T0};
     assert_int_equal(task_create(r->db, &twice, &n, &r->e), ERR_INTERNAL);
     OK(r, sketch_create(r->db, &(struct sketch){0}, id, &n, &r->e));
@@ -400,6 +440,8 @@ int main(void)
         room_test(tasks_that_wait_for_their_time_make_nothing_slower),
         room_test(delayed_tasks_of_a_higher_priority_make_nothing_slower),
         room_test(a_claim_past_many_delayed_tasks_of_its_own_queue_is_as_quick),
+        room_test(a_long_queue_in_one_group_that_takes_turns_makes_nothing_slower),
+        room_test(a_task_behind_one_that_runs_costs_each_claim_a_short_look),
         room_test(a_page_costs_what_it_shows_whatever_is_asked_for),
         room_test(the_unfinished_are_found_without_walking_the_finished),
         room_test(of_a_long_queue_only_the_newest_are_joined_and_counted),

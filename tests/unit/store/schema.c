@@ -8,12 +8,17 @@ static int64_t task_in(struct room *r, enum task_status status)
 {
     int64_t n = make(r, (struct sketch){.group = "g"});
     if (status == TASK_PENDING) return n;
-    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'running', runner = 1, lease_until = 1,"
-                                    " started_at = 1, attempt = 1 WHERE n = %lld", n), SQLITE_OK);
+    assert_int_equal(sql_try(r->db,
+                             "UPDATE tasks SET status = 'running', runner = 1, lease_until = 1,"
+                             " started_at = 1, attempt = 1 WHERE n = %lld",
+                             n),
+                     SQLITE_OK);
     if (status != TASK_RUNNING)
-        assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = %Q, runner = NULL, lease_until ="
-                                        " NULL, completed_at = 2 WHERE n = %lld",
-                                 task_status_name(status), n), SQLITE_OK);
+        assert_int_equal(sql_try(r->db,
+                                 "UPDATE tasks SET status = %Q, runner = NULL, lease_until ="
+                                 " NULL, completed_at = 2 WHERE n = %lld",
+                                 task_status_name(status), n),
+                         SQLITE_OK);
     return n;
 }
 
@@ -33,8 +38,11 @@ static void the_schema_and_the_table_of_statuses_allow_the_same(void **state)
             if (allows != task_status_allowed(from, to))
                 fail_msg("%s to %s: the schema says %d", task_status_name(from),
                          task_status_name(to), allows);
-            assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events WHERE seq > %lld AND type"
-                                               " = 'task.status_changed'", before), allows);
+            assert_int_equal(sql_number(r->db,
+                                        "SELECT count(*) FROM events WHERE seq > %lld AND type"
+                                        " = 'task.status_changed'",
+                                        before),
+                             allows);
             sql_is(r->db, task_status_name(allows ? to : from),
                    "SELECT status FROM tasks WHERE n = %lld", n);
             *(allows ? &allowed : &refused) += 1;
@@ -48,7 +56,7 @@ static void a_refused_change_writes_nothing_at_all(void **state)
     struct room *r = *state;
     int64_t n = task_in(r, TASK_COMPLETED);
     int64_t before = sql_number(r->db, "SELECT max(seq) FROM events");
-    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'running', message = 'x'"), 
+    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'running', message = 'x'"),
                      SQLITE_CONSTRAINT_TRIGGER);
     assert_int_equal(sql_number(r->db, "SELECT max(seq) FROM events"), before);
     sql_is(r->db, NULL, "SELECT message FROM tasks WHERE n = %lld", n);
@@ -80,17 +88,20 @@ static void a_task_can_only_start_as_pending(void **state)
 {
     struct room *r = *state;
     for (enum task_status s = TASK_RUNNING; s < TASK_STATUSES; s++)
-        assert_int_equal(sql_try(r->db, "INSERT INTO tasks (id, owner, type, request_id, status,"
-                                        " created_at, updated_at) VALUES ('x', 'alice', 'echo', 'r',"
-                                        " %Q, 1, 1)", task_status_name(s)),
+        assert_int_equal(sql_try(r->db,
+                                 "INSERT INTO tasks (id, owner, type, request_id, status,"
+                                 " created_at, updated_at) VALUES ('x', 'alice', 'echo', 'r',"
+                                 " %Q, 1, 1)",
+                                 task_status_name(s)),
                          SQLITE_CONSTRAINT_TRIGGER);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 0);
 }
 
 static void what_counts_are_kept_by_does_not_change(void **state)
 {
-    static const char *const changes[] = {"n = n + 100", "id = 'other'", "owner = 'bob'",
-                                          "group_id = 'h'", "group_id = NULL", "priority = 9"};
+    static const char *const changes[] = {"n = n + 100",    "id = 'other'",   "owner = 'bob'",
+                                          "type = 'other'", "group_id = 'h'", "group_id = NULL",
+                                          "priority = 9"};
     struct room *r = *state;
     make(r, (struct sketch){.group = "g"});
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
@@ -120,7 +131,8 @@ static void events_are(struct room *r, int64_t after, const char *expected)
 {
     sql_is(r->db, expected,
            "SELECT group_concat(type || ' ' || payload, char(10)) FROM (SELECT type, payload FROM"
-           " events WHERE seq > %lld ORDER BY seq)", after);
+           " events WHERE seq > %lld ORDER BY seq)",
+           after);
 }
 
 static int64_t newest(struct room *r)
@@ -145,8 +157,9 @@ static void claiming_says_attempt_and_start(void **state)
     int64_t at = newest(r);
     struct claim c = take(r, 1, T0 + 5);
     assert_int_equal(c.n, 1);
-    events_are(r, at, "task.status_changed {\"from\":\"pending\",\"to\":\"running\",\"attempt\":1,"
-                      "\"started_at\":1700000000005}");
+    events_are(r, at,
+               "task.status_changed {\"from\":\"pending\",\"to\":\"running\",\"attempt\":1,"
+               "\"started_at\":1700000000005}");
     assert_int_equal(sql_number(r->db, "SELECT max(ts) FROM events"), T0 + 5);
 }
 
@@ -275,8 +288,9 @@ static void the_next_attempt_says_nothing_of_the_last(void **state)
     trying_again_says_when_and_why(state);
     int64_t at = newest(r);
     assert_int_equal(take(r, 1, T0 + 2000).attempt, 2);
-    events_are(r, at, "task.status_changed {\"from\":\"pending\",\"to\":\"running\",\"attempt\":2,"
-                      "\"started_at\":1700000002000}");
+    events_are(r, at,
+               "task.status_changed {\"from\":\"pending\",\"to\":\"running\",\"attempt\":2,"
+               "\"started_at\":1700000002000}");
 }
 
 static void cancelling_before_the_start_says_so(void **state)
@@ -289,9 +303,10 @@ static void cancelling_before_the_start_says_so(void **state)
     OK(r, task_cancel(r->db, id, "alice", T0 + 3, &r->e));
     OK(r, db_commit(r->db, &r->e));
     free(id);
-    events_are(r, at, "task.status_changed {\"from\":\"pending\",\"to\":\"cancelled\",\"attempt\":0,"
-                      "\"completed_at\":1700000000003,\"error\":{\"code\":\"cancelled\","
-                      "\"message\":\"cancelled before it started\",\"retryable\":false}}");
+    events_are(r, at,
+               "task.status_changed {\"from\":\"pending\",\"to\":\"cancelled\",\"attempt\":0,"
+               "\"completed_at\":1700000000003,\"error\":{\"code\":\"cancelled\","
+               "\"message\":\"cancelled before it started\",\"retryable\":false}}");
 }
 
 static void progress_says_what_is_known(void **state)
@@ -356,10 +371,13 @@ static void an_event_of_a_job_is_kept_on_one_line(void **state)
     OK(r, claim_event(r->db, &c, "message.delta", "\"hé\"", T0 + 2, &r->e));
     OK(r, claim_event(r->db, &c, "message.delta", "null", T0 + 2, &r->e));
     OK(r, db_commit(r->db, &r->e));
-    events_are(r, at, "doc.created {\"a\":null,\"t\":\"x\\ny\"}\nmessage.delta \"hé\"\n"
-                      "message.delta null");
-    sql_is(r->db, "3,4,5", "SELECT group_concat(task_seq) FROM events WHERE seq > %lld AND group_id ="
-                           " 'g' AND owner = 'alice' AND request_id = 'req-1'", at);
+    events_are(r, at,
+               "doc.created {\"a\":null,\"t\":\"x\\ny\"}\nmessage.delta \"hé\"\n"
+               "message.delta null");
+    sql_is(r->db, "3,4,5",
+           "SELECT group_concat(task_seq) FROM events WHERE seq > %lld AND group_id ="
+           " 'g' AND owner = 'alice' AND request_id = 'req-1'",
+           at);
 }
 
 static void a_group_tells_each_change_of_its_status_with_its_counts(void **state)
@@ -369,7 +387,8 @@ static void a_group_tells_each_change_of_its_status_with_its_counts(void **state
     make(r, (struct sketch){.group = "g"});
     struct claim a = take(r, 1, T0), b = take(r, 1, T0);
     finish(r, &a, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
-    finish(r, &b, &(struct claim_end){.status = TASK_FAILED, .now = T0, .error_code = "exit_status"});
+    finish(r, &b,
+           &(struct claim_end){.status = TASK_FAILED, .now = T0, .error_code = "exit_status"});
     sql_is(r->db,
            "{\"from\":\"idle\",\"to\":\"pending\",\"counts\":{\"pending\":1,\"running\":0,"
            "\"completed\":0,\"failed\":0,\"timeout\":0,\"cancelled\":0}}\n"
@@ -379,9 +398,10 @@ static void a_group_tells_each_change_of_its_status_with_its_counts(void **state
            "\"completed\":1,\"failed\":1,\"timeout\":0,\"cancelled\":0}}",
            "SELECT group_concat(payload, char(10)) FROM (SELECT payload FROM events WHERE type ="
            " 'group.status_changed' ORDER BY seq)");
-    sql_is(r->db, "3", "SELECT count(*) FROM events WHERE type = 'group.status_changed' AND owner ="
-                       " 'alice' AND group_id = 'g' AND task IS NULL AND task_seq IS NULL"
-                       " AND task_id IS NULL");
+    sql_is(r->db, "3",
+           "SELECT count(*) FROM events WHERE type = 'group.status_changed' AND owner ="
+           " 'alice' AND group_id = 'g' AND task IS NULL AND task_seq IS NULL"
+           " AND task_id IS NULL");
 }
 
 static void the_change_of_a_group_follows_the_change_that_made_it(void **state)
@@ -397,8 +417,11 @@ static void a_new_context_tells_its_version(void **state)
     struct room *r = *state;
     make(r, (struct sketch){.group = "g"});
     int64_t at = newest(r);
-    assert_int_equal(sql_try(r->db, "UPDATE groups SET context = '{\"a\":1}', version = version + 1,"
-                                    " updated_at = %lld", T0 + 7), SQLITE_OK);
+    assert_int_equal(sql_try(r->db,
+                             "UPDATE groups SET context = '{\"a\":1}', version = version + 1,"
+                             " updated_at = %lld",
+                             T0 + 7),
+                     SQLITE_OK);
     events_are(r, at, "group.context_changed {\"version\":1}");
     assert_int_equal(sql_number(r->db, "SELECT ts FROM events ORDER BY seq DESC LIMIT 1"), T0 + 7);
     struct group g;
@@ -419,11 +442,13 @@ static void deleting_leaves_one_event_and_moves_the_mark(void **state)
     OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
     OK(r, task_delete(r->db, id, "alice", &r->e));
     OK(r, db_commit(r->db, &r->e));
-    events_are(r, at, "task.deleted {}\ngroup.status_changed {\"from\":\"failed\",\"to\":\"completed\","
-                      "\"counts\":{\"pending\":0,\"running\":0,\"completed\":1,\"failed\":0,"
-                      "\"timeout\":0,\"cancelled\":0}}");
-    sql_is(r->db, id, "SELECT task_id FROM events WHERE type = 'task.deleted' AND owner = 'alice' AND"
-                      " group_id = 'g' AND request_id = 'req-1' AND task IS NULL AND task_seq IS NULL");
+    events_are(r, at,
+               "task.deleted {}\ngroup.status_changed {\"from\":\"failed\",\"to\":\"completed\","
+               "\"counts\":{\"pending\":0,\"running\":0,\"completed\":1,\"failed\":0,"
+               "\"timeout\":0,\"cancelled\":0}}");
+    sql_is(r->db, id,
+           "SELECT task_id FROM events WHERE type = 'task.deleted' AND owner = 'alice' AND"
+           " group_id = 'g' AND request_id = 'req-1' AND task IS NULL AND task_seq IS NULL");
     free(id);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events WHERE task = %lld", b), 0);
     assert_int_equal(sql_number(r->db, "SELECT evicted_seq FROM owners WHERE name = 'alice'"),
@@ -445,13 +470,19 @@ static void deleting_takes_input_and_result_along(void **state)
     struct room *r = *state;
     int64_t n = make(r, (struct sketch){.input = "in", .input_bytes = 2});
     struct claim c = take(r, 1, T0);
-    finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0, .result = "out",
-                                      .result_bytes = 3, .result_type = "text/plain",
-                                      .result_url = "/r"});
+    finish(r, &c,
+           &(struct claim_end){.status = TASK_COMPLETED,
+                               .now = T0,
+                               .result = "out",
+                               .result_bytes = 3,
+                               .result_type = "text/plain",
+                               .result_url = "/r"});
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM inputs, results"), 1);
     assert_int_equal(sql_try(r->db, "DELETE FROM tasks WHERE n = %lld", n), SQLITE_OK);
-    assert_int_equal(sql_number(r->db, "SELECT (SELECT count(*) FROM inputs) + (SELECT count(*) FROM"
-                                       " results)"), 0);
+    assert_int_equal(sql_number(r->db,
+                                "SELECT (SELECT count(*) FROM inputs) + (SELECT count(*) FROM"
+                                " results)"),
+                     0);
 }
 
 static void numbers_are_never_used_again(void **state)
@@ -488,10 +519,11 @@ static void a_groups_status_follows_from_any_mixture_of_tasks(void **state)
         int64_t counts[TASK_STATUSES];
         for (int s = 0; s < TASK_STATUSES; s++) counts[s] = mix >> s & 1 ? 1 + s % 2 : 0;
         assert_int_equal(
-            sql_try(r->db, "INSERT INTO groups (owner, name, pending, running, completed, failed,"
-                           " timeout, cancelled, created_at, updated_at) VALUES ('alice', 'mix%d',"
-                           " %lld, %lld, %lld, %lld, %lld, %lld, 1, 1)", mix,
-                    counts[TASK_PENDING], counts[TASK_RUNNING], counts[TASK_COMPLETED],
+            sql_try(r->db,
+                    "INSERT INTO groups (owner, name, pending, running, completed, failed,"
+                    " timeout, cancelled, created_at, updated_at) VALUES ('alice', 'mix%d',"
+                    " %lld, %lld, %lld, %lld, %lld, %lld, 1, 1)",
+                    mix, counts[TASK_PENDING], counts[TASK_RUNNING], counts[TASK_COMPLETED],
                     counts[TASK_FAILED], counts[TASK_TIMEOUT], counts[TASK_CANCELLED]),
             SQLITE_OK);
         char name[16];
@@ -554,29 +586,32 @@ static void groups_of_one_name_and_two_owners_are_two(void **state)
 
 static void positions_are(struct room *r, const char *expected)
 {
-    sql_is(r->db, expected, "SELECT group_concat(n || ':' || coalesce(queue_position, '-'), ' ')"
-                            " FROM (SELECT * FROM task_rows ORDER BY n)");
+    sql_is(r->db, expected,
+           "SELECT group_concat(n || ':' || coalesce(queue_position, '-'), ' ')"
+           " FROM (SELECT * FROM task_rows ORDER BY n)");
 }
 
 static void the_place_in_the_queue_counts_the_owners_tasks_that_go_first(void **state)
 {
     struct room *r = *state;
-    make(r, (struct sketch){0});                  /* 1 */
-    make(r, (struct sketch){.owner = "bob"});     /* 2 */
-    make(r, (struct sketch){.priority = -1});     /* 3 */
-    make(r, (struct sketch){.priority = 5});      /* 4 */
-    make(r, (struct sketch){0});                  /* 5 */
-    make(r, (struct sketch){.priority = 5});      /* 6 */
+    make(r, (struct sketch){0});              /* 1 */
+    make(r, (struct sketch){.owner = "bob"}); /* 2 */
+    make(r, (struct sketch){.priority = -1}); /* 3 */
+    make(r, (struct sketch){.priority = 5});  /* 4 */
+    make(r, (struct sketch){0});              /* 5 */
+    make(r, (struct sketch){.priority = 5});  /* 6 */
     positions_are(r, "1:3 2:1 3:5 4:1 5:4 6:2");
     assert_int_equal(take(r, 1, T0).n, 4);
     positions_are(r, "1:2 2:1 3:4 4:- 5:3 6:1");
     assert_int_equal(take(r, 1, T0).n, 6);
     positions_are(r, "1:1 2:1 3:3 4:- 5:2 6:-");
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'cancelled', completed_at = 1"
-                                    " WHERE n = 1"), SQLITE_OK);
+                                    " WHERE n = 1"),
+                     SQLITE_OK);
     positions_are(r, "1:- 2:1 3:2 4:- 5:1 6:-");
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'pending', completed_at = NULL"
-                                    " WHERE n = 1"), SQLITE_OK);
+                                    " WHERE n = 1"),
+                     SQLITE_OK);
     positions_are(r, "1:1 2:1 3:3 4:- 5:2 6:-");
 }
 
@@ -604,6 +639,7 @@ static void step(struct room *r, int64_t now)
                                             .group = pick(groups, 3),
                                             .priority = id_random(3),
                                             .run_at = id_random(3) ? 0 : now + id_random(50),
+                                            .serialize = !id_random(3),
                                             .input = "in",
                                             .input_bytes = 2,
                                             .now = now},
@@ -619,29 +655,28 @@ static void step(struct room *r, int64_t now)
         if (dice < 65)
             rc = claim_progress(r->db, &c, (double)id_random(100), "p", NULL, now, &r->e);
         else
-            rc = claim_finish(r->db, &c,
-                              &(struct claim_end){.status = status,
-                                                  .run_at = id_random(2) ? TASK_NONE : now + 20,
-                                                  .attempt_unspent = id_random(2),
-                                                  .lost = !id_random(4),
-                                                  .error_code = status == TASK_COMPLETED ? NULL : "x",
-                                                  .result = status == TASK_COMPLETED ? "r" : NULL,
-                                                  .result_bytes = 1,
-                                                  .result_type = "text/plain",
-                                                  .result_inline = id_random(2) ? "\"r\"" : NULL,
-                                                  .result_url = "/r",
-                                                  .now = now},
-                              &r->e);
+            rc = claim_finish(
+                r->db, &c,
+                &(struct claim_end){.status = status,
+                                    .run_at = id_random(2) ? TASK_NONE : now + 20,
+                                    .attempt_unspent = id_random(2),
+                                    .lost = !id_random(4),
+                                    .error_code = status == TASK_COMPLETED ? NULL : "x",
+                                    .result = status == TASK_COMPLETED ? "r" : NULL,
+                                    .result_bytes = 1,
+                                    .result_type = "text/plain",
+                                    .result_inline = id_random(2) ? "\"r\"" : NULL,
+                                    .result_url = "/r",
+                                    .now = now},
+                &r->e);
     } else {
         char *id = id_of(r->db, n);
         if (dice < 87)
             rc = task_cancel(r->db, id, id_random(4) ? NULL : "bob", now, &r->e);
         else if (dice < 94)
             rc = task_delete(r->db, id, NULL, &r->e);
-        else if (sql_try(r->db, "UPDATE tasks SET status = 'pending', completed_at = NULL, updated_at"
-                                " = %lld WHERE n = %lld AND status IN ('failed', 'timeout',"
-                                " 'cancelled')", now, n))
-            fail_msg("%s", sqlite3_errmsg(db_sqlite(r->db)));
+        else
+            rc = task_retry(r->db, n, 2, now, &r->e);
         free(id);
     }
     if (rc && rc != ERR_STATE && rc != ERR_FENCED && rc != ERR_NOTFOUND)
@@ -673,7 +708,8 @@ static void the_invariants_notice_what_they_are_for(void **state)
         "DELETE FROM events WHERE task = 1 AND task_seq = 2",
         "UPDATE events SET task_seq = task_seq + 1 WHERE task = 1",
         "DELETE FROM events WHERE task = 2",
-        "UPDATE events SET payload = json_set(payload, '$.to', 'failed') WHERE task = 1 AND task_seq = 2",
+        "UPDATE events SET payload = json_set(payload, '$.to', 'failed') WHERE task = 1 AND "
+        "task_seq = 2",
         "UPDATE events SET owner = 'bob' WHERE seq = 1",
         "UPDATE events SET payload = '{' || char(10) || '}' WHERE seq = 1",
         "UPDATE groups SET completed = completed + 1, running = running",
@@ -682,6 +718,8 @@ static void the_invariants_notice_what_they_are_for(void **state)
         "DELETE FROM queues",
         "INSERT INTO inputs VALUES (99, 'x', x'00')",
         "DELETE FROM owners",
+        "UPDATE task_counts SET tasks = tasks + 1",
+        "UPDATE figures SET value = value + 1 WHERE name = 'log_deleted'",
     };
     struct room *r = *state;
     make(r, (struct sketch){.group = "g"});

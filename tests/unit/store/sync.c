@@ -208,11 +208,10 @@ static void each_kind_of_commit_syncs_as_often_as_it_says(void **state)
 {
     struct room *r = *state;
     /* in this order, so that each follows each: the kind of one commit does not stick */
-    static const enum db_sync kinds[] = {DB_SYNC_NONE,   DB_SYNC_AFTER,  DB_SYNC_BEFORE,
-                                         DB_SYNC_NONE,   DB_SYNC_BEFORE, DB_SYNC_AFTER,
-                                         DB_SYNC_BEFORE, DB_SYNC_BEFORE, DB_SYNC_NONE,
-                                         DB_SYNC_NONE,   DB_SYNC_AFTER,  DB_SYNC_AFTER,
-                                         DB_SYNC_NONE};
+    static const enum db_sync kinds[] = {
+        DB_SYNC_NONE,  DB_SYNC_AFTER,  DB_SYNC_BEFORE, DB_SYNC_NONE, DB_SYNC_BEFORE,
+        DB_SYNC_AFTER, DB_SYNC_BEFORE, DB_SYNC_BEFORE, DB_SYNC_NONE, DB_SYNC_NONE,
+        DB_SYNC_AFTER, DB_SYNC_AFTER,  DB_SYNC_NONE};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         assert_int_equal(syncs_of(r, kinds[i]), kinds[i] != DB_SYNC_NONE);
 }
@@ -243,6 +242,37 @@ static void a_checkpoint_syncs_the_log_before_the_database(void **state)
     OK(r, db_checkpoint(r->db, &r->e));
     assert_true(layer.syncs[1] > log);
     assert_true(layer.syncs[0] > database);
+}
+
+/* Whether others can write at this moment. */
+static struct {
+    sqlite3 *other;
+    int turnstile;
+    bool in_turn, locked;
+} barred;
+
+static void try_to_write(void)
+{
+    barred.in_turn = flock(barred.turnstile, LOCK_EX | LOCK_NB) != 0;
+    barred.locked = sqlite3_exec(barred.other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_BUSY;
+}
+
+static void during_a_checkpoint_nobody_writes_turnstile_or_not(void **state)
+{
+    struct room *r = *state;
+    char path[64];
+    snprintf(path, sizeof path, "%s.lock", r->path);
+    syncs_of(r, DB_SYNC_NONE);
+    barred.turnstile = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(sqlite3_open_v2(r->path, &barred.other, SQLITE_OPEN_READWRITE, "unix"), 0);
+    sqlite3_db_config(barred.other, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    layer.at_sync = try_to_write;
+    OK(r, db_checkpoint(r->db, &r->e));
+    layer.at_sync = NULL;
+    sqlite3_close(barred.other);
+    close(barred.turnstile);
+    assert_true(barred.in_turn);
+    assert_true(barred.locked);
 }
 
 static void after_a_checkpoint_commits_are_synced_as_before(void **state)
@@ -376,7 +406,8 @@ static void write_fails(struct room *r, int code, int number, enum db_sync sync,
     assert_int_equal(r->e.code, expected);
     assert_int_equal(layer.fail_writes, 0);
     assert_int_equal(sql_number(r->db, "SELECT (SELECT count(*) FROM tasks) + (SELECT count(*) FROM"
-                                       " events)"), 0);
+                                       " events)"),
+                     0);
     assert_true(db_idle(r->db));
 }
 
@@ -426,7 +457,8 @@ static void when_a_large_input_fills_the_disk_nothing_of_it_stays(void **state)
     assert_int_not_equal(db_commit(r->db, &r->e), ERR_OK);
     free(bytes);
     assert_int_equal(sql_number(r->db, "SELECT (SELECT count(*) FROM tasks) + (SELECT count(*) FROM"
-                                       " events)"), 0);
+                                       " events)"),
+                     0);
     assert_int_equal(commit_one(r, DB_SYNC_AFTER), ERR_OK);
     assert_consistent(r->db);
 }
@@ -451,6 +483,7 @@ int main(void)
                                         layer_enter_closed, layer_leave),
         layer_test(a_transaction_without_a_change_syncs_nothing),
         layer_test(a_checkpoint_syncs_the_log_before_the_database),
+        layer_test(during_a_checkpoint_nobody_writes_turnstile_or_not),
         layer_test(after_a_checkpoint_commits_are_synced_as_before),
         layer_test(synced_after_means_seen_first_with_the_queue_free_and_the_bell_still),
         layer_test(synced_before_means_that_nobody_sees_it_earlier),

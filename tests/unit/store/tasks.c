@@ -74,14 +74,18 @@ static void every_column_of_a_row_arrives_in_its_own_place(void **state)
 {
     struct room *r = *state;
     make(r, (struct sketch){.group = "g"});
-    assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'running', attempt = 2, phase = 'ph',"
-                                    " message = 'me', progress = 12.5, started_at = 101, updated_at ="
-                                    " 103, cancel_requested = 1, runner = 1, lease_until = 1"), 0);
-    assert_int_equal(sql_try(r->db, "INSERT INTO results VALUES (1, 'ty/pe', '[1]', '/u', x'010203')"),
-                     SQLITE_OK);
+    assert_int_equal(sql_try(r->db,
+                             "UPDATE tasks SET status = 'running', attempt = 2, phase = 'ph',"
+                             " message = 'me', progress = 12.5, started_at = 101, updated_at ="
+                             " 103, cancel_requested = 1, runner = 1, lease_until = 1"),
+                     0);
+    assert_int_equal(
+        sql_try(r->db, "INSERT INTO results VALUES (1, 'ty/pe', '[1]', '/u', x'010203')"),
+        SQLITE_OK);
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'completed', completed_at = 102,"
                                     " error_code = 'co', error_message = 'em', error_retryable = 1,"
-                                    " runner = NULL, lease_until = NULL"), SQLITE_OK);
+                                    " runner = NULL, lease_until = NULL"),
+                     SQLITE_OK);
     struct task t = get(r, 1);
     assert_int_equal(t.status, TASK_COMPLETED);
     assert_int_equal(t.attempt, 2);
@@ -116,8 +120,13 @@ static void two_tasks_of_one_id_cannot_be(void **state)
     struct room *r = *state;
     int64_t n = make(r, (struct sketch){0});
     char *id = id_of(r->db, n);
-    struct task_new again = {.id = id, .owner = "bob", .type = "echo", .request_id = "r",
-                             .max_attempts = 1, .timeout_ms = TASK_NONE, .run_at = TASK_NONE,
+    struct task_new again = {.id = id,
+                             .owner = "bob",
+                             .type = "echo",
+                             .request_id = "r",
+                             .max_attempts = 1,
+                             .timeout_ms = TASK_NONE,
+                             .run_at = TASK_NONE,
                              .now = T0};
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
     assert_int_equal(task_create(r->db, &again, &n, &r->e), ERR_INTERNAL);
@@ -185,7 +194,8 @@ static void lists_queues_and_events_of_owners_are_apart(void **state)
     struct room *r = *state;
     for (int i = 0; i < 3; i++) make(r, (struct sketch){.group = "g"});
     for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "bob", .group = "g"});
-    struct task_query q = {.owner = "bob", .status = TASK_STATUSES, .before = INT64_MAX, .limit = 9};
+    struct task_query q = {
+        .owner = "bob", .status = TASK_STATUSES, .before = INT64_MAX, .limit = 9};
     struct task_list l;
     OK(r, task_list_read(r->db, &q, &l, &r->e));
     assert_int_equal(l.count, 2);
@@ -202,8 +212,7 @@ static void lists_queues_and_events_of_owners_are_apart(void **state)
     for (size_t s = 0; s < 2; s++) {
         OK(r, events_read(r->db, &scopes[s], 0, 99, 99999, &events, &r->e));
         assert_int_equal(events.count, 3);
-        for (size_t i = 0; i < events.count; i++)
-            assert_string_equal(events.items[i].owner, "bob");
+        for (size_t i = 0; i < events.count; i++) assert_string_equal(events.items[i].owner, "bob");
     }
     event_list_free(&events);
 }
@@ -246,12 +255,12 @@ static void pages_are_newest_first_and_end(void **state)
 static void a_page_holds_what_all_its_conditions_hold_for(void **state)
 {
     struct room *r = *state;
-    make(r, (struct sketch){.type = "a", .group = "g"});                  /* 1 running */
-    make(r, (struct sketch){.type = "b", .group = "g"});                  /* 2 */
-    make(r, (struct sketch){.type = "a", .group = "h"});                  /* 3 */
-    make(r, (struct sketch){.type = "a"});                                /* 4 */
-    make(r, (struct sketch){.type = "a", .group = "g", .owner = "bob"});  /* 5 */
-    make(r, (struct sketch){.type = "a", .group = "g"});                  /* 6 */
+    make(r, (struct sketch){.type = "a", .group = "g"});                 /* 1 running */
+    make(r, (struct sketch){.type = "b", .group = "g"});                 /* 2 */
+    make(r, (struct sketch){.type = "a", .group = "h"});                 /* 3 */
+    make(r, (struct sketch){.type = "a"});                               /* 4 */
+    make(r, (struct sketch){.type = "a", .group = "g", .owner = "bob"}); /* 5 */
+    make(r, (struct sketch){.type = "a", .group = "g"});                 /* 6 */
     assert_int_equal(take(r, 1, T0).n, 1);
     for (int mask = 0; mask < 16; mask++) {
         const struct task_query q = {.owner = mask & 1 ? "alice" : NULL,
@@ -321,8 +330,10 @@ static void an_input_of_five_megabytes_comes_back_byte_for_byte(void **state)
     size_t len = 5 * 1024 * 1024 + 7;
     unsigned char *bytes = mem_alloc(len);
     uint32_t x = 12345;
-    for (size_t i = 0; i < len; i++) bytes[i] = (unsigned char)((x = x * 1664525 + 1013904223) >> 24);
-    int64_t n = make(r, (struct sketch){.input = bytes, .input_bytes = len, .content_type = "image/x"});
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (unsigned char)((x = x * 1664525 + 1013904223) >> 24);
+    int64_t n =
+        make(r, (struct sketch){.input = bytes, .input_bytes = len, .content_type = "image/x"});
     input_is(r, n, bytes, len);
     int64_t size;
     char *type;
@@ -450,6 +461,54 @@ static void what_is_finished_cannot_be_cancelled(void **state)
     }
 }
 
+static void a_task_that_did_not_complete_can_be_tried_again_by_wish(void **state)
+{
+    static const enum task_status ends[] = {TASK_FAILED, TASK_TIMEOUT, TASK_CANCELLED};
+    struct room *r = *state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        make(r, (struct sketch){.max_attempts = 1});
+        struct claim c = take(r, 1, T0);
+        OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+        OK(r, claim_progress(r->db, &c, 40, "p", "m", T0 + 1, &r->e));
+        OK(r, db_commit(r->db, &r->e));
+        assert_int_equal(cancel(r, c.n, T0 + 1), ERR_OK);
+        finish(r, &c,
+               &(struct claim_end){.status = ends[i],
+                                   .now = T0 + 2,
+                                   .lost = true,
+                                   .error_code = "timeout",
+                                   .error_message = "m"});
+        OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        OK(r, task_retry(r->db, c.n, 3, T0 + 3, &r->e));
+        OK(r, db_commit(r->db, &r->e));
+        struct task t = get(r, c.n);
+        assert_true(t.status == TASK_PENDING && t.attempt == 1 && t.max_attempts == 4);
+        assert_true(t.progress == 0 && !t.phase && !t.message && !t.error_code && !t.error_message);
+        assert_true(!t.cancel_requested && t.run_at == TASK_NONE && t.started_at == TASK_NONE);
+        assert_true(t.completed_at == TASK_NONE && t.queue_position == 1);
+        task_free(&t);
+        assert_int_equal(sql_number(r->db, "SELECT lost FROM tasks WHERE n = %lld", c.n), 0);
+        assert_int_equal(take(r, 1, T0 + 3).attempt, 2);
+    }
+    assert_consistent(r->db);
+}
+
+static void nothing_else_can_be_tried_again(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){0});
+    for (int i = 0; i < 3; i++) {
+        OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        assert_int_equal(task_retry(r->db, n, 1, T0, &r->e), ERR_STATE);
+        assert_int_equal(task_retry(r->db, 99, 1, T0, &r->e), ERR_STATE);
+        db_rollback(r->db);
+        struct claim c = {n, 1, 1};
+        if (i == 0) take(r, 1, T0);
+        if (i == 1) finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    }
+    sql_is(r->db, "completed", "SELECT status FROM tasks");
+}
+
 static void an_etag_changes_with_events_and_with_the_wish_to_cancel(void **state)
 {
     struct room *r = *state;
@@ -514,8 +573,7 @@ static void a_read_stops_after_so_many_bytes_but_never_before_the_first(void **s
     for (int i = 0; i < 1000; i++) buf_str(&payload, "x");
     buf_char(&payload, '"');
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-    for (int i = 0; i < 10; i++)
-        OK(r, claim_event(r->db, &c, "big.one", payload.data, T0, &r->e));
+    for (int i = 0; i < 10; i++) OK(r, claim_event(r->db, &c, "big.one", payload.data, T0, &r->e));
     OK(r, db_commit(r->db, &r->e));
     struct event_list l = {0};
     const struct event_scope scope = {.kind = SCOPE_TASK, .task = c.n};
@@ -537,11 +595,13 @@ static void the_text_of_many_events_stays_where_it_is(void **state)
     for (int i = 0; i < 300; i++) {
         char group[32];
         snprintf(group, sizeof group, "group-%d", i);
-        OK(r, sketch_create(r->db, &(struct sketch){.group = i % 2 ? group : NULL}, NULL, &n, &r->e));
+        OK(r,
+           sketch_create(r->db, &(struct sketch){.group = i % 2 ? group : NULL}, NULL, &n, &r->e));
     }
     OK(r, db_commit(r->db, &r->e));
     struct event_list l = {0};
-    OK(r, events_read(r->db, &(struct event_scope){.kind = SCOPE_ALL}, 0, 1000, 1 << 20, &l, &r->e));
+    OK(r,
+       events_read(r->db, &(struct event_scope){.kind = SCOPE_ALL}, 0, 1000, 1 << 20, &l, &r->e));
     int created = 0;
     for (size_t i = 0; i < l.count; i++) {
         if (strcmp(l.items[i].type, "task.created")) continue;
@@ -641,6 +701,8 @@ int main(void)
         room_test(cancelling_a_running_task_asks_its_runner),
         room_test(cancelling_twice_is_once),
         room_test(what_is_finished_cannot_be_cancelled),
+        room_test(a_task_that_did_not_complete_can_be_tried_again_by_wish),
+        room_test(nothing_else_can_be_tried_again),
         room_test(an_etag_changes_with_events_and_with_the_wish_to_cancel),
         room_test(only_a_finished_task_can_be_deleted),
         room_test(events_are_read_in_order_from_behind_a_position),

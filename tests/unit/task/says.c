@@ -130,7 +130,15 @@ static void an_event_keeps_its_payload(void **state)
         parsed("{\"type\":\"doc.created\", \"payload\": {\"b\": [1, null], \"a\": \"\\n\"}}");
     assert_int_equal(s.kind, SAYS_EVENT);
     assert_string_equal(s.type, "doc.created");
-    assert_string_equal(s.json, "{\"b\":[1,null],\"a\":\"\\n\"}");
+    assert_string_equal(s.json, "{\"b\": [1, null], \"a\": \"\\n\"}");
+    says_free(&s);
+}
+
+static void numbers_keep_their_digits(void **state)
+{
+    (void)state;
+    struct says s = parsed("{\"payload\":{},\"type\":\"a.b\",\"payload\":{\"x\":0.1,\"y\":1.50}}");
+    assert_string_equal(s.json, "{\"x\":0.1,\"y\":1.50}");
     says_free(&s);
 }
 
@@ -165,7 +173,7 @@ static void checkpoint_and_context_are_whole_objects(void **state)
     (void)state;
     struct says s = parsed("{\"checkpoint\":{\"at\": 3}}");
     assert_int_equal(s.kind, SAYS_CHECKPOINT);
-    assert_string_equal(s.json, "{\"at\":3}");
+    assert_string_equal(s.json, "{\"at\": 3}");
     says_free(&s);
     s = parsed("{\"context\":{}}");
     assert_int_equal(s.kind, SAYS_CONTEXT);
@@ -193,7 +201,6 @@ static void a_malformed_object_is_refused_by_the_name_of_its_member(void **state
         {"{\"type\":\"task.done\"}", "type 'task.done'"},
         {"{\"type\":7}", "type is not a string"},
         {"{\"payload\":{}}", "payload without type"},
-        {"{\"type\":\"a.b\",\"payload\":[]}", "payload is not an object"},
         {"{\"type\":\"a.b\",\"progress\":1}", "type and progress"},
         {"{\"progress\":1,\"log\":\"x\"}", "progress and log"},
         {"{\"checkpoint\":{},\"context\":{}}", "checkpoint and context"},
@@ -278,6 +285,7 @@ int main(void)
         cmocka_unit_test(a_nul_in_text_is_refused),
         cmocka_unit_test(an_object_gives_any_part_of_progress),
         cmocka_unit_test(an_event_keeps_its_payload),
+        cmocka_unit_test(numbers_keep_their_digits),
         cmocka_unit_test(an_event_without_payload_has_an_empty_one),
         cmocka_unit_test(a_log_line_has_a_level),
         cmocka_unit_test(checkpoint_and_context_are_whole_objects),

@@ -347,6 +347,32 @@ static void a_public_key_verifies_its_own_algorithm(void **state)
     buf_free(&other);
 }
 
+static void a_changed_token_is_refused_wherever_it_was(void **state)
+{
+    static const struct {
+        const char *pem, *token;
+    } rows[] = {{rsa_key, rs256_token}, {p256_key, es256_token}};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct jwt_verifier *v = NULL;
+        char *token = mem_str(rows[i].token);
+        assert_int_equal(open_key(&v, NULL, rows[i].pem, NULL), ERR_OK);
+        for (size_t at = 0; token[at]; at += 7) {
+            static const char others[] = "A!=.\n\x80";
+            char was = token[at];
+            token[at] = others[at % 6] == was ? 'B' : others[at % 6];
+            refused(v, token);
+            token[at] = was;
+        }
+        for (size_t len = strlen(token); len > 5; len -= 5) {
+            token[len - 5] = '\0';
+            refused(v, token);
+        }
+        free(token);
+        jwt_verifier_close(v);
+    }
+}
+
 static void a_public_key_is_no_secret(void **state)
 {
     /* what an attacker would do who knows the public key, in each form that it may be held in */
@@ -453,6 +479,7 @@ int main(void)
         cmocka_unit_test(only_hs256_with_our_secret_is_by_it),
         cmocka_unit_test(unsigned_and_broken_tokens_are_refused),
         cmocka_unit_test(a_public_key_verifies_its_own_algorithm),
+        cmocka_unit_test(a_changed_token_is_refused_wherever_it_was),
         cmocka_unit_test(a_public_key_is_no_secret),
         cmocka_unit_test(secret_and_key_stand_beside_each_other),
         cmocka_unit_test(keys_for_something_else_are_refused),

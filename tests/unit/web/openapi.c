@@ -1,7 +1,6 @@
 #include "web/openapi.h"
 
 #include "base/json.h"
-#include "base/version.h"
 #include "site.h"
 
 #include <setjmp.h>

@@ -176,6 +176,50 @@ static void nobody_is_asked_who_they_are(void **state)
     free(answer);
 }
 
+static void a_refused_credential_and_a_narrow_ticket_are_told(void **state)
+{
+    static const struct {
+        const char *path, *refused;
+        enum ticket_kind ticket;
+        bool opens;
+        const char *status, *says; /* says NULL: the handler is called */
+    } rows[] = {
+        {"/api/tasks", "the token has expired", TICKET_NONE, false, "Status: 401 ", "\"invalid_token\""},
+        {"/api/tasks", "the token has expired", TICKET_NONE, false, "Status: 401 ",
+         "\r\nWWW-Authenticate: Bearer error=\"invalid_token\"\r\n"},
+        {"/api/tasks", "the token has expired", TICKET_NONE, false, "Status: 401 ", "has expired"},
+        {"/api/health", "the token has expired", TICKET_NONE, false, NULL, NULL},
+        {"/api/tasks", NULL, TICKET_TASK, false, "Status: 403 ", "\"ticket_scope\""},
+        {"/api/tasks", NULL, TICKET_ALL, true, NULL, NULL},
+        {"/api/health", NULL, TICKET_TASK, false, NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct site site = {""};
+        struct as_cgi t;
+        struct buf u = {0};
+        buf_fmt(&u, "REQUEST_URI=%s", rows[i].path);
+        char *variables[] = {"REQUEST_METHOD=GET", u.data, NULL};
+        assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
+        t.request.refused = rows[i].refused;
+        t.request.ticket = rows[i].ticket;
+        t.request.ticket_opens = rows[i].opens;
+        t.request.owner = mem_str(rows[i].refused ? NULL : "ann");
+        t.request.scopes = rows[i].refused ? 0 : AUTH_READ;
+        cgi_catch(&t);
+        route_dispatch(table, sizeof table / sizeof *table, &t.request, &site);
+        char *answer = cgi_answer(&t);
+        assert_int_equal(*site.called != '\0', rows[i].says == NULL);
+        if (rows[i].says) {
+            assert_ptr_equal(strstr(answer, rows[i].status), answer);
+            assert_non_null(strstr(answer, rows[i].says));
+        }
+        free(answer);
+        cgi_end(&t);
+        buf_free(&u);
+    }
+}
+
 static void open_routes_ask_nobody(void **state)
 {
     struct site site;
@@ -218,6 +262,7 @@ int main(void)
         cmocka_unit_test(segments_of_more_than_200_bytes_fit_nothing),
         cmocka_unit_test(allowed_methods_are_listed),
         cmocka_unit_test(nobody_is_asked_who_they_are),
+        cmocka_unit_test(a_refused_credential_and_a_narrow_ticket_are_told),
         cmocka_unit_test(open_routes_ask_nobody),
         cmocka_unit_test(missing_scopes_are_named),
     };
