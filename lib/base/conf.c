@@ -177,10 +177,21 @@ static enum err parse_map(const char *text, const char *initial, char **out, str
     return ERR_OK;
 }
 
-/* Sets one key; an empty value unsets it. */
+/* What a key is while nobody sets it; `room` is used where that is found out. "": nothing. */
+static const char *initial(enum conf_key key, char room[24])
+{
+    if (key != CONF_RUNNER_WORKERS) return rows[key].initial ? rows[key].initial : "";
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    snprintf(room, 24, "%ld", (cpus > 0 ? cpus : 1) * 2);
+    return room;
+}
+
+/* Sets one key; an empty value unsets it: it is then as if nobody had set it. */
 static enum err set_value(struct conf *c, enum conf_key key, const char *value, struct error *e)
 {
     const struct row *row = &rows[key];
+    char room[24];
+    if (!*value) value = initial(key, room);
     int64_t number = 0;
     bool flag = false;
     char *map = NULL;
@@ -203,8 +214,7 @@ static enum err set_value(struct conf *c, enum conf_key key, const char *value, 
     }
     if (rc) return rc;
     free(c->text[key]);
-    /* A path that is unset is that of the site's root. */
-    c->text[key] = map ? map : *value || row->type == PATH ? mem_str(value) : NULL;
+    c->text[key] = map ? map : *value ? mem_str(value) : NULL;
     c->number[key] = number;
     return ERR_OK;
 }
@@ -302,11 +312,7 @@ static enum err take_variable(struct conf *c, const char *entry, struct error *e
 static struct conf *defaults(void)
 {
     struct conf *c = mem_alloc(sizeof *c);
-    for (enum conf_key k = 0; k < CONF_KEYS; k++) set_value(c, k, rows[k].initial ? rows[k].initial : "", NULL);
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    char workers[24];
-    snprintf(workers, sizeof workers, "%ld", (cpus > 0 ? cpus : 1) * 2);
-    set_value(c, CONF_RUNNER_WORKERS, workers, NULL);
+    for (enum conf_key k = 0; k < CONF_KEYS; k++) set_value(c, k, "", NULL);
     return c;
 }
 

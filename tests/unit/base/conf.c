@@ -111,9 +111,12 @@ static void an_empty_value_unsets(void **state)
 {
     (void)state;
     setenv("LEAT_LOG_LEVEL", "", 1);
-    struct conf *c = loaded("[http]\nprefix =\n[log]\nlevel = warn\n");
-    assert_null(conf_text(c, CONF_HTTP_PREFIX));
-    assert_null(conf_text(c, CONF_LOG_LEVEL));
+    struct conf *c = loaded("[http]\nprefix = /x\nprefix =\n[log]\nlevel = warn\n[auth]\n"
+                            "anonymous = a\nanonymous =\n[runner]\nworkers =\n");
+    assert_string_equal(conf_text(c, CONF_HTTP_PREFIX), "/api");
+    assert_string_equal(conf_text(c, CONF_LOG_LEVEL), "info");
+    assert_null(conf_text(c, CONF_AUTH_ANONYMOUS));
+    assert_true(conf_int(c, CONF_RUNNER_WORKERS) >= 2);
     conf_free(c);
 }
 
