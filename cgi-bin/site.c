@@ -362,7 +362,10 @@ int site_main(const char *program, bool streams, int argc, char **argv)
     struct listener *listener = NULL;
     int status = open_site(&site, config, argv[0], &listener);
     if (status) return status;
-    if (listener_is_cgi(listener)) site.streams = true;
+    if (listener_is_cgi(listener))
+        site.streams = true;
+    else
+        auth_warn(site.conf);
     status = run(&site, listener);
     hub_close(site.hub);
     loop_close(site.loop);

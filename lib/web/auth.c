@@ -40,11 +40,15 @@ enum err auth_check(const struct conf *conf, struct error *e)
     if (!rc) rc = anonymous_scopes(conf, &scopes, e);
     if (!rc) rc = jwt_verifier_open(&verifier, conf, e);
     jwt_verifier_close(verifier);
+    return rc;
+}
+
+void auth_warn(const struct conf *conf)
+{
     const char *secret = conf_text(conf, CONF_AUTH_JWT_SECRET);
-    if (!rc && secret && strlen(secret) < SECRET_BYTES_MIN)
+    if (secret && strlen(secret) < SECRET_BYTES_MIN)
         log_warn("[auth] jwt_secret is short: it can be guessed from a token", " bytes=%zu",
                  strlen(secret));
-    return rc;
 }
 
 /* ---- what a ticket opens ---- */

@@ -17,9 +17,12 @@
 #define AUTH_COOKIE "leat_ticket"
 
 /* Looks at all that the settings say about asking, so that a start finds what is wrong. ERR_INVALID, ERR_IO:
- * a key that cannot be used, a scope that does not exist, a name that cannot be an owner. Warns of a
- * jwt_secret that is short. */
+ * a key that cannot be used, a scope that does not exist, a name that cannot be an owner. */
 enum err auth_check(const struct conf *conf, struct error *e);
+
+/* Logs what is allowed there but unwise: a jwt_secret of less than 32 bytes (RFC 7518, 3.2). Once a
+ * process. */
+void auth_warn(const struct conf *conf);
 
 /* Fills request->owner, ->scopes and what stands behind them there. Nobody: owner stays NULL (ERR_OK), with
  * ->refused when a credential was shown. ERR_INVALID: a setting or REMOTE_USER that cannot be. ERR_BUSY,

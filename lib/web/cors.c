@@ -55,6 +55,13 @@ static bool same_host(const char *authority, const char *host, bool tls)
     return strlen(authority) == len && !strncasecmp(authority, host, len);
 }
 
+/* Whether the first item of a list (NULL: none) is `word`. */
+static bool first_is(const char *list, const char *word)
+{
+    size_t len = list ? strcspn(list, ", ") : 0;
+    return len == strlen(word) && !strncasecmp(list, word, len);
+}
+
 /* Whether the page is of this site: scheme and host are those that were asked. The scheme is the web
  * server's, or that of a proxy before it. No page can forge either header, and where a browser says
  * itself that both are one, it knows better than we do behind proxies. */
@@ -72,7 +79,7 @@ static bool same_origin(const struct request *request, const char *origin)
     bool tls = !strncasecmp(origin, "https://", 8);
     const char *wanted = tls ? "https" : "http";
     if (!host || (!tls && strncasecmp(origin, "http://", 7) != 0)) return false;
-    if (strcasecmp(scheme, wanted) != 0 && (!proxy || strcasecmp(proxy, wanted) != 0)) return false;
+    if (strcasecmp(scheme, wanted) != 0 && !first_is(proxy, wanted)) return false;
     return same_host(origin + strlen(wanted) + 3, host, tls);
 }
 

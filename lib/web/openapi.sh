@@ -40,7 +40,7 @@ lines() {
 sum=$(cksum <"$json")
 {
     printf '/* Made by lib/web/openapi.sh. */\n#include "gen/openapi.h"\n\n'
-    printf '#include "base/version.h"\n\n#include <stddef.h>\n\n'
+    printf '#include <stddef.h>\n\n'
     echo 'const char *const openapi_before[] = {'
     sed '/"@PREFIX@"/{s/"@PREFIX@".*//;q;}' "$json" | lines
     printf '    NULL,\n};\n\nconst char *const openapi_after[] = {\n'

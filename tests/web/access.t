@@ -405,6 +405,21 @@ subtest 'a wrong credential is never anonymous' => sub {
         'guest', '... and no setting';
 };
 
+subtest 'REMOTE_USER of the web server' => sub {
+    $l->down;
+    $l->conf("[auth]\nanonymous = guest\nremote_user = yes\n");
+    $l->up;
+    my @by = (Authorization => 'Basic ' . MIME::Base64::encode_base64('rosa:x', ''));
+    my $owner = sub { ask(undef, POST => '/api/tasks', json => {type => 'wordcount', input => ''}, headers => [@_])->json->{task}{owner} };
+    is $owner->(@by), 'rosa', 'is the owner, where it is trusted';
+    is $owner->(), 'guest', 'without one, anonymous';
+    refused_as ask(undef, GET => '/api/stats', headers => [@by]), 403, 'insufficient_scope', 'it is no admin'
+        if grep { $_->[1] eq '/stats' } routes();
+    is $owner->(bearer($full{alice})), 'alice', 'a token comes first';
+    refused_as ask(undef, GET => '/api/tasks', headers => [Authorization => 'Basic ' . MIME::Base64::encode_base64("a\tb:x", '')]), 422,
+        'invalid_request', 'a name that is none';
+};
+
 # ---- JSON Web Tokens -----------------------------------------------------------------------------
 
 sub openssl {

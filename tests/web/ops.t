@@ -103,8 +103,7 @@ subtest 'figures of all the processes add up to what was done' => sub {
     my $before = metrics()->{$posts} // 0;
     ends($_) for map { create({type => 'quick', input => $_})->json->{task_id} } 1 .. 20;
     $l->http(POST => '/api/tasks', json => {type => 'nobody'}) for 1 .. 3;
-    my %by;
-    $by{$1}++ while $l->log =~ /pid=(\d+) msg="task_status_change".*from=none/g;
+    my %by = map { $_ => 1 } $l->log =~ /pid=(\d+) msg="task_status_change".*from=none/g;
     is scalar(keys %by), 2, 'both leat-api worked';
     sample_is($posts, 21, 'requests');
     sample_is($bad, 3, 'refused ones');
@@ -182,26 +181,27 @@ subtest 'a request is found in the log by its id, from its answer to the end of 
         'program=leatd .*msg="task_status_change" .*request_id=ops-create .*from=pending to=running elapsed_ms=\d+',
         'program=leatd .*msg="task_status_change" .*request_id=ops-create .*from=running to=completed elapsed_ms=\d+',
         'program=leat-api .*msg="request" request_id=ops-create method=POST route=/tasks status=202 ip=127.0.0.1 elapsed_ms=\d+',
-        'program=leat-events .*msg="stream_open" request_id=ops-stream scope=task task_id=\S+ owner="anonymous" ip=127.0.0.1 user_agent="agent \'7\'" from=\S+-0 start=earliest',
+        'program=leat-events .*msg="stream_open" request_id=ops-stream scope=task task_id=\S+ owner="anonymous" ip=127.0.0.1 user_agent="agent \'7\'" from=\S+-\d+ start=earliest',
         'program=leat-events .*msg="stream_close" request_id=ops-stream scope=task .*user_agent="agent \'7\'" cursor=\S+ reason=finished events=4 elapsed_ms=\d+',
         'program=leat-events .*msg="stream_open" request_id=ops-group scope=group group="g" .*start=now',
         'program=leat-events .*msg="stream_close" request_id=ops-group scope=group .*reason=gone events=\d+')
     {
-        like $log, qr/^ts=\S+ level=\w+ $line/m, $line =~ /msg="(\w+)"/ ? $1 : $line;
+        ok $log =~ /^ts=\S+ level=\w+ $line/m, $line;
     }
 
     my $r  = create({type => 'slow', input => 'never', delay => 600});
     my $id = $r->header('X-Request-ID');
-    like $l->log, qr/msg="task_status_change" .*request_id=\Q$id\E .*to=pending/, 'one that the server named, too';
+    ok $l->log =~ qr/msg="task_status_change" .*request_id=\Q$id\E .*to=pending/, 'one that the server named, too';
     $l->http(POST => "/api/tasks/$r->{json}{task_id}/cancel");
-    like $l->log, qr/program=leat-api .*request_id=\Q$id\E .*from=pending to=cancelled/, 'cancelled by leat-api';
+    ok $l->log =~ qr/program=leat-api .*request_id=\Q$id\E .*from=pending to=cancelled/, 'cancelled by leat-api';
     $l->http(POST => "/api/tasks/$r->{json}{task_id}/retry");
-    like $l->log, qr/request_id=\Q$id\E .*from=cancelled to=pending/, 'made to wait again';
+    ok $l->log =~ qr/request_id=\Q$id\E .*from=cancelled to=pending/, 'made to wait again';
+    $l->http(POST => "/api/tasks/$r->{json}{task_id}/cancel");    # a running job would keep the runner
 };
 
 subtest 'figures are for administrators, and the log keeps no secret' => sub {
     my ($token, $admin) = map { $l->leat(qw(token add --owner), @$_)->{out} =~ /(\S+)/ }
-        [qw(bob --scope create,read)], [qw(eve --scope admin)];
+        ['bob', '--scope', 'create,read'], ['eve', '--scope', 'admin'];
     for my $path (qw(/api/metrics /api/stats)) {
         my $r = $l->http(GET => $path, headers => {Authorization => "Bearer $token"});
         is $r->status, 403, "$path needs more than create and read";
@@ -215,7 +215,8 @@ subtest 'figures are for administrators, and the log keeps no secret' => sub {
     create({type => 'quick', input => 'body-word'}, Authorization => "Bearer $token");
     my $closed = wait_until { $l->log =~ /stream_close.*owner="bob".*reason=gone/ } 5;
     ok $closed, '(logged)';
-    unlike $l->log, qr/\Q$_\E/, 'not a word of it' for $token, $admin, $ticket, 'query.word', 'body-word', '?';
+    my $log = $l->log;
+    ok index($log, $_) < 0, 'not a word of it' for $token, $admin, $ticket, 'query.word', 'body-word', '?';
 };
 
 subtest 'counters survive a restart' => sub {

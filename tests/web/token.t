@@ -40,7 +40,7 @@ subtest 'add' => sub {
     cmp_ok abs($bob->{created_at} - time * 1000), '<', 60_000, '... from now';
     my %ages = ('45' => 45, '45s' => 45, '30m' => 1800, '12h' => 43_200, '1.5d' => 129_600, '2w' => 1_209_600, '1y' => 31_536_000);
     for my $age (sort keys %ages) {
-        is $l->leat(qw(token add --owner ages --name), "for $age", '--expires', $age)->{status}, 0, $age;
+        is $l->leat(qw(token add --owner ages --name), "for $age", '--expires', $age)->{status}, 0, "--expires $age";
         my ($t) = grep { ($_->{name} // '') eq "for $age" } @{ decode_json($l->leat(qw(token list --json))->{out})->{tokens} };
         is $t->{expires_at} - $t->{created_at}, $ages{$age} * 1000, "... is $ages{$age} s";
     }
@@ -53,7 +53,7 @@ subtest 'wrong arguments name the option' => sub {
         [['token', 'add', '--owner', ''],                     qr/^leat: --owner: /m],
         [['token', 'add', '--owner', "a\nb"],                 qr/^leat: --owner: /m],
         [['token', 'add', '--owner', 'x' x 201],              qr/^leat: --owner: /m],
-        [[qw(token add --owner a --scope read,writ)],         qr/^leat: --scope: 'writ' is not create, read, publish or admin$/m],
+        [['token', 'add', '--owner', 'a', '--scope', 'read,writ'],         qr/^leat: --scope: 'writ' is not create, read, publish or admin$/m],
         [['token', 'add', '--owner', 'a', '--scope', ','],    qr/^leat: --scope: empty$/m],
         [[qw(token add --owner a --name 7)],                  qr/^leat: --name: /m],
         (map { [['token', 'add', '--owner', 'a', '--expires', $_], qr/^leat: --expires: '\Q$_\E' is not a time such as 90d/m] }

@@ -695,9 +695,11 @@ static void a_random_walk_contradicts_no_invariant(void **state)
         step(r, T0 + i);
         if (i % (steps / 20) == 0) assert_consistent(r->db);
     }
-    /* The walk went everywhere. */
-    assert_int_equal(sql_number(r->db, "SELECT count(DISTINCT status) FROM tasks"), TASK_STATUSES);
-    assert_true(sql_number(r->db, "SELECT count(*) FROM events WHERE type = 'task.deleted'") > 0);
+    if (slowness() == 1) { /* the walk went everywhere */
+        assert_int_equal(sql_number(r->db, "SELECT count(DISTINCT status) FROM task_counts"),
+                         TASK_STATUSES);
+        assert_true(sql_number(r->db, "SELECT count(*) FROM events WHERE type = 'task.deleted'") > 0);
+    }
     sql_is(r->db, "ok", "PRAGMA integrity_check");
 }
 

@@ -11,7 +11,8 @@
 static struct {
     int syncs[2];    /* of the database and of the log */
     int fail_syncs;  /* so many of the log fail, from the next on */
-    int fail_writes; /* so many writes to the log fail, with this: */
+    int skip_writes; /* after so many writes to the log that succeed, */
+    int fail_writes; /* so many fail, with this: */
     int write_code, write_errno;
     bool fail_maps; /* growing the -shm file fails */
     void (*at_sync)(void);
@@ -40,7 +41,7 @@ static int file_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 }
 static int file_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
-    if (((struct file *)f)->log && layer.fail_writes > 0) {
+    if (((struct file *)f)->log && layer.fail_writes > 0 && layer.skip_writes-- <= 0) {
         layer.fail_writes--;
         return layer.write_code;
     }
@@ -463,6 +464,33 @@ static void when_a_large_input_fills_the_disk_nothing_of_it_stays(void **state)
     assert_consistent(r->db);
 }
 
+static void a_disk_that_fills_while_the_schema_is_made_leaves_no_half(void **state)
+{
+    struct room *r = *state;
+    int failures = 0;
+    for (int after = 0;; after++) {
+        /* every write in turn, up to the one that is not needed */
+        layer.skip_writes = after;
+        layer.fail_writes = 1;
+        layer.write_code = SQLITE_FULL;
+        enum err rc = room_open(r);
+        bool failed = !layer.fail_writes;
+        layer.fail_writes = layer.skip_writes = 0;
+        assert_int_equal(rc, failed ? ERR_FULL : ERR_OK);
+        failures += failed;
+        room_close(r);
+        OK(r, room_open(r));
+        sql_is(r->db, "ok", "PRAGMA integrity_check");
+        make(r, (struct sketch){.group = "g"});
+        assert_consistent(r->db);
+        room_close(r);
+        room_clear(r);
+        if (!failed) break;
+        after += after / 8; /* there are many */
+    }
+    assert_true(failures > 5);
+}
+
 static void no_room_for_shared_memory_is_a_full_disk(void **state)
 {
     struct room *r = *state;
@@ -496,6 +524,8 @@ int main(void)
         layer_test(a_broken_disk_is_an_io_error),
         layer_test(after_a_failed_write_the_next_commit_counts),
         layer_test(when_a_large_input_fills_the_disk_nothing_of_it_stays),
+        cmocka_unit_test_setup_teardown(a_disk_that_fills_while_the_schema_is_made_leaves_no_half,
+                                        layer_enter_closed, layer_leave),
         layer_test(no_room_for_shared_memory_is_a_full_disk),
     };
     return cmocka_run_group_tests(tests, layer_install, NULL);

@@ -59,7 +59,9 @@ static void unknown_credential_is_nobody_not_anonymous(void **state)
         {{"HTTP_AUTHORIZATION=bearer leat_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, true},
         {{"HTTP_AUTHORIZATION=Bearer"}, true},
         {{"HTTP_AUTHORIZATION=Bearer a.b.c"}, true},
+#ifdef LEAT_JWT
         {{"HTTP_AUTHORIZATION=Bearer a.b.c", "LEAT_AUTH_JWT_SECRET=x"}, true},
+#endif
         {{"HTTP_AUTHORIZATION=Bearer x", "REMOTE_USER=ann", "LEAT_AUTH_REMOTE_USER=yes"}, true},
         {{"REQUEST_URI=/api?ticket=abc"}, true},
         {{"REQUEST_URI=/api?ticket="}, true},
@@ -328,7 +330,8 @@ static void scopes_are_a_list(void **state)
         {"LEAT_AUTH_ANONYMOUS_SCOPE=create,read,publish,admin", ERR_OK, 15},
         {"LEAT_AUTH_ANONYMOUS_SCOPE= admin , read,,", ERR_OK, AUTH_ADMIN | AUTH_READ},
         {"LEAT_AUTH_ANONYMOUS_SCOPE=create read", ERR_OK, AUTH_CREATE | AUTH_READ},
-        {"LEAT_AUTH_ANONYMOUS_SCOPE=", ERR_OK, 0},
+        {"LEAT_AUTH_ANONYMOUS_SCOPE=", ERR_OK, USUAL}, /* as if nobody had set it */
+        {"LEAT_AUTH_ANONYMOUS_SCOPE=,", ERR_OK, 0},
         {"LEAT_AUTH_ANONYMOUS_SCOPE=write", ERR_INVALID, 0},
         {"LEAT_AUTH_ANONYMOUS_SCOPE=read,rea", ERR_INVALID, 0},
         {"LEAT_AUTH_ANONYMOUS_SCOPE=reads", ERR_INVALID, 0},
