@@ -34,7 +34,7 @@ static void created_body(struct buf *out, const struct dialect *d, const struct 
 }
 
 void answer_created(struct site *site, struct request *request, const struct task *t,
-                           int64_t waited_ms)
+                    int64_t waited_ms)
 {
     struct task_view view = site_view(site, request);
     bool finished = waited_ms >= 0 && task_status_terminal(t->status);
@@ -82,9 +82,9 @@ struct waiting {
     struct site *site;
     struct exchange *exchange;
     char id[ID_SIZE];
-    char *etag;     /* what the client has; answered when it differs */
+    char *etag;        /* what the client has; answered when it differs */
     bool not_modified; /* an unchanged task is 304, else 200 */
-    bool created;   /* the answer of a create, when the task is finished */
+    bool created;      /* the answer of a create, when the task is finished */
     int64_t wait_ms;
 };
 
@@ -108,8 +108,8 @@ static bool look_waiting(void *arg, bool last)
     }
     struct buf etag = {0};
     task_etag(&etag, &t, db_epoch(w->site->db));
-    bool changed = w->created ? task_status_terminal(t.status)
-                              : !request_etag_listed(w->etag, etag.data);
+    bool changed =
+        w->created ? task_status_terminal(t.status) : !request_etag_listed(w->etag, etag.data);
     if (w->created && (changed || last))
         answer_created(w->site, request, &t, w->wait_ms);
     else if (!changed && last && w->not_modified)
@@ -141,7 +141,7 @@ void answer_when_finished(struct site *site, const struct task *t, int64_t wait_
 void answer_when_changed(struct site *site, const struct task *t, const char *etag,
                          bool not_modified, int64_t wait_ms)
 {
-    park(site, t, &(struct waiting){.etag = mem_str(etag),
-                                    .not_modified = not_modified,
-                                    .wait_ms = wait_ms});
+    park(
+        site, t,
+        &(struct waiting){.etag = mem_str(etag), .not_modified = not_modified, .wait_ms = wait_ms});
 }

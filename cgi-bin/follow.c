@@ -16,7 +16,7 @@
 enum {
     READ_ROWS = 256,
     READ_BYTES = 256 * 1024,
-    PAGE_LIMIT = 1000,         /* events in a JSON page unless ?limit= says */
+    PAGE_LIMIT = 1000, /* events in a JSON page unless ?limit= says */
     PAGE_LIMIT_MAX = 10000,
     PAGE_BYTES = 4 * 1024 * 1024,
     SNAPSHOT_TASKS = 1000,
@@ -151,7 +151,8 @@ static enum err locate_in(struct site *site, struct request *request, const char
 
     enum cursor_kind kind = f->cursor.kind;
     if (kind == CURSOR_NONE) kind = f->scope.kind == SCOPE_TASK ? CURSOR_EARLIEST : CURSOR_NOW;
-    bool whole = f->scope.kind == SCOPE_TASK; /* a task's events go with the task, never before it */
+    bool whole =
+        f->scope.kind == SCOPE_TASK; /* a task's events go with the task, never before it */
     f->at_now = kind == CURSOR_NOW;
     f->after = kind == CURSOR_NOW ? f->newest : kind == CURSOR_AT ? f->cursor.seq : f->floor;
     if (kind == CURSOR_FOREIGN)
@@ -171,8 +172,8 @@ static enum err locate_in(struct site *site, struct request *request, const char
     return rc;
 }
 
-static enum err locate(struct site *site, struct request *request, const char *id,
-                       struct follow *f, struct error *e)
+static enum err locate(struct site *site, struct request *request, const char *id, struct follow *f,
+                       struct error *e)
 {
     enum err rc = db_read_begin(site->db, e);
     if (rc) return rc;
@@ -233,9 +234,9 @@ static void say_connected(struct buf *out, struct site *site, const struct follo
         buf_add(&payload, f->snapshot.data, f->snapshot.len);
     }
     buf_fmt(&payload, ",\"server_time\":%lld,\"message\":\"%s\"}", (long long)now,
-            f->reset                          ? "starting again"
+            f->reset                      ? "starting again"
             : f->cursor.kind == CURSOR_AT ? "resumed"
-                                              : "connected");
+                                          : "connected");
     bool with_id = f->reset || f->at_now || f->cursor.kind == CURSOR_AT;
     n.type = "stream.connected";
     n.payload = payload.data;
@@ -254,8 +255,8 @@ static void stream_head(struct request *request, enum frame_form form, bool foll
     response_start(&r, request, 200);
     response_header(&r, "Cache-Control", "no-store, no-transform");
     if (follows) {
-        size_t len = r.head.len + strlen(type) +
-                     strlen("X-Accel-Buffering: no\r\nContent-Type: \r\n\r\n");
+        size_t len =
+            r.head.len + strlen(type) + strlen("X-Accel-Buffering: no\r\nContent-Type: \r\n\r\n");
         response_header_fmt(&r, "X-Accel-Buffering", "no%*s", (int)(-len & 7), "");
     }
     response_stream(&r, type);
@@ -391,7 +392,7 @@ static void answer_bad_cursor(struct site *site, struct request *request, const 
     char code[32] = "cursor_";
     strncat(code, f->reset, sizeof code - strlen(code) - 1);
     problem(request, future ? 400 : 410, code, "the cursor is %s; what is retained begins after %s",
-            future                        ? "beyond the newest event"
+            future                       ? "beyond the newest event"
             : !strcmp(f->reset, "epoch") ? "not of this log"
                                          : "older than the retained log",
             oldest.data);
@@ -518,8 +519,7 @@ static void answer_page(struct site *site, struct request *request, const char *
         return;
     }
     struct page *p = mem_alloc(sizeof *p);
-    *p = (struct page){
-        .site = site, .exchange = site->current, .follow = *f, .limit = limit};
+    *p = (struct page){.site = site, .exchange = site->current, .follow = *f, .limit = limit};
     *f = (struct follow){0};
     int64_t wait_ms = request_wait_ms(request);
     if (wait_ms > 0 && !look_page(p, false)) {

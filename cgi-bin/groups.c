@@ -90,8 +90,8 @@ static void write_token(struct buf *out, const struct group_name *at)
 }
 
 /* The conditions of the list. `after` is owned by the caller. */
-static enum err list_query(const struct request *request, int64_t *limit,
-                           struct group_name *after, struct error *e)
+static enum err list_query(const struct request *request, int64_t *limit, struct group_name *after,
+                           struct error *e)
 {
     char *size = NULL, *token = NULL;
     int64_t max = conf_int(request->conf, CONF_HTTP_PAGE_SIZE_MAX);
@@ -156,7 +156,8 @@ void groups_list(struct route_match *m)
     enum err rc = list_query(m->request, &limit, &after, &e);
     if (!rc) rc = db_read_begin(site->db, &e);
     if (!rc) {
-        rc = group_page_read(site->db, *owner ? owner : NULL, after.name ? &after : NULL, limit, &page, &e);
+        rc = group_page_read(site->db, *owner ? owner : NULL, after.name ? &after : NULL, limit,
+                             &page, &e);
         if (!rc) rc = list_body(site, m->request, &page, &body, &e);
         db_read_end(site->db);
     }
@@ -218,8 +219,8 @@ static json_t *read_json(struct request *request, struct buf *body)
 {
     struct error e = {0};
     json_t *value = NULL;
-    enum err rc = request_body(request, body,
-                               (size_t)conf_int(request->conf, CONF_HTTP_MAX_BODY_BYTES), &e);
+    enum err rc =
+        request_body(request, body, (size_t)conf_int(request->conf, CONF_HTTP_MAX_BODY_BYTES), &e);
     if (rc == ERR_FULL)
         problem(request, 413, "body_too_large", "%s", e.text);
     else if (rc || !(value = json_read(buf_text(body), body->len, &e)))
@@ -255,7 +256,8 @@ void groups_context_put(struct route_match *m)
             clash = !strcmp(match, "*") ? !g.version : !request_etag_listed(match, etag);
         }
         if (!rc && !clash)
-            rc = group_context_put(site->db, owner, m->params[0], json.data, -1, clock_wall_ms(), &e);
+            rc = group_context_put(site->db, owner, m->params[0], json.data, -1, clock_wall_ms(),
+                                   &e);
         if (!rc && !clash) {
             group_free(&g);
             rc = group_get(site->db, owner, m->params[0], &g, &e);
@@ -382,7 +384,8 @@ void groups_cancel(struct route_match *m)
     int64_t cancelled = 0, requested = 0;
     enum err rc = db_begin(site->db, DB_SYNC_BEFORE, &e);
     if (!rc)
-        rc = group_cancel(site->db, owner, m->params[0], clock_wall_ms(), &cancelled, &requested, &e);
+        rc = group_cancel(site->db, owner, m->params[0], clock_wall_ms(), &cancelled, &requested,
+                          &e);
     commit_and_count(m, rc, "cancelled", cancelled, "cancel_requested", requested, &e);
     free(owner);
 }

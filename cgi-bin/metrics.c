@@ -177,7 +177,8 @@ void metrics_get(struct route_match *m)
     gauge(&body, "leat_log_events", "Events that the log holds.", (double)c->events);
     gauge(&body, "leat_log_newest_seq", "Number of the newest event.", (double)c->newest_event);
     gauge(&body, "leat_database_bytes", "Size of the database file.", (double)c->database_bytes);
-    gauge(&body, "leat_wal_bytes", "Size of the file of the write-ahead log.", (double)c->log_bytes);
+    gauge(&body, "leat_wal_bytes", "Size of the file of the write-ahead log.",
+          (double)c->log_bytes);
     gauge(&body, "leat_wal_pages", "Pages of the write-ahead log that are in use.",
           (double)c->log_pages);
     head(&body, "leat_processes", "gauge", "Living processes by program.");

@@ -21,9 +21,9 @@
 
 enum {
     ACCEPT_BATCH = 64,
-    REQUEST_MS = 10000,  /* a connection that sends no request is dropped */
-    STOP_MS = 3000,      /* for streams to take their last frame */
-    NO_FILES_MS = 100,   /* pause of accepting when descriptors ran out */
+    REQUEST_MS = 10000, /* a connection that sends no request is dropped */
+    STOP_MS = 3000,     /* for streams to take their last frame */
+    NO_FILES_MS = 100,  /* pause of accepting when descriptors ran out */
 };
 
 struct site *site_of(const struct route_match *m)
@@ -63,7 +63,8 @@ enum err site_types(const struct request *request, struct event_filter **out, st
     *out = NULL;
     enum err rc = request_query(request, "types", &types, e);
     if (!rc && !event_filter_parse(out, types))
-        rc = error_set(e, ERR_INVALID, "types: not a list of event types such as task.*,log.append");
+        rc =
+            error_set(e, ERR_INVALID, "types: not a list of event types such as task.*,log.append");
     free(types);
     return rc;
 }
@@ -197,8 +198,7 @@ static bool take_one(struct door *d)
         return true;
     }
     x->give_up_at = clock_monotonic_ms() + REQUEST_MS;
-    x->fd = (struct loop_fd){
-        .fd = conn_fd(conn), .events = LOOP_IN, .ready = on_request, .arg = x};
+    x->fd = (struct loop_fd){.fd = conn_fd(conn), .events = LOOP_IN, .ready = on_request, .arg = x};
     x->link = &d->waiting;
     x->next = d->waiting;
     if (x->next) x->next->link = &x->next;

@@ -26,8 +26,8 @@ struct exchange {
     struct loop_fd fd; /* until the request can be read */
     int64_t give_up_at;
     int64_t began_at; /* monotonic ms: when its request was read */
-    bool kept;     /* somebody answers later, and calls exchange_end */
-    bool given;    /* the connection belongs to a stream now */
+    bool kept;        /* somebody answers later, and calls exchange_end */
+    bool given;       /* the connection belongs to a stream now */
 };
 
 struct site {
@@ -37,11 +37,11 @@ struct site {
     struct bell *bell;
     struct loop *loop;
     struct hub *hub;
-    bool streams;              /* this process may park requests: leat-events, or CGI */
+    bool streams; /* this process may park requests: leat-events, or CGI */
     bool stopping;
-    int exit_status;           /* not 0: a fault after which the process must not go on */
-    struct exchange *current;  /* the one whose handler runs */
-    int wait_slot;             /* descriptor of DB.wait: who holds its lock may wait in leat-api */
+    int exit_status;          /* not 0: a fault after which the process must not go on */
+    struct exchange *current; /* the one whose handler runs */
+    int wait_slot;            /* descriptor of DB.wait: who holds its lock may wait in leat-api */
 };
 
 /* Runs the process until SIGTERM or, for CGI, its one request. Returns the exit status. */

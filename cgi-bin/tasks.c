@@ -59,8 +59,9 @@ static enum err list_query(const struct request *request, struct task_query *q, 
     if (!rc) rc = request_query(request, "page_size", &size, e);
     if (!rc) rc = request_query(request, "page_token", &token, e);
     if (!rc && status && *status && !task_status_parse(status, &q->status))
-        rc = error_set(e, ERR_INVALID, "status: not one of pending, running, completed, failed, timeout, "
-                                    "cancelled");
+        rc = error_set(e, ERR_INVALID,
+                       "status: not one of pending, running, completed, failed, timeout, "
+                       "cancelled");
     if (!rc && size && conf_parse_int(size, 1, INT64_MAX, &limit, NULL))
         rc = error_set(e, ERR_INVALID, "page_size: not a number above 0");
     if (!rc && token && *token && conf_parse_int(token, 1, INT64_MAX, &q->before, NULL))
@@ -163,8 +164,7 @@ void tasks_cancel(struct route_match *m)
     struct site *site = site_of(m);
     struct error e = {0};
     enum err rc = db_begin(site->db, DB_SYNC_BEFORE, &e);
-    if (!rc)
-        rc = task_cancel(site->db, m->params[0], auth_reader(m->request), clock_wall_ms(), &e);
+    if (!rc) rc = task_cancel(site->db, m->params[0], auth_reader(m->request), clock_wall_ms(), &e);
     commit_and_answer(m, rc, &e);
 }
 

@@ -79,7 +79,8 @@ static enum err take_group(char **out, const json_t *v, struct error *e)
     bool fine = text && len >= 1 && len <= TASK_GROUP_MAX;
     for (size_t i = 0; fine && i < len; i++)
         fine = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
-    if (!fine) return bad_field(e, "group", "not text of 1 to 200 bytes without control characters");
+    if (!fine)
+        return bad_field(e, "group", "not text of 1 to 200 bytes without control characters");
     free(*out);
     *out = mem_str(text);
     return ERR_OK;
@@ -102,10 +103,8 @@ static enum err take_field(struct wish *w, const char *name, const json_t *v, st
         return take_whole(&w->max_attempts, name, v, 1, ATTEMPTS_MAX, e);
     if (!strcmp(name, "timeout"))
         return take_seconds(&w->timeout_ms, name, v, 0.001, 86400.0 * 366, e);
-    if (!strcmp(name, "run_at"))
-        return take_whole(&w->run_at, name, v, 0, (int64_t)1 << 52, e);
-    if (!strcmp(name, "delay"))
-        return take_seconds(&w->delay_ms, name, v, 0, DELAY_SECONDS_MAX, e);
+    if (!strcmp(name, "run_at")) return take_whole(&w->run_at, name, v, 0, (int64_t)1 << 52, e);
+    if (!strcmp(name, "delay")) return take_seconds(&w->delay_ms, name, v, 0, DELAY_SECONDS_MAX, e);
     return bad_field(e, name, "there is no such field");
 }
 
@@ -140,12 +139,10 @@ static enum err wish_from_json(struct wish *w, const struct buf *body, int *stat
     if (!root) return ERR_INVALID;
     enum err rc = ERR_OK;
     *status = 422;
-    if (!json_is_object(root))
-        rc = error_set(e, ERR_INVALID, "the body is not a JSON object");
+    if (!json_is_object(root)) rc = error_set(e, ERR_INVALID, "the body is not a JSON object");
     const char *name;
     json_t *value;
-    if (!rc)
-        json_object_foreach(root, name, value)
+    if (!rc) json_object_foreach(root, name, value)
         {
             if (strcmp(name, "input")) rc = take_field(w, name, value, e);
             if (rc) break;
@@ -162,7 +159,7 @@ static enum err wish_from_query(struct wish *w, const struct request *request, s
     static const struct {
         const char *name;
         bool number;
-    } fields[] = {{"type", false},        {"group", false},   {"priority", true}, {"run_at", true},
+    } fields[] = {{"type", false},        {"group", false},  {"priority", true}, {"run_at", true},
                   {"max_attempts", true}, {"timeout", true}, {"delay", true}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         char *text = NULL;
@@ -193,7 +190,8 @@ static bool is_json_request(const char *content_type, const struct buf *body)
     if (len > 5 && !strncasecmp(content_type + len - 5, "+json", 5)) return true;
     size_t start = strspn(buf_text(body), " \t\r\n");
     for (size_t i = 0; i < 2; i++)
-        if (strlen(maybe[i]) == len && !strncasecmp(content_type ? content_type : "", maybe[i], len))
+        if (strlen(maybe[i]) == len &&
+            !strncasecmp(content_type ? content_type : "", maybe[i], len))
             return buf_text(body)[start] == '{';
     return false;
 }
@@ -243,7 +241,8 @@ bool wish_read(struct wish *w, struct request *request)
         rc = request_body(request, &body, (size_t)conf_int(conf, limit), &e);
         if (rc) {
             bool full = rc == ERR_FULL;
-            problem(request, full ? 413 : 400, full ? "body_too_large" : "bad_request", "%s", e.text);
+            problem(request, full ? 413 : 400, full ? "body_too_large" : "bad_request", "%s",
+                    e.text);
             buf_free(&body);
             return false;
         }
@@ -252,8 +251,8 @@ bool wish_read(struct wish *w, struct request *request)
     if (!rc) rc = take_key(w, request, content_type, &body, &e);
     if (!rc && raw) {
         rc = wish_from_query(w, request, &e);
-        w->content_type = mem_str(content_type && *content_type ? content_type
-                                                                : "application/octet-stream");
+        w->content_type =
+            mem_str(content_type && *content_type ? content_type : "application/octet-stream");
         if (body.len) {
             w->input = body.data;
             w->input_bytes = body.len;

@@ -28,11 +28,10 @@ struct wish {
 };
 
 #define WISH_EMPTY                                                                                 \
-    {.priority = TASK_NONE,                                                                        \
-     .max_attempts = TASK_NONE,                                                                    \
-     .timeout_ms = TASK_NONE,                                                                      \
-     .run_at = TASK_NONE,                                                                          \
-     .delay_ms = TASK_NONE}
+    {                                                                                              \
+        .priority = TASK_NONE, .max_attempts = TASK_NONE, .timeout_ms = TASK_NONE,                 \
+        .run_at = TASK_NONE, .delay_ms = TASK_NONE                                                 \
+    }
 
 void wish_free(struct wish *w);
 
@@ -50,7 +49,6 @@ enum err wish_from_run(struct wish *w, const struct request *request, const char
 bool wish_check(struct wish *w, struct site *site, struct request *request);
 
 /* Writes the task, or finds the one that its key has made; *out is the task as it is now. */
-bool wish_store(const struct wish *w, struct site *site, struct request *request,
-                struct task *out);
+bool wish_store(const struct wish *w, struct site *site, struct request *request, struct task *out);
 
 #endif

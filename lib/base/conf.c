@@ -41,12 +41,13 @@ static const struct row {
     [CONF_AUTH_REMOTE_USER] = {"auth", "remote_user", BOOL, "no", 0, 0},
     [CONF_AUTH_JWT_SECRET] = {"auth", "jwt_secret", TEXT, NULL, 0, 0},
     [CONF_AUTH_JWT_KEY_FILE] = {"auth", "jwt_key_file", TEXT, NULL, 0, 0},
-    [CONF_AUTH_TICKET_SECONDS_MAX] = {"auth", "ticket_seconds_max", SECONDS, "3600", 1000, 86400000},
+    [CONF_AUTH_TICKET_SECONDS_MAX] = {"auth", "ticket_seconds_max", SECONDS, "3600", 1000,
+                                      86400000},
     [CONF_LIMITS_CREATES_PER_MINUTE] = {"limits", "creates_per_minute", INT, "0", 0, 1000000000},
     [CONF_LIMITS_QUEUED_PER_OWNER] = {"limits", "queued_per_owner", INT, "10000", 0, 1000000000},
     [CONF_LIMITS_STREAMS_PER_OWNER] = {"limits", "streams_per_owner", INT, "100", 0, 1000000000},
-    [CONF_LIMITS_STREAM_OPENS_PER_MINUTE] =
-        {"limits", "stream_opens_per_minute", INT, "0", 0, 1000000000},
+    [CONF_LIMITS_STREAM_OPENS_PER_MINUTE] = {"limits", "stream_opens_per_minute", INT, "0", 0,
+                                             1000000000},
     [CONF_LIMITS_POLLS_PER_MINUTE] = {"limits", "polls_per_minute", INT, "0", 0, 1000000000},
     [CONF_STREAM_STREAM_SECONDS] = {"stream", "stream_seconds", SECONDS, "55", 100, 86400000},
     [CONF_STREAM_HEARTBEAT] = {"stream", "heartbeat", SECONDS, "15", 100, 3600000},
@@ -177,6 +178,16 @@ static enum err parse_map(const char *text, const char *initial, char **out, str
     return ERR_OK;
 }
 
+/* A path that others are put behind: "/api", or "/", which is "" there. The caller frees. */
+static enum err parse_path(const char *text, char **out, struct error *e)
+{
+    size_t len = strlen(text);
+    if (*text != '/' || (len > 1 && text[len - 1] == '/'))
+        return error_set(e, ERR_INVALID, "'%s' does not begin with / or ends with one", text);
+    *out = mem_str(len > 1 ? text : "");
+    return ERR_OK;
+}
+
 /* What a key is while nobody sets it; `room` is used where that is found out. "": nothing. */
 static const char *initial(enum conf_key key, char room[24])
 {
@@ -194,7 +205,7 @@ static enum err set_value(struct conf *c, enum conf_key key, const char *value, 
     if (!*value) value = initial(key, room);
     int64_t number = 0;
     bool flag = false;
-    char *map = NULL;
+    char *made = NULL;
     enum err rc = ERR_OK;
     if (*value) {
         switch (row->type) {
@@ -204,17 +215,14 @@ static enum err set_value(struct conf *c, enum conf_key key, const char *value, 
             rc = conf_parse_bool(value, &flag, e);
             number = flag;
             break;
-        case MAP: rc = parse_map(value, row->initial, &map, e); break;
-        case PATH:
-            if (*value != '/' || value[strlen(value) - 1] == '/')
-                rc = error_set(e, ERR_INVALID, "'%s' does not begin with / or ends with one", value);
-            break;
+        case MAP: rc = parse_map(value, row->initial, &made, e); break;
+        case PATH: rc = parse_path(value, &made, e); break;
         case TEXT: break;
         }
     }
     if (rc) return rc;
     free(c->text[key]);
-    c->text[key] = map ? map : *value ? mem_str(value) : NULL;
+    c->text[key] = made ? made : *value ? mem_str(value) : NULL;
     c->number[key] = number;
     return ERR_OK;
 }

@@ -13,7 +13,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-
 static const char help[] =
     "usage: leatd [--config FILE] [--once] [--idle-exit SECONDS]\n"
     "       leatd [--config FILE] --check\n"

@@ -14,19 +14,19 @@
 
 enum {
     BUCKETS = 4096,
-    READ_ROWS = 256,           /* one read of the log, for all or for one reader */
+    READ_ROWS = 256, /* one read of the log, for all or for one reader */
     READ_BYTES = 64 * 1024,
-    SLICE = 48 * 1024,         /* written between two looks at the socket (conn_writable) */
-    CHECK_MS = 1000,           /* covers a bell that was not heard, and foreign writers */
-    GRAIN_MS = 50,             /* deadlines are met within this */
-    STUCK_MS = 10000,          /* a reader that takes nothing is dropped this long after its end */
+    SLICE = 48 * 1024, /* written between two looks at the socket (conn_writable) */
+    CHECK_MS = 1000,   /* covers a bell that was not heard, and foreign writers */
+    GRAIN_MS = 50,     /* deadlines are met within this */
+    STUCK_MS = 10000,  /* a reader that takes nothing is dropped this long after its end */
 };
 
 enum watch_kind { WATCH_STREAM, WATCH_POLL };
 
 struct watch {
-    struct watch *next, **link;   /* in its bucket */
-    struct watch *next_touched;   /* in this turn's list */
+    struct watch *next, **link; /* in its bucket */
+    struct watch *next_touched; /* in this turn's list */
     bool touched;
     struct hub *hub;
     enum watch_kind kind;
@@ -38,26 +38,26 @@ struct watch {
     char *account;
 
     /* a stream */
-    char *about;        /* as in hub_stream */
+    char *about; /* as in hub_stream */
     enum frame_form form;
     struct dialect dialect;
-    char *repo_status;  /* of the dialect */
+    char *repo_status; /* of the dialect */
     struct event_filter *filter;
-    struct buf out;     /* what the socket did not take yet */
-    int64_t cursor;     /* the last position given or examined */
+    struct buf out; /* what the socket did not take yet */
+    int64_t cursor; /* the last position given or examined */
     int64_t until;
-    bool behind;        /* the log after `cursor` has not been read for it */
-    bool task_ended;    /* saw an event that may end the stream */
-    bool finished;      /* its task was, when last looked at: any event may be the last */
-    bool ending;        /* the last frame is in `out` */
+    bool behind;     /* the log after `cursor` has not been read for it */
+    bool task_ended; /* saw an event that may end the stream */
+    bool finished;   /* its task was, when last looked at: any event may be the last */
+    bool ending;     /* the last frame is in `out` */
     int64_t deadline, heartbeat_at, heartbeat_ms, retry_ms;
     enum frame_end_reason at_deadline;
     int64_t credential, expires_at; /* as in hub_stream */
-    int64_t opened_at;  /* monotonic ms */
-    int64_t events;     /* given, also those that wait in `out` */
-    int64_t live;       /* of these in `out`: given as they happened ... */
-    int64_t live_since; /* ... the first of them then (wall-clock ms) */
-    const char *reason; /* why it ends by itself */
+    int64_t opened_at;              /* monotonic ms */
+    int64_t events;                 /* given, also those that wait in `out` */
+    int64_t live;                   /* of these in `out`: given as they happened ... */
+    int64_t live_since;             /* ... the first of them then (wall-clock ms) */
+    const char *reason;             /* why it ends by itself */
 
     struct hub_poll poll;
     bool shutdown;
@@ -253,7 +253,8 @@ static bool replay(struct watch *w)
     if (events_read(w->hub->db, &w->scope, w->cursor, READ_ROWS, READ_BYTES, rows, NULL))
         return false;
     size_t given = 0;
-    while (given < rows->count && rows->items[given].seq <= w->until) give(w, &rows->items[given++]);
+    while (given < rows->count && rows->items[given].seq <= w->until)
+        give(w, &rows->items[given++]);
     if (rows->more && given == rows->count) return true;
 
     /* The log was read to its end, which is not before hub's position. */
@@ -303,8 +304,8 @@ static void serve_stream(struct watch *w)
     buf_free(&w->out);
     if (w->live) {
         /* Events that leave together are as old as the first of them. */
-        figures_observe(w->hub->db, FIGURE_DELIVERY, NULL,
-                        (clock_wall_ms() - w->live_since) * 1000, w->live);
+        figures_observe(w->hub->db, FIGURE_DELIVERY, NULL, (clock_wall_ms() - w->live_since) * 1000,
+                        w->live);
         w->live = 0;
     }
     if (w->in_loop) loop_want(w->hub->loop, &w->fd, w->fd.events & ~LOOP_OUT);
@@ -325,7 +326,8 @@ static bool end_if_unauthorized(struct watch *w, int64_t now)
 {
     enum credential_state state = CREDENTIAL_VALID;
     int64_t wall = clock_wall_ms();
-    if (w->credential && credential_check(w->hub->db, w->credential, wall, &state, NULL)) return false;
+    if (w->credential && credential_check(w->hub->db, w->credential, wall, &state, NULL))
+        return false;
     if (wall >= w->expires_at) state = CREDENTIAL_EXPIRED;
     if (state == CREDENTIAL_VALID) return false;
     say_end(w, state == CREDENTIAL_EXPIRED ? END_EXPIRED : END_REVOKED);
@@ -437,8 +439,8 @@ enum err hub_open(struct hub **out, struct loop *loop, struct db *db, struct bel
     h->loop = loop;
     h->db = db;
     h->bell = bell;
-    h->bell_fd = (struct loop_fd){
-        .fd = bell_fd(bell), .events = LOOP_IN, .ready = on_bell, .arg = h};
+    h->bell_fd =
+        (struct loop_fd){.fd = bell_fd(bell), .events = LOOP_IN, .ready = on_bell, .arg = h};
     enum err rc = events_newest(db, &h->position, e);
     if (rc) {
         free(h);
@@ -535,7 +537,7 @@ static void look_at_time(struct hub *h, int64_t now)
         for (struct watch *w = h->buckets[i], *next; w; w = next) {
             next = w->next;
             int64_t at = w->kind == WATCH_STREAM && w->heartbeat_at < w->deadline ? w->heartbeat_at
-                                                                                 : w->deadline;
+                                                                                  : w->deadline;
             if (now >= at || w->shutdown) {
                 serve_time(w, now);
                 at = now;

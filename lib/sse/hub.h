@@ -39,7 +39,7 @@ size_t hub_count_of(const struct hub *h, const char *account);
 
 /* A stream to be. The caller has written the response head (and flushed it, if `prelude` is empty). */
 struct hub_stream {
-    struct conn *conn; /* the hub's from now on, and finished by it */
+    struct conn *conn;   /* the hub's from now on, and finished by it */
     const char *account; /* whose stream it is, for hub_count_of; copied */
     char *about; /* the hub's from now on: ` key=value` pairs for the log; NULL: not logged */
     enum frame_form form;
@@ -50,7 +50,8 @@ struct hub_stream {
     int64_t after;               /* the position that the reader has */
     int64_t until;               /* end there (a bounded replay); INT64_MAX follows */
     int64_t stream_ms, heartbeat_ms, retry_ms;
-    int64_t credential; /* credentials.id of what allows it, looked at with each heartbeat; 0: none */
+    int64_t
+        credential; /* credentials.id of what allows it, looked at with each heartbeat; 0: none */
     int64_t expires_at; /* wall-clock ms: ends then; 0 or INT64_MAX: never */
 };
 
@@ -61,7 +62,7 @@ void hub_add_stream(struct hub *h, const struct hub_stream *s);
 
 /* A request that waits for one answer. */
 struct hub_poll {
-    struct conn *conn; /* borrowed: watched for a hang-up until `drop` */
+    struct conn *conn;        /* borrowed: watched for a hang-up until `drop` */
     struct event_scope scope; /* copied */
     int64_t wait_ms;
     /* Looks again, because something of the scope happened or (`last`) the time is over. True: it has

@@ -19,11 +19,13 @@ struct census_tasks {
 struct census {
     struct census_tasks *tasks; /* by type, then status */
     size_t task_rows;
-    int64_t due_since; /* wall-clock ms: of the longest waiting task at the head of a queue; TASK_NONE */
-    int64_t runners;   /* that live */
+    int64_t
+        due_since; /* wall-clock ms: of the longest waiting task at the head of a queue; TASK_NONE */
+    int64_t runners;              /* that live */
     int64_t events, newest_event; /* how many the log holds; its highest seq */
     int64_t database_bytes, log_bytes;
-    int64_t log_pages; /* in use of the write-ahead log when this process last wrote; 0: not known */
+    int64_t
+        log_pages; /* in use of the write-ahead log when this process last wrote; 0: not known */
 };
 
 /* Takes it, from one state of the database. Free with census_free, also after an error. */

@@ -13,7 +13,7 @@ struct changes {
         struct change what;
         enum task_status to;
         int64_t elapsed_ms;
-    } *items;
+    } * items;
     size_t count, cap;
 };
 
@@ -71,7 +71,8 @@ void change_note(struct db *db, const struct change *c, enum task_status to, int
     struct changes *all = db_changes(db);
     if (!*c->id || !figures_joined(db)) return;
     if (all->count == all->cap)
-        all->items = mem_grow(all->items, all->cap = all->cap ? all->cap * 2 : 8, sizeof *all->items);
+        all->items =
+            mem_grow(all->items, all->cap = all->cap ? all->cap * 2 : 8, sizeof *all->items);
     all->items[all->count++] =
         (struct noted){.what = *c, .to = to, .elapsed_ms = now > c->since ? now - c->since : 0};
 }

@@ -84,8 +84,7 @@ enum err claim_next(struct db *db, int64_t runner, int64_t now, int64_t lease_un
     stmt_end(st);
     if (!row) return error_set(e, ERR_NOTFOUND, "no task is due");
     if ((rc = task_get_n(db, n, out, e))) return rc;
-    struct change was =
-        change_of(out->id, out->request_id, out->type, TASK_PENDING, now - waited);
+    struct change was = change_of(out->id, out->request_id, out->type, TASK_PENDING, now - waited);
     change_note(db, &was, TASK_RUNNING, now);
     return ERR_OK;
 }
@@ -163,8 +162,8 @@ enum err claim_progress(struct db *db, const struct claim *c, double percent, co
     if (rc) return rc;
     sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_PROGRESS, e);
     if (!st) return ERR_INTERNAL;
-    double left = progress_remaining((double)(now - started_at) / 1000,
-                                     percent < 0 ? before : percent);
+    double left =
+        progress_remaining((double)(now - started_at) / 1000, percent < 0 ? before : percent);
     stmt_int(st, ":n", c->n);
     stmt_int(st, ":now", now);
     stmt_text(st, ":phase", phase);
@@ -190,8 +189,7 @@ enum err claim_event(struct db *db, const struct claim *c, const char *type, con
     return stmt_run(db, st, e);
 }
 
-static enum err write_result(struct db *db, int64_t n, const struct claim_end *end,
-                             struct error *e)
+static enum err write_result(struct db *db, int64_t n, const struct claim_end *end, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_RESULT_CREATE, e);
     if (!st) return ERR_INTERNAL;
@@ -285,8 +283,7 @@ static enum err read_running(struct db *db, sqlite3_stmt *st, struct running_lis
     return ERR_OK;
 }
 
-enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out,
-                          struct error *e)
+enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_CLAIMS_CANCELLED, e);
     if (!st) return ERR_INTERNAL;

@@ -60,10 +60,10 @@ enum err claim_event(struct db *db, const struct claim *c, const char *type, con
 
 /* How an attempt ended. Text and bytes are borrowed. */
 struct claim_end {
-    enum task_status status; /* a terminal one, or TASK_PENDING: again, at run_at */
-    int64_t run_at;          /* TASK_NONE: at once */
-    bool attempt_unspent;    /* back to pending without counting this attempt */
-    bool lost;               /* the runner was lost: counted apart */
+    enum task_status status;                /* a terminal one, or TASK_PENDING: again, at run_at */
+    int64_t run_at;                         /* TASK_NONE: at once */
+    bool attempt_unspent;                   /* back to pending without counting this attempt */
+    bool lost;                              /* the runner was lost: counted apart */
     const char *error_code, *error_message; /* NULL: no error */
     bool error_retryable;
     const void *result; /* TASK_COMPLETED only; NULL: none */
@@ -71,7 +71,8 @@ struct claim_end {
     const char *result_type;
     const char *result_inline; /* the JSON value for documents, or NULL */
     const char *result_url;
-    const char *context; /* TASK_COMPLETED only: the new context of the group, JSON; NULL: as it was */
+    const char
+        *context; /* TASK_COMPLETED only: the new context of the group, JSON; NULL: as it was */
     int64_t now;
 };
 
@@ -97,8 +98,7 @@ struct running_list {
 void running_list_free(struct running_list *l);
 
 /* Tasks of this runner whose cancelling was asked for. */
-enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out,
-                          struct error *e);
+enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out, struct error *e);
 
 /* Running tasks that no runner may be living for: of other runners, whose lease ended before `now`
  * or whose runner said goodbye, or `all_others`: every one of other runners, for the caller to

@@ -73,8 +73,8 @@ enum err events_read(struct db *db, const struct event_scope *scope, int64_t aft
         }
         if (!row) break;
         if (out->count == out->cap)
-            out->items = mem_grow(out->items, out->cap = out->cap ? out->cap * 2 : 32,
-                                  sizeof *out->items);
+            out->items =
+                mem_grow(out->items, out->cap = out->cap ? out->cap * 2 : 32, sizeof *out->items);
         out->items[out->count++] = (struct event){
             .seq = sqlite3_column_int64(st, 0),
             .task = sqlite3_column_int64(st, 1),
@@ -120,8 +120,7 @@ enum err events_newest(struct db *db, int64_t *seq, struct error *e)
     return st ? stmt_number(db, st, seq, e) : ERR_INTERNAL;
 }
 
-enum err events_floor(struct db *db, const struct event_scope *scope, int64_t *seq,
-                      struct error *e)
+enum err events_floor(struct db *db, const struct event_scope *scope, int64_t *seq, struct error *e)
 {
     static const enum query queries[] = {
         [SCOPE_TASK] = Q_TASK_FIRST_EVENT,

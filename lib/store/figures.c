@@ -19,40 +19,55 @@ enum {
     LEAVE_MS = 1000,  /* ... the last one so long */
 };
 
-#define MS(n) ((n) * INT64_C(1000))
-#define S(n)  ((n) * INT64_C(1000000))
+#define MS(n) ((n)*INT64_C(1000))
+#define S(n)  ((n)*INT64_C(1000000))
 
 const struct figure_about figure_about[] = {
-    [FIGURE_REQUESTS] = {"leat_requests_total", "Requests answered, streams when they began.",
-                         FIGURE_COUNTER, {"route", "method", "status"}, {0}},
+    [FIGURE_REQUESTS] = {"leat_requests_total",
+                         "Requests answered, streams when they began.",
+                         FIGURE_COUNTER,
+                         {"route", "method", "status"},
+                         {0}},
     [FIGURE_STREAMS_OPEN] = {"leat_streams_open", "Streams open now.", FIGURE_GAUGE, {NULL}, {0}},
-    [FIGURE_STREAMS_OPENED] = {"leat_streams_opened_total", "Streams opened, by what they follow.",
-                               FIGURE_COUNTER, {"scope"}, {0}},
+    [FIGURE_STREAMS_OPENED] = {"leat_streams_opened_total",
+                               "Streams opened, by what they follow.",
+                               FIGURE_COUNTER,
+                               {"scope"},
+                               {0}},
     [FIGURE_STREAM_RESUMES] = {"leat_stream_resumes_total",
                                "Streams opened after an event that the client had seen.",
-                               FIGURE_COUNTER, {NULL}, {0}},
+                               FIGURE_COUNTER,
+                               {NULL},
+                               {0}},
     [FIGURE_STREAM_RESETS] = {"leat_stream_resets_total",
-                              "Cursors of clients that could not be used.", FIGURE_COUNTER,
-                              {"reason"}, {0}},
-    [FIGURE_STREAM_ENDS] = {"leat_stream_ends_total", "Streams ended or refused.", FIGURE_COUNTER,
-                            {"reason"}, {0}},
+                              "Cursors of clients that could not be used.",
+                              FIGURE_COUNTER,
+                              {"reason"},
+                              {0}},
+    [FIGURE_STREAM_ENDS] =
+        {"leat_stream_ends_total", "Streams ended or refused.", FIGURE_COUNTER, {"reason"}, {0}},
     [FIGURE_DELIVERY] = {"leat_delivery_seconds",
                          "From the time of an event to its writing into a stream that follows.",
-                         FIGURE_HISTOGRAM, {NULL},
+                         FIGURE_HISTOGRAM,
+                         {NULL},
                          {MS(1), MS(2), MS(5), MS(10), MS(20), MS(50), MS(100), MS(200), MS(500),
                           S(1), S(2), S(5), S(10)}},
     [FIGURE_LOCK_WAIT] = {"leat_write_lock_wait_seconds",
                           "Waiting for the turnstile and the write lock of the database.",
-                          FIGURE_HISTOGRAM, {NULL},
+                          FIGURE_HISTOGRAM,
+                          {NULL},
                           {50, 100, 200, 500, MS(1), MS(2), MS(5), MS(10), MS(20), MS(50), MS(100),
                            MS(200), MS(500), S(1), S(5)}},
     [FIGURE_CLAIM_WAIT] = {"leat_claim_wait_seconds",
                            "From when a task was due to when a runner claimed it.",
-                           FIGURE_HISTOGRAM, {"type"},
+                           FIGURE_HISTOGRAM,
+                           {"type"},
                            {MS(2), MS(5), MS(10), MS(20), MS(50), MS(100), MS(200), MS(500), S(1),
                             S(2), S(5), S(10), S(60), S(600), S(3600)}},
-    [FIGURE_RUN_TIME] = {"leat_run_seconds", "From the claim of a task to the end of that attempt.",
-                         FIGURE_HISTOGRAM, {"type"},
+    [FIGURE_RUN_TIME] = {"leat_run_seconds",
+                         "From the claim of a task to the end of that attempt.",
+                         FIGURE_HISTOGRAM,
+                         {"type"},
                          {MS(10), MS(50), MS(100), MS(500), S(1), S(2), S(5), S(10), S(30), S(60),
                           S(120), S(300), S(600), S(1800), S(3600)}},
 };
@@ -73,11 +88,11 @@ struct figures {
     } of[FIGURES];
     const char *program; /* NULL: not joined */
     int64_t started_at;
-    int64_t process;     /* processes.id; 0: not registered yet */
-    int live;            /* descriptor of DB.live */
+    int64_t process; /* processes.id; 0: not registered yet */
+    int live;        /* descriptor of DB.live */
     bool dirty;
-    int64_t flush_at;    /* monotonic ms, when dirty */
-    int64_t flushed_at;  /* the last try */
+    int64_t flush_at;   /* monotonic ms, when dirty */
+    int64_t flushed_at; /* the last try */
 };
 
 struct figures *figures_new(void)

@@ -41,7 +41,7 @@ struct figure_about {
     const char *name, *help;
     enum figure_kind kind;
     const char *labels[FIGURE_LABELS_MAX + 1]; /* their names, NULL-terminated */
-    int64_t bounds[FIGURE_BOUNDS_MAX + 1];     /* of a histogram: upper bounds in us, 0-terminated */
+    int64_t bounds[FIGURE_BOUNDS_MAX + 1]; /* of a histogram: upper bounds in us, 0-terminated */
 };
 extern const struct figure_about figure_about[FIGURES];
 
@@ -54,7 +54,8 @@ void figures_add(struct db *db, enum figure f, const char *const *labels, int64_
 void figures_set(struct db *db, enum figure f, int64_t value);
 
 /* Counts `n` observations of the same length in a histogram. */
-void figures_observe(struct db *db, enum figure f, const char *const *labels, int64_t us, int64_t n);
+void figures_observe(struct db *db, enum figure f, const char *const *labels, int64_t us,
+                     int64_t n);
 
 /* ---- telling ---- */
 
@@ -81,7 +82,8 @@ void figures_leave(struct db *db);
 struct figure_value {
     enum figure figure;
     char *labels; /* `a="x",b="y"`, escaped; "" */
-    int64_t le;   /* of a histogram: the bucket's upper bound in us, INT64_MAX: none, -1: the sum in us */
+    int64_t
+        le; /* of a histogram: the bucket's upper bound in us, INT64_MAX: none, -1: the sum in us */
     int64_t value;
 };
 

@@ -141,7 +141,7 @@ struct members {
     struct member {
         int64_t n;
         char *type;
-    } *items;
+    } * items;
     size_t count;
 };
 
@@ -169,8 +169,8 @@ static enum err members_read(struct db *db, const char *owner, const char *name,
         }
         if (!row) break;
         out->items = mem_grow(out->items, out->count + 1, sizeof *out->items);
-        out->items[out->count++] = (struct member){.n = sqlite3_column_int64(st, 0),
-                                                   .type = stmt_column_text(st, 1)};
+        out->items[out->count++] =
+            (struct member){.n = sqlite3_column_int64(st, 0), .type = stmt_column_text(st, 1)};
     }
     stmt_end(st);
     return ERR_OK;

@@ -19,7 +19,7 @@ struct group_page {
     struct group_name {
         char *owner, *name;
         int64_t updated_at;
-    } *items;
+    } * items;
     size_t count;
     bool more;
 };

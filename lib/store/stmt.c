@@ -33,7 +33,9 @@ enum err stmt_error(sqlite3 *sql, int rc, const char *what, struct error *e)
     case SQLITE_BUSY:
     case SQLITE_LOCKED: code = ERR_BUSY; break;
     case SQLITE_FULL: code = ERR_FULL; break;
-    case SQLITE_CONSTRAINT: code = rc == SQLITE_CONSTRAINT_TRIGGER ? ERR_STATE : ERR_INTERNAL; break;
+    case SQLITE_CONSTRAINT:
+        code = rc == SQLITE_CONSTRAINT_TRIGGER ? ERR_STATE : ERR_INTERNAL;
+        break;
     case SQLITE_IOERR:
         /* SQLITE_FULL is only what write(2) said; room for -shm, and quotas, are told so. */
         code = sqlite3_system_errno(sql) == ENOSPC || sqlite3_system_errno(sql) == EDQUOT ? ERR_FULL

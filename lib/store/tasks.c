@@ -11,11 +11,36 @@
 
 /* The columns of the view task_rows, in its order; read_row asserts that they match. */
 enum column {
-    C_N, C_ID, C_OWNER, C_TYPE, C_GROUP, C_REQUEST_ID, C_STATUS, C_PRIORITY, C_PROGRESS, C_PHASE,
-    C_MESSAGE, C_ATTEMPT, C_MAX_ATTEMPTS, C_TIMEOUT, C_RUN_AT, C_CREATED_AT, C_STARTED_AT,
-    C_COMPLETED_AT, C_UPDATED_AT, C_CANCEL_REQUESTED, C_ERROR_CODE, C_ERROR_MESSAGE,
-    C_ERROR_RETRYABLE, C_QUEUE_POSITION, C_EVENT_COUNT, C_CURSOR, C_RESULT, C_RESULT_TYPE,
-    C_RESULT_BYTES, COLUMNS
+    C_N,
+    C_ID,
+    C_OWNER,
+    C_TYPE,
+    C_GROUP,
+    C_REQUEST_ID,
+    C_STATUS,
+    C_PRIORITY,
+    C_PROGRESS,
+    C_PHASE,
+    C_MESSAGE,
+    C_ATTEMPT,
+    C_MAX_ATTEMPTS,
+    C_TIMEOUT,
+    C_RUN_AT,
+    C_CREATED_AT,
+    C_STARTED_AT,
+    C_COMPLETED_AT,
+    C_UPDATED_AT,
+    C_CANCEL_REQUESTED,
+    C_ERROR_CODE,
+    C_ERROR_MESSAGE,
+    C_ERROR_RETRYABLE,
+    C_QUEUE_POSITION,
+    C_EVENT_COUNT,
+    C_CURSOR,
+    C_RESULT,
+    C_RESULT_TYPE,
+    C_RESULT_BYTES,
+    COLUMNS
 };
 
 enum err task_create(struct db *db, const struct task_new *t, int64_t *n, struct error *e)
@@ -207,8 +232,8 @@ enum err task_cancel_n(struct db *db, int64_t n, enum task_status status, int64_
     struct change was;
     enum err rc = change_look(db, n, &was, e);
     if (rc) return rc;
-    sqlite3_stmt *st = stmt_begin(
-        db, status == TASK_PENDING ? Q_TASK_CANCEL_PENDING : Q_TASK_CANCEL_RUNNING, e);
+    sqlite3_stmt *st =
+        stmt_begin(db, status == TASK_PENDING ? Q_TASK_CANCEL_PENDING : Q_TASK_CANCEL_RUNNING, e);
     if (!st) return ERR_INTERNAL;
     stmt_int(st, ":n", n);
     stmt_int(st, ":now", now);
@@ -217,8 +242,7 @@ enum err task_cancel_n(struct db *db, int64_t n, enum task_status status, int64_
     return rc;
 }
 
-enum err task_cancel(struct db *db, const char *id, const char *owner, int64_t now,
-                     struct error *e)
+enum err task_cancel(struct db *db, const char *id, const char *owner, int64_t now, struct error *e)
 {
     assert(db_writing(db));
     struct task t = {0};

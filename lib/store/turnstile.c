@@ -28,9 +28,9 @@ enum err turnstile_enter(int fd, int64_t wait_ms, struct error *e)
     sigemptyset(&alarm_only);
     sigaddset(&alarm_only, SIGALRM);
     sigprocmask(SIG_UNBLOCK, &alarm_only, &mask_before);
-    struct itimerval timer = {.it_interval = {.tv_usec = 20000},
-                              .it_value = {.tv_sec = wait_ms / 1000,
-                                           .tv_usec = wait_ms % 1000 * 1000 + 1}};
+    struct itimerval timer = {
+        .it_interval = {.tv_usec = 20000},
+        .it_value = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 + 1}};
     setitimer(ITIMER_REAL, &timer, NULL);
 
     int failed;

@@ -86,7 +86,7 @@ static enum err take_level(struct says *out, const json_t *value, struct error *
 /* Takes the value as it was written in `line`, so that its numbers keep their digits. A payload may be
  * anything, the others are objects. */
 static enum err take_value(struct says *out, const char *line, const char *name,
-                            const json_t *value, struct error *e)
+                           const json_t *value, struct error *e)
 {
     if (strcmp(name, "payload") && !json_is_object(value))
         return error_set(e, ERR_INVALID, "%s is not an object", name);

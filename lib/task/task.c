@@ -7,8 +7,9 @@
 
 void task_free(struct task *t)
 {
-    char *const text[] = {t->owner, t->type, t->group, t->request_id, t->phase, t->message,
-                          t->error_code, t->error_message, t->result, t->result_type};
+    char *const text[] = {t->owner,  t->type,       t->group,      t->request_id,
+                          t->phase,  t->message,    t->error_code, t->error_message,
+                          t->result, t->result_type};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) free(text[i]);
     *t = (struct task){0};
 }

@@ -25,7 +25,7 @@ enum { DEADLINE_MS = 10000, PAUSE_MS = 20, LEASE_MS = 600000 };
 struct reader {
     int fd;
     char last;  /* the byte before what comes next: a frame may end in two pieces */
-    int frames;    /* "\n\n" seen */
+    int frames; /* "\n\n" seen */
 };
 
 static _Noreturn void die(const char *what, const struct error *e)
@@ -44,13 +44,19 @@ static struct claim own_task(struct db *db, char id[ID_SIZE])
     char boot[ID_SIZE];
     id_boot(boot);
     id_new(id, now);
-    struct task_new new = {.id = id, .owner = "bench", .type = "bench", .request_id = "bench",
-                           .priority = TASK_PRIORITY_MAX, .max_attempts = 1,
-                           .timeout_ms = TASK_NONE, .run_at = TASK_NONE, .now = now};
+    struct task_new new = {.id = id,
+                           .owner = "bench",
+                           .type = "bench",
+                           .request_id = "bench",
+                           .priority = TASK_PRIORITY_MAX,
+                           .max_attempts = 1,
+                           .timeout_ms = TASK_NONE,
+                           .run_at = TASK_NONE,
+                           .now = now};
     if (db_begin(db, DB_SYNC_AFTER, &e) ||
         runner_register(db, &self, boot, now, now + LEASE_MS, &runner, &e) ||
-        task_create(db, &new, &n, &e) ||
-        claim_next(db, runner, now, now + LEASE_MS, &task, &e) || db_commit(db, &e))
+        task_create(db, &new, &n, &e) || claim_next(db, runner, now, now + LEASE_MS, &task, &e) ||
+        db_commit(db, &e))
         die("cannot create a task", &e);
     struct claim claim = {.n = task.n, .runner = runner, .attempt = task.attempt};
     if (task.n != n) die("another task is waiting: use an empty database", &e);
@@ -60,7 +66,8 @@ static struct claim own_task(struct db *db, char id[ID_SIZE])
 
 static int connect_stream(int port, const char *id)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to)) die("connect", NULL);

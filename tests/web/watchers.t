@@ -12,7 +12,7 @@ use Socket qw(pack_sockaddr_in inet_aton SOCK_NONBLOCK SOCK_STREAM AF_INET);
 use Test::More;
 use Time::HiRes qw(time);
 
-my $l = Leat->start(conf => "[runner]\nworkers = 12\n[limits]\nstreams_per_owner = 0\n");
+my $l = Leat->start(conf => "[stream]\nstream_seconds = 300\n[runner]\nworkers = 12\n[limits]\nstreams_per_owner = 0\n");
 $l->job(tell => <<'EOT');
 #!/bin/sh
 read -r count pause

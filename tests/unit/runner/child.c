@@ -192,7 +192,10 @@ static void it_begins_with_no_signal_blocked_or_ignored(void **state)
     (void)state;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    assert_says("grep -E '^Sig(Blk|Ign):' /proc/$$/status | tr -d '\\t'",
+    /* glibc keeps 32 and 33 to itself; who was started by its posix_spawn, such as make's children,
+     * has them ignored for good. */
+    assert_says("grep -E '^Sig(Blk|Ign):' /proc/$$/status | tr -d '\\t' | "
+                "sed 's/^SigIgn:0000000180000000/SigIgn:0000000000000000/'",
                 "SigBlk:0000000000000000\nSigIgn:0000000000000000\n");
     signal(SIGPIPE, SIG_DFL);
     signal(SIGHUP, SIG_DFL);

@@ -59,8 +59,7 @@ static void count_and_live(struct room *r, void *arg)
     figures_set(r->db, FIGURE_STREAMS_OPEN, 7);
     figures_observe(r->db, FIGURE_DELIVERY, NULL, 1500, 2);
     figures_observe(r->db, FIGURE_DELIVERY, NULL, INT64_C(3600000000), 1);
-    figures_turn(r->db);
-    MUST(figures_wait(r->db) == -1);
+    tell(r);
     pipe_say(&life->told);
     MUST(pipe_heard(&life->end));
 }
@@ -79,9 +78,11 @@ static void several_processes_add_up_and_the_dead_keep_only_their_sums(void **st
     assert_int_equal(told(r, FIGURE_DELIVERY), 9);
     assert_int_equal(told(r, FIGURE_STREAMS_OPEN), 21);
     assert_int_equal(living(r, "counter"), 3);
-    sql_is(r->db, "6", "SELECT value FROM figures WHERE name = 'leat_delivery_seconds' AND le = 2000");
-    sql_is(r->db, "10800009000", "SELECT value FROM figures WHERE name = 'leat_delivery_seconds'"
-                                 " AND le = -1");
+    sql_is(r->db, "6",
+           "SELECT value FROM figures WHERE name = 'leat_delivery_seconds' AND le = 2000");
+    sql_is(r->db, "10800009000",
+           "SELECT value FROM figures WHERE name = 'leat_delivery_seconds'"
+           " AND le = -1");
     sql_is(r->db, "route=\"/tasks\",method=\"GET\",status=\"2xx\"",
            "SELECT labels FROM figures WHERE name = 'leat_requests_total'");
 
@@ -213,13 +214,16 @@ static void waiting_and_running_count_once_they_are_committed(void **state)
     tell(r);
     assert_int_equal(told(r, FIGURE_CLAIM_WAIT), 1);
     assert_int_equal(told(r, FIGURE_RUN_TIME), 1);
-    sql_is(r->db, "type=\"echo\" 30000", "SELECT labels || ' ' || value FROM figures"
-                                         " WHERE name = 'leat_claim_wait_seconds' AND le = -1");
-    sql_is(r->db, "type=\"echo\" 200000", "SELECT labels || ' ' || value FROM figures"
-                                          " WHERE name = 'leat_run_seconds' AND le = -1");
+    sql_is(r->db, "type=\"echo\" 30000",
+           "SELECT labels || ' ' || value FROM figures"
+           " WHERE name = 'leat_claim_wait_seconds' AND le = -1");
+    sql_is(r->db, "type=\"echo\" 200000",
+           "SELECT labels || ' ' || value FROM figures"
+           " WHERE name = 'leat_run_seconds' AND le = -1");
     figures_observe(r->db, FIGURE_RUN_TIME, echo, -5, 1); /* a clock was set back */
     tell(r);
-    sql_is(r->db, "200000", "SELECT value FROM figures WHERE name = 'leat_run_seconds' AND le = -1");
+    sql_is(r->db, "200000",
+           "SELECT value FROM figures WHERE name = 'leat_run_seconds' AND le = -1");
 }
 
 static void a_census_agrees_with_a_recount(void **state)

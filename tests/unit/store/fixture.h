@@ -85,7 +85,7 @@ static inline int room_enter_closed(void **state)
 
 static inline enum err room_open(struct room *r)
 {
-    return db_open(&r->db, &(struct db_options){.path = r->path, .busy_ms = 5000, .migrate = true},
+    return db_open(&r->db, &(struct db_options){.path = r->path, .busy_ms = 30000, .migrate = true},
                    &r->e);
 }
 

@@ -188,7 +188,7 @@ static int64_t cost(struct db *db)
 /* Enough for growth to show: what grows with the rows becomes a hundred times as dear. */
 static int64_t many(void)
 {
-    return 2000 / (slowness() > 4 ? 5 : 1);
+    return 2000 / (slowness() > 4 ? 10 : 1);
 }
 
 /* `count` tasks like `s` in one transaction. */

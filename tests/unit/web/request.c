@@ -123,7 +123,7 @@ static void prefix_is_a_setting(void **state)
         {"LEAT_HTTP_PREFIX=/site/leat/api", "REQUEST_URI=/site/leat", "site|leat", false},
         {"LEAT_HTTP_PREFIX=/site/leat/api", "REQUEST_URI=/api/tasks", "api|tasks", false},
         {"LEAT_HTTP_PREFIX=/", "REQUEST_URI=/tasks", "tasks", true},
-        {"LEAT_HTTP_PREFIX=", "REQUEST_URI=/tasks", "tasks", true},
+        {"LEAT_HTTP_PREFIX=", "REQUEST_URI=/api/tasks", "tasks", true},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

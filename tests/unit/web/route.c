@@ -184,7 +184,8 @@ static void a_refused_credential_and_a_narrow_ticket_are_told(void **state)
         bool opens;
         const char *status, *says; /* says NULL: the handler is called */
     } rows[] = {
-        {"/api/tasks", "the token has expired", TICKET_NONE, false, "Status: 401 ", "\"invalid_token\""},
+        {"/api/tasks", "the token has expired", TICKET_NONE, false, "Status: 401 ",
+         "\"invalid_token\""},
         {"/api/tasks", "the token has expired", TICKET_NONE, false, "Status: 401 ",
          "\r\nWWW-Authenticate: Bearer error=\"invalid_token\"\r\n"},
         {"/api/tasks", "the token has expired", TICKET_NONE, false, "Status: 401 ", "has expired"},
