@@ -538,13 +538,12 @@ static void follow(struct route_match *m, const char *id, struct follow *f)
 {
     struct site *site = site_of(m);
     struct error e = {0};
+    bool stream = request_accepts(m->request, "text/event-stream");
     if (read_flags(m->request, f, &e) || read_cursor(site, m->request, f, &e))
         site_fail(site, m->request, &e);
-    else if (request_accepts(m->request, "text/event-stream"))
-        answer_sse(site, m->request, id, f);
-    else if (request_accepts(m->request, "application/x-ndjson"))
+    else if (!stream && request_accepts(m->request, "application/x-ndjson"))
         answer_lines(site, m->request, id, f, FRAME_NDJSON);
-    else if (request_accepts(m->request, "application/json"))
+    else if (!stream && request_accepts(m->request, "application/json"))
         answer_page(site, m->request, id, f);
     else
         answer_sse(site, m->request, id, f);

@@ -5,6 +5,7 @@
 #include "store/figures.h"
 #include "web/cors.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -220,10 +221,14 @@ static void on_connection(void *arg, int events)
 static void sweep(struct door *d, bool everything)
 {
     int64_t now = clock_monotonic_ms();
-    for (struct exchange *x = d->waiting, *next; x; x = next) {
-        next = x->next;
-        if (!everything && now < x->give_up_at) continue;
+    for (struct exchange **at = &d->waiting; *at;) {
+        struct exchange *x = *at;
+        if (!everything && now < x->give_up_at) {
+            at = &x->next;
+            continue;
+        }
         stop_waiting(x);
+        assert(*at != x);
         exchange_end(x);
     }
 }

@@ -454,7 +454,10 @@ void hub_close(struct hub *h)
 {
     if (!h) return;
     for (size_t i = 0; i < BUCKETS; i++)
-        while (h->buckets[i]) end(h->buckets[i], "shutdown");
+        for (struct watch *w; (w = h->buckets[i]);) {
+            end(w, "shutdown");
+            assert(h->buckets[i] != w);
+        }
     serve_touched(h);
     event_list_free(&h->rows);
     free(h);

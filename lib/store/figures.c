@@ -487,6 +487,7 @@ enum err figures_read(struct db *db, struct figures_told *out, struct error *e)
     if (!rc) rc = read_processes(db, out, &ids, e);
     for (size_t i = 0; !rc && i < out->process_count; i++) {
         struct figure_process p = out->processes[i];
+        assert(ids);
         if (!lives(f, ids[i], &p.pid)) {
             free(p.program);
             continue;

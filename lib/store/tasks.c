@@ -134,7 +134,9 @@ enum err task_get(struct db *db, const char *id, const char *owner, struct task 
     if (!st) return ERR_INTERNAL;
     stmt_text(st, ":id", id);
     enum err rc = get_one(db, st, out, e);
-    if (rc || !owner || !strcmp(owner, out->owner)) return rc;
+    if (rc || !owner) return rc;
+    assert(out->owner);
+    if (!strcmp(owner, out->owner)) return ERR_OK;
     task_free(out);
     return error_set(e, ERR_NOTFOUND, "no such task");
 }

@@ -54,7 +54,7 @@ void problem_header(struct request *request, int status, const char *code, const
                     const char *value, const char *detail)
 {
     const struct problem_header one = {header, value};
-    problem_headers(request, status, code, &one, header && value, detail);
+    problem_headers(request, status, code, &one, header && value ? 1 : 0, detail);
 }
 
 void problem_error(struct request *request, const struct error *e)

@@ -57,7 +57,8 @@ is_deeply [sort { ($a =~ /(\d+)/)[0] <=> ($b =~ /(\d+)/)[0] } map { / (\d+) -> (
 is $l->result($t{folder}), $l->dir . "/work/$t{folder}.1\n0\n700\n", 'the working folder is private and empty';
 is_deeply [$l->work], [], '... and removed with all that is in it';
 my ($soft) = `sh -c 'ulimit -n'`;
-is $l->result($t{status}), "SigBlk:0000000000000000\nSigIgn:0000000000000000\nNoNewPrivs:1\n$soft",
+# glibc keeps 32 and 33 to itself: who descends from its posix_spawn, as from make, has them ignored.
+is $l->result($t{status}) =~ s/^SigIgn:0000000180000000$/SigIgn:0000000000000000/mr, "SigBlk:0000000000000000\nSigIgn:0000000000000000\nNoNewPrivs:1\n$soft",
     'no new privileges, no signal blocked or ignored, the usual limit of open files';
 is $l->result($t{limited}), "524288\n9\n6144\n5\n", "the type's limits count";
 
