@@ -4,6 +4,7 @@
 #   make run        a server on 127.0.0.1: PORT STATE JOBS CONF SERVER
 #   make test       every test; the last line is "N passed, N failed".  TESTS="FILE..." runs only those
 #   make lint       formatting, floors, two compilers, three analysers, the API's description
+#   make bench      how fast it is here.  BENCH="NAME..." runs only those of tests/bench/run
 #   make install    DESTDIR PREFIX
 #
 # A variant is a folder of its own: make BUILD=build/asan SANITIZE=address,undefined units
@@ -166,8 +167,12 @@ test:
 
 bench:
 	@nginx/dev/packages build run test
-	+@$(submake) all
-	@exec env BUILD='$(BUILD)' tests/bench/run
+	+@$(submake) all $(BUILD)/bench/latency
+	@exec env BUILD='$(BUILD)' tests/bench/run $(BENCH)
+
+$(BUILD)/bench/latency: $(BUILD)/obj/tests/bench/latency.o $(LIBLEAT)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # ---- lint ----------------------------------------------------------------------------------------
 
@@ -220,6 +225,8 @@ $(SPECTRAL): | lint-packages
 
 # ---- install -------------------------------------------------------------------------------------
 
+MAN_PAGES := $(wildcard lib/*/*.[1-8])
+
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/leat/cgi-bin' '$(DESTDIR)$(PREFIX)/sbin' \
 	  '$(DESTDIR)$(PREFIX)/share/leat/jobs' '$(DESTDIR)$(PREFIX)/share/leat/nginx'
@@ -229,6 +236,8 @@ install: all
 	for job in lib/jobs/*; do case $$job in *.conf) m=644;; *) m=755;; esac; \
 	  $(INSTALL) -m $$m "$$job" '$(DESTDIR)$(PREFIX)/share/leat/jobs/' || exit 1; done
 	$(INSTALL) -m 644 nginx/leat.conf '$(DESTDIR)$(PREFIX)/share/leat/nginx/'
+	for page in $(MAN_PAGES); do dir='$(DESTDIR)$(PREFIX)/share/man'/man$${page##*.}; \
+	  $(INSTALL) -d "$$dir" && $(INSTALL) -m 644 $$page "$$dir/" || exit 1; done
 
 clean:
 	rm -rf $(BUILD)
