@@ -350,12 +350,15 @@ static enum err find_by_key(const struct wish *w, struct site *site, const struc
     *found = false;
     if (!w->key) return ERR_OK;
     enum err rc = idempotency_find(site->db, request->owner, w->key, w->fingerprint, now, &n, e);
-    if (rc || !n) return rc;
-    rc = task_get_n(site->db, n, out, e);
-    if (rc == ERR_NOTFOUND) return ERR_OK; /* deleted since: the key is free */
-    *found = !rc && !(w->only_unfinished && task_status_terminal(out->status));
-    if (!rc && !*found) task_free(out);
-    return rc;
+    if (!n) return rc;
+    enum err read = task_get_n(site->db, n, out, rc ? NULL : e);
+    if (read == ERR_NOTFOUND) return ERR_OK; /* deleted since: the key is free */
+    if (!read && rc) task_free(out);
+    if (!rc) rc = read;
+    if (rc) return rc;
+    *found = !(w->only_unfinished && task_status_terminal(out->status));
+    if (!*found) task_free(out);
+    return ERR_OK;
 }
 
 static enum err insert(const struct wish *w, struct site *site, const struct request *request,

@@ -1,0 +1,435 @@
+# Asking once: idempotency keys, retry and delete, GET /api/run, and the limits on asking too often.
+use strict;
+use warnings;
+use Leat;
+use POSIX ();
+use Test::More;
+
+my $l = Leat->start(conf => "[runner]\nworkers = 8\n");
+
+# runs until the file of its input's name is there
+sub add_jobs {
+    my ($server) = @_;
+    my $gate = "#!/bin/sh\nname=\$(cat)\nwhile [ ! -e $server->{dir}/open-\$name ]; do sleep 0.02; done\n";
+    $server->job(gated => $gate);
+    $server->job(asks  => $gate, "get = yes\ntimeout = 50.5\nattempts = 2\nmax_input_bytes = 100\nresult_type = text/csv\n");
+    $server->job(picky => "#!/bin/sh\n[ -e $server->{dir}/fine ] || exit 65\n");
+}
+add_jobs($l);
+
+sub opens {
+    my ($name, $server) = @_;
+    Leat::write_file(($server // $l)->{dir} . "/open-$name", '');
+}
+
+sub post {
+    my ($fields, %headers) = @_;
+    return $l->http(POST => '/api/tasks', json => $fields, headers => \%headers);
+}
+
+sub made {
+    my $r = post(@_);
+    is $r->status, 202, "create $_[0]{type}" or diag $r->body;
+    return $r->json->{task_id};
+}
+
+sub task { return $l->http(GET => "/api/tasks/$_[0]")->json }
+
+# The task when it has this status (or, without one, when it has ended).
+sub reaches {
+    my ($id, $status) = @_;
+    my $task;
+    wait_until {
+        $task = task($id);
+        $status ? $task->{status} eq $status : $task->{status} !~ /^(?:pending|running)$/
+    } 30;
+    return $task;
+}
+
+sub events {
+    my ($path) = @_;
+    return @{ $l->http(GET => "$path/events?starting_after=earliest&limit=1000", headers => {Accept => 'application/json'})->json->{events} };
+}
+
+sub tasks { return scalar @{ $l->http(GET => "/api/tasks?page_size=200&type=$_[0]")->json->{tasks} } }
+
+sub token {
+    my ($server, $owner, $scope) = @_;
+    my $r = $server->leat('token', 'add', '--owner', $owner, '--scope', $scope // 'create,read,publish');
+    $r->{status} == 0 or die "token add: $r->{err}";
+    return (Authorization => "Bearer $r->{out}");
+}
+
+my $uuid7 = qr/[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
+
+# ---- keys ----------------------------------------------------------------------------------------
+
+subtest 'twenty at once with one key make one task' => sub {
+    my @running = map {
+        my $pid = open(my $out, '-|') // die "fork: $!";
+        if (!$pid) {
+            my $r = post({type => 'gated', input => 'twenty', group => 'twenty'}, 'Idempotency-Key' => 'twenty');
+            syswrite STDOUT, $r->status . ' ' . ($r->json->{task_id} // $r->body);
+            POSIX::_exit(0);
+        }
+        $out
+    } 1 .. 20;
+    my %answers;
+    for my $out (@running) {
+        local $/;
+        $answers{ readline($out) // '' }++;
+        close $out;
+    }
+    is keys %answers, 1, 'one answer' or diag explain \%answers;
+    my ($answer) = keys %answers;
+    like $answer, qr/^202 $uuid7$/, 'with its id';
+    is $answers{$answer}, 20, 'for all of them';
+    is tasks('gated'), 1, 'one task';
+    is $l->http(GET => '/api/groups/twenty')->json->{total}, 1, 'in its group too';
+    opens('twenty');
+    my $id = substr $answer, 4;
+    reaches($id);
+    is scalar(grep { ($_->{payload}{to} // '') eq 'running' } events("/api/tasks/$id")), 1, 'it ran once';
+    is made({type => 'gated', input => 'twenty', group => 'twenty'}, 'Idempotency-Key' => 'twenty'), $id,
+        'the key still holds when it is finished';
+};
+
+subtest 'a key is of one request, and of one owner' => sub {
+    my $fields = {type => 'wordcount', input => 'a'};
+    my $id     = made($fields, 'Idempotency-Key' => 'k 1');
+    reaches($id);
+    my $before = tasks('wordcount');
+    for my $other ({type => 'wordcount', input => 'b'}, {%$fields, priority => 1}, {%$fields, type => 'csvstat'}) {
+        my $r = post($other, 'Idempotency-Key' => 'k 1');
+        is $r->status . ' ' . $r->json->{code}, '422 idempotency_key_reused', 'another payload';
+    }
+    my $r = $l->http(POST => '/api/tasks?type=wordcount', body => 'a', headers => {'Idempotency-Key' => 'k 1'});
+    is $r->status . ' ' . $r->json->{code}, '422 idempotency_key_reused', 'another way to say it';
+    is tasks('wordcount'), $before, 'make nothing';
+    is made($fields, 'Idempotency-Key' => 'k 1'), $id, 'the same payload still finds it';
+    isnt made($fields, 'Idempotency-Key' => 'K 1'), $id, 'keys are told apart by case';
+    isnt made($fields, 'Idempotency-Key' => 'k 1', token($l, 'somebody')), $id, 'another owner has keys of their own';
+    for my $bad ('x' x 256, "caf\xc3\xa9") {
+        is post($fields, 'Idempotency-Key' => $bad)->status, 422, 'not a key: ' . length $bad;
+    }
+    my @see = map { post($fields, 'Idempotency-Key' => 'k 1', Accept => 'text/event-stream') } 1, 2;
+    is $_->status . ' ' . $_->header('Location'), "303 /api/tasks/$id/events", 'to its events' for @see;
+    $r = post($fields, 'Idempotency-Key' => 'k 1', Prefer => 'wait=20');
+    is "$r->{status} $r->{json}{task_id} $r->{json}{result}", "200 $id 1", 'with its result';
+
+    is $l->http(DELETE => "/api/tasks/$id")->status, 204, 'delete it';
+    my $new = made($fields, 'Idempotency-Key' => 'k 1');
+    isnt $new, $id, 'the key is free';
+    is made($fields, 'Idempotency-Key' => 'k 1'), $new, 'and taken again';
+    reaches($new);
+    is $l->http(DELETE => "/api/tasks/$new")->status, 204, 'delete that too';
+    is post({type => 'wordcount', input => 'c d'}, 'Idempotency-Key' => 'k 1')->status, 202, 'free for another payload';
+};
+
+# ---- again and away ------------------------------------------------------------------------------
+
+subtest 'retry' => sub {
+    my $id = made({type => 'picky', group => 'again'});
+    my $t  = reaches($id);
+    is "$t->{status} $t->{attempt}", 'failed 1', 'fails';
+    my $r = $l->http(POST => "/api/tasks/$id/retry");
+    is $r->status, 202, 'retry';
+    is $r->json->{id} . ' ' . $r->json->{status}, "$id pending", 'pending again';
+    is $r->json->{error}, undef, 'without its error';
+    is $r->json->{completed_at}, undef, 'nor an end';
+    $t = reaches($id);
+    is "$t->{status} $t->{attempt}", 'failed 2', 'fails again';
+    Leat::write_file("$l->{dir}/fine", '');
+    is $l->http(POST => "/api/tasks/$id/retry")->status, 202, 'once more';
+    $t = reaches($id);
+    is "$t->{status} $t->{attempt}", 'completed 3', 'completes';
+    my @events = events("/api/tasks/$id");
+    is_deeply [map { $_->{task_seq} } @events], [1 .. @events], 'task_seq without a gap';
+    is_deeply [map { $_->{payload}{to} } grep { $_->{type} eq 'task.status_changed' } @events],
+        [qw(running failed pending running failed pending running completed)], 'every step';
+    unlink "$l->{dir}/fine";
+
+    my $late = made({type => 'gated', input => 'never', delay => 600});
+    my $running = made({type => 'gated', input => 'retry'});
+    reaches($running, 'running');
+    for ([completed => $id], [pending => $late], [running => $running]) {
+        $r = $l->http(POST => "/api/tasks/$_->[1]/retry");
+        is $r->status, 409, "not a $_->[0] one";
+        is task($_->[1])->{status}, $_->[0], 'which stays';
+    }
+    is $l->http(POST => "/api/tasks/$late/cancel")->status, 202, 'cancel the pending one';
+    opens('retry');
+    opens('never');
+    is $l->http(POST => "/api/tasks/$late/retry")->status, 202, 'a cancelled one is retried';
+    is reaches($late)->{status}, 'completed', 'now, not when it once was due';
+    is $l->http(POST => '/api/tasks/01890000-0000-7000-8000-000000000000/retry')->status, 404, 'none';
+    is $l->http(POST => "/api/tasks/$id/retry", headers => {token($l, 'somebody')})->status, 404, 'not yours';
+};
+
+subtest 'delete' => sub {
+    my $late = made({type => 'gated', input => 'x', delay => 600});
+    my $id = made({type => 'gated', input => 'delete', group => 'gone'});
+    reaches($id, 'running');
+    for ([pending => $late], [running => $id]) {
+        my $r = $l->http(DELETE => "/api/tasks/$_->[1]");
+        is $r->status, 409, "not while $_->[0]";
+        is task($_->[1])->{status}, $_->[0], 'it stays';
+    }
+    my @streams = map { $l->stream($_) } '/api/groups/gone/events', '/api/events';
+    opens('delete');
+    reaches($id);
+    is $l->http(DELETE => "/api/tasks/$id", headers => {token($l, 'somebody')})->status, 404, 'not another\'s';
+    my $r = $l->http(DELETE => "/api/tasks/$id");
+    is $r->status . $r->body, '204', 'gone';
+    is $l->http(GET => "/api/tasks/$id$_", headers => {Accept => 'application/json'})->status, 404, "none at ...$_"
+        for '', '/events', '/result', '/log';
+    is $l->http(DELETE  => "/api/tasks/$id")->status, 404, 'once only';
+    is $l->http(POST => "/api/tasks/$id/$_")->status, 404, "no $_" for qw(cancel retry);
+    for my $s (@streams) {
+        my $frame = $s->next_event(10, 'task.deleted');
+        is $frame && $frame->{json}{task_id}, $id, 'a stream is told';
+        $s->close;
+    }
+    for my $path ('/api/groups/gone', '/api') {
+        my @of = grep { ($_->{task_id} // '') eq $id } events($path);
+        is_deeply [map { $_->{type} } @of], ['task.deleted'], "all that is left in $path/events";
+    }
+    is $l->http(GET => '/api/groups/gone')->json->{total}, 0, 'nor does its group count it';
+    $l->http(POST => "/api/tasks/$late/cancel");
+};
+
+# ---- GET /api/run --------------------------------------------------------------------------------
+
+my %sse = (Accept => 'text/event-stream');
+
+# GET /api/run/...: the id that its Location names, or the status.
+sub run {
+    my ($what, %headers) = @_;
+    my $r = $l->http(GET => "/api/run/$what", headers => {%sse, %headers});
+    return $r->status == 303 && $r->header('Location') =~ m{^/api/tasks/($uuid7)/events$} ? $1 : $r->status . $r->body;
+}
+
+subtest 'GET /api/run joins, finds and comes back' => sub {
+    my $id = run('asks?input=join&group=g');
+    like $id, qr/^$uuid7$/, 'made';
+    my $t = task($id);
+    is "$t->{type} $t->{group_id} $t->{max_attempts}", 'asks g 2', 'by the conf of its type';
+    is run('asks?input=join&group=g'), $id, 'an identical request joins it';
+    is run('asks?group=g&input=join'), $id, 'in any order';
+    my %others = map { run("asks?$_") => $_ } 'input=join', 'input=join&group=h', 'input=joi&group=ng';
+    is keys %others, 3, 'another one does not';
+    ok !$others{$id}, 'indeed';
+    isnt run('asks?input=join&group=g', token($l, 'somebody')), $id, 'nor does another owner';
+    opens($_) for qw(join joi);
+    is reaches($_)->{status}, 'completed', 'completes' for $id, keys %others;
+    my $new = run('asks?input=join&group=g');
+    isnt $new, $id, 'a finished one is not joined';
+    reaches($new);
+
+    my $keyed = run('asks?input=join&key=k1');
+    reaches($keyed);
+    is run('asks?input=join&key=k1'), $keyed, 'by its key it is found though finished';
+    isnt run('asks?input=join&key=k2'), $keyed, 'another key is another task';
+    my $r = $l->http(GET => '/api/run/asks?input=other&key=k1', headers => \%sse);
+    is $r->status . ' ' . $r->json->{code}, '422 idempotency_key_reused', 'a key for another input';
+    is $l->http(GET => "/api/run/asks?key=$_", headers => \%sse)->status, 422, 'no key: ' . length for '', 'x' x 256;
+
+    my $s = $l->stream("/api/tasks/$id/events");
+    my $frame = $s->next_event(10, 'task.status_changed');
+    ok $frame->{id}, 'an event has an id';
+    $s->close;
+    my $before = tasks('asks');
+    is run('asks?input=join&group=g', 'Last-Event-ID' => $frame->{id}), $id, 'Last-Event-ID leads back to its task';
+    is tasks('asks'), $before, 'and makes none';
+    my $word = made({type => 'wordcount', input => 'a'});
+    reaches($word);
+    my ($first) = events("/api/tasks/$word");
+    like run('asks?input=join&key=k3', 'Last-Event-ID' => $first->{id}), qr/^$uuid7$/, 'that of another type does not';
+    isnt run('asks?input=join', 'Last-Event-ID' => $frame->{id}, token($l, 'somebody')), $id, 'nor for another owner';
+    like run('asks?input=join&key=k4', 'Last-Event-ID' => 'nonsense'), qr/^$uuid7$/, 'nor does nonsense matter';
+};
+
+subtest 'a bare EventSource: the stream behind the redirect' => sub {
+    my $r = $l->http(GET => '/api/run/asks?input=join&key=follow', headers => \%sse, curl => ['-L']);
+    is $r->status, 200, 'status';
+    like $r->header('Content-Type'), qr{^text/event-stream}, 'an event stream';
+    my @types = map { Leat::decode($_)->{type} } $r->body =~ /^data: (.*)$/mg;
+    is "$types[0] $types[-1]", 'stream.connected stream.end', 'to its end';
+};
+
+subtest 'what the asker said about events goes along' => sub {
+    my $query = 'dialect=flat&types=task.status_changed';
+    my $r = $l->http(GET => "/api/run/asks?dialect=flat&input=join&types=task.status_changed", headers => \%sse);
+    like $r->header('Location') // $r->body, qr{^/api/tasks/$uuid7/events\?\Q$query\E$}, 'GET run';
+    $r = $l->http(POST => "/api/tasks?type=wordcount&$query", body => 'a', headers => \%sse);
+    like $r->header('Location') // $r->body, qr{^/api/tasks/$uuid7/events\?\Q$query\E$}, 'POST tasks';
+    is $l->http(GET => $r->header('Location'), headers => \%sse, timeout => 20)->status, 200, 'which is understood there';
+    my $before = tasks('asks');
+    is $l->http(GET => '/api/run/asks?input=join&key=nd&dialect=none', headers => \%sse)->status, 422, 'there is no such dialect';
+    is tasks('asks'), $before, 'so no task';
+};
+
+subtest 'who may not GET a task' => sub {
+    my $before = tasks('asks') + tasks('wordcount');
+    my @cases = (
+        [GET  => 'wordcount', 403, 'not_by_get',         'without get = yes'],
+        [GET  => 'missing',   422, 'unknown_type',       'no such type'],
+        [GET  => 'asks',      406, 'not_acceptable',     'without Accept', Accept => 'application/json'],
+        [GET  => 'asks',      406, 'not_acceptable',     'with any Accept', Accept => '*/*'],
+        [GET  => 'asks',      403, 'origin_not_allowed', 'cross-site', 'Sec-Fetch-Site' => 'cross-site'],
+        [POST => 'asks',      405, 'method_not_allowed', 'POST'],
+        [GET  => 'asks?input=' . 'x' x 101, 413, 'body_too_large', 'too long an input'],
+        [GET  => 'asks?group=', 422, undef, 'no group'],
+    );
+    for (@cases) {
+        my ($method, $what, $status, $code, $name, %headers) = @$_;
+        my $r = $l->http($method => "/api/run/$what", headers => {%sse, %headers});
+        is $r->status, $status, $name or diag $r->body;
+        is $r->json->{code}, $code, $code if $code;
+    }
+    my $r = $l->http(HEAD => '/api/run/asks', headers => \%sse);
+    is $r->status . ' ' . ($r->header('Allow') // ''), '405 GET, OPTIONS', 'HEAD';
+    is tasks('asks') + tasks('wordcount'), $before, 'nothing was made';
+    like run('asks?input=join&key=s1', 'Sec-Fetch-Site' => $_), qr/^$uuid7$/, $_ for qw(same-origin same-site none);
+    is $l->http(GET => '/api/run/asks', headers => {%sse, token($l, 'reader', 'read')})->status, 403, 'needs the scope to create';
+};
+
+subtest 'GET /api/types' => sub {
+    $l->job(crooked => "#!/bin/sh\n", "no such line\n");
+    my $r = $l->http(GET => '/api/types');
+    is $r->status, 200, 'status';
+    my %types = map { $_->{type} => $_ } @{ $r->json->{types} };
+    is_deeply $types{asks}, {
+        type            => 'asks',
+        timeout         => 50.5,
+        max_attempts    => 2,
+        max_input_bytes => 100,
+        result_type     => 'text/csv',
+        serialize       => undef,
+        get             => JSON::PP::true,
+        },
+        'with its limits';
+    ok $types{$_}, $_ for qw(wordcount gated picky);
+    ok !$types{wordcount}{get}, 'not to be got';
+    ok !$types{crooked}, 'one whose conf is wrong is left out';
+    is $l->http(GET => '/api/types', headers => {token($l, 'reader', 'read')})->status, 403, 'needs the scope to create';
+};
+
+$l->stop;
+
+# ---- limits --------------------------------------------------------------------------------------
+
+my $few = Leat->start(conf => <<'CONF');
+[limits]
+queued_per_owner = 2
+creates_per_minute = 4
+polls_per_minute = 3
+streams_per_owner = 2
+stream_opens_per_minute = 5
+CONF
+add_jobs($few);
+
+sub newest { return $few->http(GET => '/api/stats')->json->{database}{newest_seq} }
+
+sub limited {
+    my ($r, $name, $limit, $window) = @_;
+    is $r->status, 429, "$name: 429" or return diag $r->body;
+    is $r->json->{code}, 'rate_limited', 'code';
+    is $r->header('Content-Type'), 'application/problem+json', 'a problem';
+    my $seconds = $r->header('Retry-After') // '';
+    like $seconds, qr/^[1-9]\d*$/, 'Retry-After';
+    cmp_ok $seconds, '<=', 60, 'within a minute';
+    is $r->header('RateLimit-Policy'), qq("$name";q=$limit) . ($window ? ";w=$window" : ''), 'RateLimit-Policy';
+    is $r->header('RateLimit'), qq("$name";r=0;t=$seconds), 'RateLimit';
+}
+
+subtest 'queued tasks and creations' => sub {
+    my %me = token($few, 'eager');
+    my $create = sub {
+        my ($input, %headers) = @_;
+        return $few->http(POST => '/api/tasks', json => {type => 'gated', input => $input, group => "of-$input"}, headers => {%me, %headers});
+    };
+    my $mine = sub { return scalar @{ $few->http(GET => "/api/$_[0]", headers => \%me)->json->{ $_[0] } } };
+    is $few->http(POST => '/api/tasks', json => {type => 'gated', delay => 600}, headers => \%me)->status, 202, 'one that waits'
+        for 1, 2;
+    my $before = newest();
+    limited($create->('third'), 'queued_per_owner', 2);
+    limited($create->('keyed', 'Idempotency-Key' => 'late'), 'queued_per_owner', 2);
+    limited($few->http(GET => '/api/run/asks?input=late', headers => {%me, %sse}), 'queued_per_owner', 2);
+    is newest(), $before, 'nothing is written';
+    is $mine->('tasks'), 2, 'no task';
+    is $mine->('groups'), 0, 'no group';
+    is $few->http(POST => '/api/tasks', json => {type => 'gated', delay => 600}, headers => {token($few, 'calm')})->status, 202,
+        'another owner has a limit of their own';
+
+    my @waiting = @{ $few->http(GET => '/api/tasks', headers => \%me)->json->{tasks} };
+    is $few->http(POST => "/api/tasks/$_->{id}/cancel", headers => \%me)->status, 202, 'cancel' for @waiting;
+    opens($_, $few) for qw(third keyed);
+    is $create->('keyed', 'Idempotency-Key' => 'late')->status, 202, 'then there is room: a refusal kept no key';
+    is $create->('third')->status, 202, 'for the fourth too';
+    my $done = wait_until {
+        !grep { $_->{status} =~ /^(?:pending|running)$/ } @{ $few->http(GET => '/api/tasks', headers => \%me)->json->{tasks} }
+    } 30;
+    ok $done, 'all ended';
+    $before = newest();
+    limited($create->('fifth'), 'creates_per_minute', 4, 60);
+    is newest(), $before, 'nothing is written';
+    is $mine->('tasks'), 4, 'no task';
+    is $create->('keyed', 'Idempotency-Key' => 'late')->status, 202, 'what was asked before is answered again';
+};
+
+subtest 'polls' => sub {
+    my %me = token($few, 'poller');
+    my $none = '/api/tasks/01890000-0000-7000-8000-000000000000';
+    # a minute may end meanwhile, but not two
+    my @answers;
+    do { push @answers, $few->http(GET => $none, headers => \%me) } while $answers[-1]->status != 429 && @answers < 8;
+    cmp_ok scalar @answers, '>', 3, 'three are answered';
+    limited($answers[-1], 'polls_per_minute', 3, 60);
+    is $few->http(GET => $none, headers => {token($few, 'patient')})->status, 404, 'another owner may still ask';
+    is $few->http(GET => '/api/tasks', headers => \%me)->status, 200, 'a list is no poll';
+};
+
+subtest 'streams' => sub {
+    my %me = token($few, 'watcher');
+    my @open = map { $few->stream('/api/events', headers => \%me) } 1, 2;
+    is $_->next_event(10)->{json}{type}, 'stream.connected', 'two are open' for @open;
+    my $full = sub {
+        my ($r, $name) = @_;
+        is $r->status, 200, "$name: 200, or EventSource would not come back";
+        like $r->header('Content-Type'), qr{^text/event-stream}, 'a stream';
+        my ($retry) = $r->body =~ /^retry: (\d+)$/m;
+        ok $retry, 'with retry';
+        my @said = map { Leat::decode($_) } $r->body =~ /^data: (.*)$/mg;
+        is_deeply [map { "$_->{type} $_->{payload}{reason}" } @said], ['stream.end overloaded'], 'and its end';
+        is $said[0]{payload}{retry_ms}, $retry, 'which says it too';
+    };
+    my $get = sub { return $few->http(GET => '/api/events', headers => {%me, %sse}, timeout => 20) };
+    $full->($get->(), 'streams_per_owner');
+    limited($few->http(GET => '/api/events?follow=1', headers => {%me, Accept => 'application/x-ndjson'}), 'streams_per_owner', 2);
+    my $other = $few->stream('/api/events', headers => {token($few, 'viewer')});
+    is $other->next_event(10)->{json}{type}, 'stream.connected', 'another owner may watch';
+    $other->close;
+
+    # one at a time, until the openings of this minute (of at most two minutes) are used up
+    my ($opened, $refused) = (2);
+    $_->close for @open;
+    wait_until {
+        my $s = $few->stream('/api/events', headers => \%me);
+        my $first = $s->next_event(10);
+        $opened++ if $first->{json}{type} eq 'stream.connected';
+        $s->close;
+        # with all of them gone only the openings can be too many
+        my $r = $few->http(GET => '/api/events?follow=1', headers => {%me, Accept => 'application/x-ndjson'}, timeout => 0.2);
+        $opened++ if $r->status == 200;
+        $refused = $r if $r->status == 429 && $r->header('RateLimit') =~ /opens/;
+        $refused
+    } 30;
+    ok $refused, 'too many openings' or return;
+    limited($refused, 'stream_opens_per_minute', 5, 60);
+    cmp_ok $opened, '>=', 5, 'five were opened';
+    $full->($get->(), 'stream_opens_per_minute');
+};
+
+$few->stop;
+done_testing;
