@@ -1,23 +1,12 @@
-/* The process of a job: fork, everything that separates it from the runner, exec. */
+/* The process of a job, from its fork to its end. */
 #ifndef LEAT_RUNNER_CHILD_H
 #define LEAT_RUNNER_CHILD_H
 
 #include "base/error.h"
+#include "runner/forkserver.h"
 #include "store/claims.h"
-#include "task/jobtype.h"
 
 #include <stdbool.h>
-#include <sys/resource.h>
-
-/* What is to run, and with what. Borrowed; the descriptors stay the caller's. */
-struct child_plan {
-    const char *file;   /* absolute path of the executable */
-    const char *folder; /* to work in */
-    char *const *env;
-    const struct jobtype *type; /* name, nice, limits */
-    int descriptors[4];         /* its 0 to 3; it gets no other */
-    rlim_t nofile;              /* its soft limit of open files */
-};
 
 /* A child of this process, the leader of its own process group, until child_reap. */
 struct child {
@@ -28,8 +17,9 @@ struct child {
 #define CHILD_NONE ((struct child){.control = -1})
 
 /* Forks it and gets it ready, but executes nothing before child_go: a job's pid is on disk before
- * the job exists. It dies with the runner. ERR_IO: the system refused. */
-enum err child_fork(struct child *out, const struct child_plan *plan, struct error *e);
+ * the job exists. It dies with the runner. Errors are those of forkserver_fork. */
+enum err child_fork(struct child *out, struct forkserver *forks, const struct child_plan *plan,
+                    struct error *e);
 
 /* Lets it execute its program. */
 void child_go(struct child *c);

@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "runner/forkserver.h"
 #include "runner/process.h"
 #include "runner/recover.h"
 #include "runner/slot.h"
@@ -41,6 +42,7 @@ enum phase {
 
 struct runner {
     const struct runner_options *options;
+    struct forkserver *forks;
     struct db *db;
     struct bell *bell;
     struct loop *loop;
@@ -128,6 +130,7 @@ static enum err open_all(struct runner *r, struct error *e)
     const char *path = conf_text(c, CONF_DATABASE_PATH);
     if (!path) return error_set(e, ERR_INVALID, "[database] path is not set");
     enum err rc = find_jobs(&r->jobs, conf_text(c, CONF_RUNNER_JOBS), e);
+    if (!rc) rc = forkserver_start(&r->forks, e);
     if (!rc)
         rc = db_open(&r->db,
                      &(struct db_options){.path = path,
@@ -160,6 +163,7 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
     r->shop = (struct slot_shop){
         .loop = r->loop,
         .db = r->db,
+        .forks = r->forks,
         .own = options->own,
         .jobs = r->jobs,
         .work = r->work,
@@ -186,6 +190,7 @@ void runner_close(struct runner *r)
         slot_free(r->slots[i]);
     }
     free(r->slots);
+    forkserver_stop(r->forks);
     loop_close(r->loop);
     bell_close(r->bell);
     db_close(r->db);

@@ -234,7 +234,7 @@ static enum err start_child(struct slot *s, int64_t input_bytes, const char *con
             .context = s->task.group ? s->dir.context : NULL,
             .deadline = clock_wall_ms() + s->timeout_ms,
         });
-        rc = child_fork(&s->child,
+        rc = child_fork(&s->child, s->shop->forks,
                         &(struct child_plan){
                             .file = file.data,
                             .folder = s->dir.folder,

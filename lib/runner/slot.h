@@ -33,6 +33,7 @@
 struct slot_shop {
     struct loop *loop;
     struct db *db;
+    struct forkserver *forks;
     struct jobenv_own own;
     const char *jobs;      /* absolute path of the jobs folder */
     const char *work;      /* of workdir_root */

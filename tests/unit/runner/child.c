@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static struct forkserver *forks;
+
 /* A shell script as a job: its standard output comes back in `out`. */
 struct job {
     const char *file, *folder;
@@ -48,7 +50,7 @@ static struct child forked(struct job *j, const char *script)
                                     .type = &j->type,
                                     .descriptors = {in[0], out[1], null, null},
                                     .nofile = 256};
-    if (child_fork(&c, &plan, &e)) fail_msg("%s", e.text);
+    if (child_fork(&c, forks, &plan, &e)) fail_msg("%s", e.text);
     close(in[0]);
     close(out[1]);
     close(null);
@@ -244,6 +246,65 @@ static void what_it_leaves_of_its_group_is_killed(void **state)
     buf_free(&out);
 }
 
+static void its_parent_is_this_process(void **state)
+{
+    (void)state;
+    char expected[32];
+    snprintf(expected, sizeof expected, "%d\n", (int)getpid());
+    assert_says("echo $PPID", expected);
+}
+
+/* The fork server is the only other child. */
+static void a_fork_server_that_was_killed_is_replaced(void **state)
+{
+    (void)state;
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(text, sizeof text, f));
+    fclose(f);
+    pid_t server = (pid_t)strtol(text, NULL, 10);
+    assert_true(server > 1);
+    kill(server, SIGKILL);
+    assert_says("echo again", "again\n");
+}
+
+static void an_environment_that_is_too_large_is_refused(void **state)
+{
+    (void)state;
+    struct job j = shell();
+    struct child c = CHILD_NONE;
+    struct error e = {0};
+    char *large = malloc(70000);
+    memset(large, 'x', 70000);
+    large[69999] = '\0';
+    char *const env[] = {large, NULL};
+    const struct child_plan plan = {.file = j.file,
+                                    .folder = j.folder,
+                                    .env = env,
+                                    .type = &j.type,
+                                    .descriptors = {0, 1, 2, 2},
+                                    .nofile = 256};
+    assert_int_equal(child_fork(&c, forks, &plan, &e), ERR_INVALID);
+    assert_int_equal(c.id.pid, 0);
+    free(large);
+}
+
+static int start_forks(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    return forkserver_start(&forks, &e);
+}
+
+static int stop_forks(void **state)
+{
+    (void)state;
+    forkserver_stop(forks);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +321,9 @@ int main(void)
         cmocka_unit_test(it_gets_no_new_privileges),
         cmocka_unit_test(the_limits_of_the_type_count),
         cmocka_unit_test(what_it_leaves_of_its_group_is_killed),
+        cmocka_unit_test(its_parent_is_this_process),
+        cmocka_unit_test(a_fork_server_that_was_killed_is_replaced),
+        cmocka_unit_test(an_environment_that_is_too_large_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, start_forks, stop_forks);
 }
