@@ -160,17 +160,39 @@ run:
 	  SERVER='$(SERVER)' nginx/dev/run
 
 test:
-	@nginx/dev/packages build run test
+	@nginx/dev/packages build run test $(if $(BROWSER_TESTS),browser)
 	@+$(submake) all units
-	@+$(submake) BUILD=$(BUILD)/asan SANITIZE=address,undefined units
+	@+$(submake) BUILD=$(BUILD)/asan SANITIZE=address,undefined all units
+	@$(if $(BROWSER_TESTS),+$(submake) clients || :) # a test that does not find them fails
 	@exec env BUILD='$(BUILD)' tests/run $(TESTS)
+
+# Clients from npm, as published; of these versions each, which node 18 can run.
+NPM           := $(BUILD)/npm
+NPM_CLIENTS   := eventsource@3.0.7 eventsource-parser@3.1.1 undici@6.29.1 playwright-core@1.60.0
+BROWSER_TESTS := $(if $(TESTS),$(filter tests/browser/%,$(TESTS:./%=%)),all)
+
+# $(call npm-install,PACKAGE...): Debian has none of these
+define npm-install
+	@nginx/dev/packages npm || { echo 'npm: $(1): node and npm are needed, and cannot be installed' >&2; exit 69; }
+	@mkdir -p $(NPM)
+	npm install --prefix $(NPM) --no-fund --no-audit --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=2000 $(1) || \
+	  { echo 'npm: $(1): could not be installed' >&2; exit 69; }
+endef
+
+.PHONY: clients
+clients: $(NPM)/.clients
+$(NPM)/.clients-wanted: FORCE
+	$(call remember,$(NPM_CLIENTS))
+$(NPM)/.clients: $(NPM)/.clients-wanted
+	$(call npm-install,$(NPM_CLIENTS))
+	@touch $@
 
 bench:
 	@nginx/dev/packages build run test
-	+@$(submake) all $(BUILD)/bench/latency
+	+@$(submake) all $(BUILD)/bench/latency $(BUILD)/bench/spawn
 	@exec env BUILD='$(BUILD)' tests/bench/run $(BENCH)
 
-$(BUILD)/bench/latency: $(BUILD)/obj/tests/bench/latency.o $(LIBLEAT)
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -181,7 +203,7 @@ SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh nginx/dev/packages n
             $(filter-out %.conf,$(wildcard lib/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
-SPECTRAL  = $(BUILD)/npm/node_modules/.bin/spectral
+SPECTRAL  = $(NPM)/node_modules/.bin/spectral
 SPECTRAL_PACKAGE := @stoplight/spectral-cli@6.16.3
 LINTS    := $(addprefix lint-,format layers gcc clang cppcheck tidy shell perl openapi)
 
@@ -212,16 +234,11 @@ lint-shell:
 lint-perl:
 	for file in $(PL_FILES); do perl -Itests/lib -wc $$file || exit 1; done
 lint-openapi: $(SPECTRAL)
-	@printf 'extends: ["spectral:oas"]\n' >$(BUILD)/npm/ruleset.yaml
-	$(SPECTRAL) lint --fail-severity=warn --ruleset $(BUILD)/npm/ruleset.yaml lib/web/openapi.json
+	@printf 'extends: ["spectral:oas"]\n' >$(NPM)/ruleset.yaml
+	$(SPECTRAL) lint --fail-severity=warn --ruleset $(NPM)/ruleset.yaml lib/web/openapi.json
 
-# the one tool that Debian does not have
 $(SPECTRAL): | lint-packages
-	@command -v node >/dev/null && command -v npm >/dev/null || nginx/dev/packages npm
-	@command -v npm >/dev/null || { echo 'lint-openapi: needs npm, and it cannot be installed here' >&2; exit 69; }
-	@mkdir -p $(BUILD)/npm
-	npm install --prefix $(BUILD)/npm --no-fund --no-audit --loglevel=error $(SPECTRAL_PACKAGE) || \
-	  { echo 'lint-openapi: npm could not install $(SPECTRAL_PACKAGE)' >&2; exit 69; }
+	$(call npm-install,$(SPECTRAL_PACKAGE))
 
 # ---- install -------------------------------------------------------------------------------------
 
@@ -236,6 +253,9 @@ install: all
 	for job in lib/jobs/*; do case $$job in *.conf) m=644;; *) m=755;; esac; \
 	  $(INSTALL) -m $$m "$$job" '$(DESTDIR)$(PREFIX)/share/leat/jobs/' || exit 1; done
 	$(INSTALL) -m 644 nginx/leat.conf '$(DESTDIR)$(PREFIX)/share/leat/nginx/'
+	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	for unit in nginx/systemd/*; do to='$(DESTDIR)$(PREFIX)/lib/systemd/system'/$${unit##*/}; \
+	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done
 	for page in $(MAN_PAGES); do dir='$(DESTDIR)$(PREFIX)/share/man'/man$${page##*.}; \
 	  $(INSTALL) -d "$$dir" && $(INSTALL) -m 644 $$page "$$dir/" || exit 1; done
 

@@ -33,6 +33,13 @@ static void created_body(struct buf *out, const struct dialect *d, const struct 
     buf_free(&document);
 }
 
+/* Says that the preference to wait counted. */
+static void say_waited(struct response *r, int64_t wait_ms)
+{
+    if (wait_ms >= 0)
+        response_header_fmt(r, "Preference-Applied", "wait=%g", (double)wait_ms / 1000);
+}
+
 void answer_created(struct site *site, struct request *request, const struct task *t,
                     int64_t waited_ms)
 {
@@ -45,8 +52,7 @@ void answer_created(struct site *site, struct request *request, const struct tas
     struct response r;
     response_start(&r, request, finished ? 200 : 202);
     response_header_fmt(&r, "Location", "%s/tasks/%s", view.prefix, t->id);
-    if (waited_ms >= 0)
-        response_header_fmt(&r, "Preference-Applied", "wait=%g", (double)waited_ms / 1000);
+    say_waited(&r, waited_ms);
     response_json(&r, &body);
     buf_free(&body);
 }
@@ -63,17 +69,19 @@ void answer_task(struct site *site, struct request *request, const struct task *
     response_start(&r, request, status);
     response_header(&r, "ETag", etag.data);
     response_header(&r, "Cache-Control", "no-cache");
+    if (request->method & (METHOD_GET | METHOD_HEAD)) say_waited(&r, request_wait_ms(request));
     response_json(&r, &body);
     buf_free(&etag);
     buf_free(&body);
 }
 
-void answer_not_modified(struct request *request, const char *etag)
+void answer_not_modified(struct request *request, const char *etag, int64_t waited_ms)
 {
     struct response r;
     response_start(&r, request, 304);
     response_header(&r, "ETag", etag);
     response_header(&r, "Cache-Control", "no-cache");
+    say_waited(&r, waited_ms);
     response_body(&r, NULL, NULL, 0);
 }
 
@@ -113,7 +121,7 @@ static bool look_waiting(void *arg, bool last)
     if (w->created && (changed || last))
         answer_created(w->site, request, &t, w->wait_ms);
     else if (!changed && last && w->not_modified)
-        answer_not_modified(request, etag.data);
+        answer_not_modified(request, etag.data, w->wait_ms);
     else if (changed || last)
         answer_task(w->site, request, &t, 200);
     buf_free(&etag);

@@ -14,8 +14,8 @@
 /* The task document with its ETag. */
 void answer_task(struct site *site, struct request *request, const struct task *t, int status);
 
-/* 304 with `etag`. */
-void answer_not_modified(struct request *request, const char *etag);
+/* 304 with `etag`. `waited_ms` -1: nobody asked to wait. */
+void answer_not_modified(struct request *request, const char *etag, int64_t waited_ms);
 
 /* The answer to a create: 202; 200 when the task is finished and was waited for. `waited_ms` -1: nobody
  * asked to wait. */

@@ -5,7 +5,10 @@
 #include "base/json.h"
 
 #include "answers.h"
+#include "autostart.h"
+#include "body.h"
 #include "handlers.h"
+#include "limits.h"
 #include "site.h"
 
 #include <sodium.h>
@@ -205,27 +208,12 @@ void groups_context_get(struct route_match *m)
         snprintf(etag, sizeof etag, "\"%lld\"", (long long)g.version);
         const char *has = request_header(m->request, "If-None-Match");
         if (has && request_etag_listed(has, etag))
-            answer_not_modified(m->request, etag);
+            answer_not_modified(m->request, etag, -1);
         else
             answer_context(m->request, &g);
         group_free(&g);
     }
     free(owner);
-}
-
-/* Reads a JSON body; its text, which keeps every digit, goes to *body. NULL: refused, and answered. A new
- * reference. */
-static json_t *read_json(struct request *request, struct buf *body)
-{
-    struct error e = {0};
-    json_t *value = NULL;
-    enum err rc =
-        request_body(request, body, (size_t)conf_int(request->conf, CONF_HTTP_MAX_BODY_BYTES), &e);
-    if (rc == ERR_FULL)
-        problem(request, 413, "body_too_large", "%s", e.text);
-    else if (rc || !(value = json_read(buf_text(body), body->len, &e)))
-        problem(request, 400, "bad_json", "%s", e.text);
-    return value;
 }
 
 /* PUT /groups/{group}/context: replaces it; with If-Match only the version named there, else 412. */
@@ -237,7 +225,7 @@ void groups_context_put(struct route_match *m)
     struct group g = {0};
     struct buf json = {0};
     char *owner = group_owner(request);
-    json_t *value = owner ? read_json(request, &json) : NULL;
+    json_t *value = owner ? body_json(request, &json) : NULL;
     if (!value) {
         buf_free(&json);
         free(owner);
@@ -315,7 +303,7 @@ void groups_publish(struct route_match *m)
     struct error e = {0};
     struct buf text = {0};
     char *owner = group_owner(request);
-    json_t *value = owner ? read_json(request, &text) : NULL;
+    json_t *value = owner ? body_json(request, &text) : NULL;
     if (value) {
         const char *type = NULL;
         struct buf payload = {0};
@@ -325,10 +313,7 @@ void groups_publish(struct route_match *m)
         if (!rc) {
             rc = group_publish(site->db, owner, m->params[0], request->request_id, type,
                                payload.data, clock_wall_ms(), &seq, &e);
-            if (!rc)
-                rc = db_commit(site->db, &e);
-            else
-                db_rollback(site->db);
+            rc = db_end(site->db, rc, &e);
         }
         if (rc) {
             site_fail(site, request, &e);
@@ -351,19 +336,24 @@ void groups_publish(struct route_match *m)
 
 /* ---- all tasks of a group ---- */
 
-/* Answers 202 with what was done, or rolls back. */
-static void commit_and_count(struct route_match *m, enum err rc, const char *first, int64_t a,
-                             const char *second, int64_t b, struct error *e)
+/* Answers 202 with what was done, or rolls back: also when a limit was `hit`. */
+static void commit_and_count(struct route_match *m, enum err rc, const struct limit_hit *hit,
+                             const char *first, int64_t a, const char *second, int64_t b,
+                             struct error *e)
 {
     struct site *site = site_of(m);
-    if (!rc)
+    if (!rc && !hit->name)
         rc = db_commit(site->db, e);
     else
         db_rollback(site->db);
-    if (rc) {
-        site_fail(site, m->request, e);
+    if (rc || hit->name) {
+        if (rc)
+            site_fail(site, m->request, e);
+        else
+            limits_answer(m->request, hit);
         return;
     }
+    autostart(site);
     struct buf body = {0};
     struct response r;
     buf_fmt(&body, "{\"success\":true,\"%s\":%lld", first, (long long)a);
@@ -386,22 +376,25 @@ void groups_cancel(struct route_match *m)
     if (!rc)
         rc = group_cancel(site->db, owner, m->params[0], clock_wall_ms(), &cancelled, &requested,
                           &e);
-    commit_and_count(m, rc, "cancelled", cancelled, "cancel_requested", requested, &e);
+    commit_and_count(m, rc, &(struct limit_hit){0}, "cancelled", cancelled, "cancel_requested",
+                     requested, &e);
     free(owner);
 }
 
-/* POST /groups/{group}/retry: 202 {"retried"}. */
+/* POST /groups/{group}/retry: 202 {"retried"}: all of them, or 429 when they do not fit into the queue. */
 void groups_retry(struct route_match *m)
 {
     struct site *site = site_of(m);
     char *owner = group_owner(m->request);
     if (!owner) return;
     struct error e = {0};
+    struct limit_hit hit = {0};
     int64_t retried = 0;
     enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
     if (!rc)
         rc = group_retry(site->db, owner, m->params[0], tasks_attempts, site, clock_wall_ms(),
                          &retried, &e);
-    commit_and_count(m, rc, "retried", retried, NULL, 0, &e);
+    if (!rc && retried) rc = limits_queued(site, m->request, owner, &hit, &e);
+    commit_and_count(m, rc, &hit, "retried", retried, NULL, 0, &e);
     free(owner);
 }

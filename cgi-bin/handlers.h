@@ -13,6 +13,9 @@ route_handler tasks_list, tasks_get, tasks_result, tasks_cancel, tasks_retry, ta
 /* How many attempts a retried task of `type` gets: its type's, 1 when that is gone. `site`: the site. */
 int64_t tasks_attempts(void *site, const char *type);
 
+/* files.c */
+route_handler files_get;
+
 /* follow.c */
 route_handler follow_task, follow_task_log, follow_group, follow_owner;
 

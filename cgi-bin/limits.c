@@ -14,14 +14,30 @@ static int64_t seconds_until(int64_t at, int64_t now)
     return left > 1 ? left : 1;
 }
 
+/* How many pending tasks an owner has and may have; both 0 where there is no limit. */
+static enum err look_queued(struct site *site, const struct request *request, const char *owner,
+                            int64_t *limit, int64_t *queued, struct error *e)
+{
+    *limit = conf_int(request->conf, CONF_LIMITS_QUEUED_PER_OWNER);
+    *queued = 0;
+    return *limit ? rate_queued(site->db, owner, queued, e) : ERR_OK;
+}
+
+enum err limits_queued(struct site *site, const struct request *request, const char *owner,
+                       struct limit_hit *hit, struct error *e)
+{
+    int64_t limit, queued;
+    enum err rc = look_queued(site, request, owner, &limit, &queued, e);
+    if (!rc && limit && queued > limit) *hit = (struct limit_hit){"queued_per_owner", limit, 0, 1};
+    return rc;
+}
+
 enum err limits_create(struct site *site, const struct request *request, int64_t now,
                        struct limit_hit *hit, struct error *e)
 {
-    int64_t queued_max = conf_int(request->conf, CONF_LIMITS_QUEUED_PER_OWNER);
     int64_t per_minute = conf_int(request->conf, CONF_LIMITS_CREATES_PER_MINUTE);
-    int64_t queued = 0, since = 0;
-    enum err rc = ERR_OK;
-    if (queued_max) rc = rate_queued(site->db, request->owner, &queued, e);
+    int64_t queued_max, queued, since = 0;
+    enum err rc = look_queued(site, request, request->owner, &queued_max, &queued, e);
     if (rc) return rc;
     if (queued_max && queued >= queued_max) {
         *hit = (struct limit_hit){"queued_per_owner", queued_max, 0, 1};
@@ -44,10 +60,7 @@ static enum err count(struct site *site, const struct request *request, const ch
     enum err rc = db_begin(site->db, DB_SYNC_NONE, e);
     if (rc) return rc;
     rc = rate_count(site->db, request->owner, name, minute, &used, e);
-    if (!rc)
-        rc = db_commit(site->db, e);
-    else
-        db_rollback(site->db);
+    rc = db_end(site->db, rc, e);
     if (!rc && used > limit)
         *hit = (struct limit_hit){name, limit, 60, seconds_until((minute + 1) * MINUTE_MS, now)};
     return rc;

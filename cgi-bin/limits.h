@@ -20,6 +20,11 @@ struct limit_hit {
 enum err limits_create(struct site *site, const struct request *request, int64_t now,
                        struct limit_hit *hit, struct error *e);
 
+/* Whether `owner` has more pending tasks than limits.queued_per_owner. Inside a transaction that has just
+ * added to them. Errors of the store only. */
+enum err limits_queued(struct site *site, const struct request *request, const char *owner,
+                       struct limit_hit *hit, struct error *e);
+
 /* Counts one more poll or opened stream of the asker in this minute: limits.polls_per_minute and
  * stream_opens_per_minute. Writes only where such a limit is set. */
 enum err limits_poll(struct site *site, const struct request *request, struct limit_hit *hit,

@@ -10,7 +10,7 @@ void openapi_get(struct route_match *m)
 {
     const char *has = request_header(m->request, "If-None-Match");
     if (has && request_etag_listed(has, openapi_etag())) {
-        answer_not_modified(m->request, openapi_etag());
+        answer_not_modified(m->request, openapi_etag(), -1);
         return;
     }
     struct response r;

@@ -5,23 +5,28 @@
 #include "handlers.h"
 #include "site.h"
 #include "store/claims.h"
+#include "store/presence.h"
 #include "task/jobtype.h"
 
 #include <stdlib.h>
 
-/* GET /health: 200 while the database answers and a runner lives, else 503. */
+/* GET /health: 200 while the database answers and a runner lives, else 503. With autostart none needs to
+ * live while there is nothing to do. */
 void ops_health(struct route_match *m)
 {
+    struct site *site = site_of(m);
     struct error e = {0};
-    bool alive = false;
-    bool database = !runner_alive(site_of(m)->db, clock_wall_ms(), &alive, &e);
+    bool alive = false, wanted = true;
+    bool database = !runner_alive(site->db, clock_wall_ms(), &alive, &e);
+    if (database && !alive && conf_bool(site->conf, CONF_RUNNER_AUTOSTART))
+        database = !presence_wanted(site->db, &wanted, &e);
+    bool well = database && (alive || !wanted);
     struct buf body = {0};
-    buf_fmt(&body, "{\"status\":\"%s\",\"database\":%s,\"runner\":%s}",
-            database && alive ? "ok" : "unavailable", database ? "true" : "false",
-            alive ? "true" : "false");
+    buf_fmt(&body, "{\"status\":\"%s\",\"database\":%s,\"runner\":%s}", well ? "ok" : "unavailable",
+            database ? "true" : "false", alive ? "true" : "false");
     struct response r;
-    response_start(&r, m->request, database && alive ? 200 : 503);
-    if (!database || !alive) response_header(&r, "Retry-After", "1");
+    response_start(&r, m->request, well ? 200 : 503);
+    if (!well) response_header(&r, "Retry-After", "1");
     response_json(&r, &body);
     buf_free(&body);
 }

@@ -10,6 +10,7 @@ const struct route site_routes[] = {
     {METHOD_GET, "/tasks/{id}/events", AUTH_READ, follow_task},
     {METHOD_GET, "/tasks/{id}/result", AUTH_READ, tasks_result},
     {METHOD_GET, "/tasks/{id}/log", AUTH_READ, follow_task_log},
+    {METHOD_GET, "/tasks/{id}/files/{name}", AUTH_READ, files_get},
     {METHOD_POST, "/tasks/{id}/cancel", AUTH_CREATE, tasks_cancel},
     {METHOD_POST, "/tasks/{id}/retry", AUTH_CREATE, tasks_retry},
     {METHOD_GET, "/groups", AUTH_READ, groups_list},

@@ -2,10 +2,12 @@
 #include "store/tasks.h"
 
 #include "answers.h"
+#include "autostart.h"
 #include "base/clock.h"
 #include "handlers.h"
 #include "limits.h"
 #include "site.h"
+#include "store/files.h"
 #include "task/jobtype.h"
 
 #include <stdlib.h>
@@ -31,6 +33,8 @@ void tasks_get(struct route_match *m)
         site_fail(site, m->request, &e);
         return;
     }
+    /* A runner that was killed is missed by those who wait for it. */
+    if (!task_status_terminal(t.status)) autostart(site);
     struct buf etag = {0};
     task_etag(&etag, &t, db_epoch(site->db));
     const char *has = request_header(m->request, "If-None-Match");
@@ -40,7 +44,7 @@ void tasks_get(struct route_match *m)
     if (wait_ms >= 0 && (has ? same : !task_status_terminal(t.status)))
         answer_when_changed(site, &t, has ? has : etag.data, has != NULL, wait_ms);
     else if (same)
-        answer_not_modified(m->request, etag.data);
+        answer_not_modified(m->request, etag.data, wait_ms);
     else
         answer_task(site, m->request, &t, 200);
     buf_free(&etag);
@@ -139,20 +143,24 @@ void tasks_result(struct route_match *m)
     task_free(&t);
 }
 
-/* Reads the task after a change and commits, or rolls back. */
-static void commit_and_answer(struct route_match *m, enum err rc, struct error *e)
+/* Reads the task after a change and commits; or rolls back, also when a limit was `hit`. */
+static void commit_and_answer(struct route_match *m, enum err rc, const struct limit_hit *hit,
+                              struct error *e)
 {
     struct site *site = site_of(m);
     struct task t = {0};
     struct dialect d;
     if (!rc) rc = site_dialect(m->request, &d, e);
     if (!rc) rc = task_get(site->db, m->params[0], auth_reader(m->request), &t, e);
-    if (!rc)
+    if (!rc && !hit->name)
         rc = db_commit(site->db, e);
     else
         db_rollback(site->db);
+    if (!rc && !hit->name && !task_status_terminal(t.status)) autostart(site);
     if (rc)
         site_fail(site, m->request, e);
+    else if (hit->name)
+        limits_answer(m->request, hit);
     else
         answer_task(site, m->request, &t, 202);
     task_free(&t);
@@ -165,7 +173,7 @@ void tasks_cancel(struct route_match *m)
     struct error e = {0};
     enum err rc = db_begin(site->db, DB_SYNC_BEFORE, &e);
     if (!rc) rc = task_cancel(site->db, m->params[0], auth_reader(m->request), clock_wall_ms(), &e);
-    commit_and_answer(m, rc, &e);
+    commit_and_answer(m, rc, &(struct limit_hit){0}, &e);
 }
 
 int64_t tasks_attempts(void *site, const char *type)
@@ -181,17 +189,19 @@ void tasks_retry(struct route_match *m)
     struct site *site = site_of(m);
     struct error e = {0};
     struct task t = {0};
+    struct limit_hit hit = {0};
     enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
     if (!rc) rc = task_get(site->db, m->params[0], auth_reader(m->request), &t, &e);
     if (!rc) {
         int64_t attempts = tasks_attempts(site, t.type);
         rc = task_retry(site->db, t.n, attempts, clock_wall_ms(), &e);
     }
+    if (!rc) rc = limits_queued(site, m->request, t.owner, &hit, &e);
     task_free(&t);
-    commit_and_answer(m, rc, &e);
+    commit_and_answer(m, rc, &hit, &e);
 }
 
-/* DELETE /tasks/{id}: 204; its events, input and result go with it. */
+/* DELETE /tasks/{id}: 204; its events, input, result and files go with it. */
 void tasks_delete(struct route_match *m)
 {
     struct site *site = site_of(m);
@@ -199,15 +209,13 @@ void tasks_delete(struct route_match *m)
     enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
     if (!rc) {
         rc = task_delete(site->db, m->params[0], auth_reader(m->request), &e);
-        if (!rc)
-            rc = db_commit(site->db, &e);
-        else
-            db_rollback(site->db);
+        rc = db_end(site->db, rc, &e);
     }
     if (rc) {
         site_fail(site, m->request, &e);
         return;
     }
+    files_remove(site->db, m->params[0]);
     struct response r;
     response_start(&r, m->request, 204);
     response_body(&r, NULL, NULL, 0);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/secret.h"
+#include "body.h"
 #include "handlers.h"
 #include "site.h"
 #include "store/credentials.h"
@@ -33,16 +34,9 @@ static enum err take_subject(struct wanted *w, const char *name, const json_t *v
     w->kind = ticket_kind_parse(name);
     if (w->kind == TICKET_ALL)
         return json_is_true(v) ? ERR_OK : error_set(e, ERR_INVALID, "all: not true");
-    const char *text = json_string_value(v);
-    size_t len = json_string_length(v);
-    bool fine = text && len >= 1 && len <= TASK_GROUP_MAX;
-    for (size_t i = 0; fine && i < len; i++)
-        fine = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
-    if (!fine)
-        return error_set(e, ERR_INVALID, "%s: not text of 1 to %d bytes without control characters",
-                         name, TASK_GROUP_MAX);
-    w->subject = text;
-    return ERR_OK;
+    w->subject = json_string_value(v);
+    if (w->subject && group_name_valid(w->subject, json_string_length(v))) return ERR_OK;
+    return error_set(e, ERR_INVALID, "%s: " GROUP_NAME_RULE, name);
 }
 
 static enum err take_ttl(struct wanted *w, const json_t *v, struct error *e)
@@ -82,27 +76,16 @@ static bool read_wanted(struct request *request, struct wanted *w)
     struct error e = {0};
     struct buf body = {0};
     char *cookie = NULL;
-    int status = 400;
-    const char *code = "bad_request";
-    enum err rc =
-        request_body(request, &body, (size_t)conf_int(request->conf, CONF_HTTP_MAX_BODY_BYTES), &e);
-    if (rc == ERR_FULL) status = 413, code = "body_too_large";
-    if (!rc) {
-        code = "bad_json";
-        w->body = json_read(buf_text(&body), body.len, &e);
-        if (!w->body) rc = ERR_INVALID;
-    }
-    if (!rc) {
-        status = 422, code = "invalid_request";
-        rc = take_members(w, request->conf, &e);
-    }
+    w->body = body_json(request, &body);
+    buf_free(&body);
+    if (!w->body) return false;
+    enum err rc = take_members(w, request->conf, &e);
     if (!rc) rc = request_query(request, "cookie", &cookie, &e);
     if (!rc && cookie && strcmp(cookie, "1") && strcmp(cookie, "0"))
         rc = error_set(&e, ERR_INVALID, "cookie: not 1 or 0");
     w->cookie = cookie && !strcmp(cookie, "1");
     free(cookie);
-    buf_free(&body);
-    if (rc) problem(request, status, code, "%s", e.text);
+    if (rc) problem_error(request, &e);
     return !rc;
 }
 
@@ -232,10 +215,7 @@ void tickets_create(struct route_match *m)
     enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
     if (!rc) {
         rc = credential_add(site->db, &c, hash, &id, &e);
-        if (!rc)
-            rc = db_commit(site->db, &e);
-        else
-            db_rollback(site->db);
+        rc = db_end(site->db, rc, &e);
     }
     if (rc)
         site_fail(site, request, &e);

@@ -1,9 +1,12 @@
 #include "wish.h"
 
+#include "autostart.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "body.h"
 #include "limits.h"
 #include "store/tasks.h"
+#include "task/group.h"
 #include "task/jobtype.h"
 
 #include <sodium.h>
@@ -75,12 +78,8 @@ static enum err take_group(char **out, const json_t *v, struct error *e)
 {
     if (json_is_null(v)) return ERR_OK;
     const char *text = json_string_value(v);
-    size_t len = json_string_length(v);
-    bool fine = text && len >= 1 && len <= TASK_GROUP_MAX;
-    for (size_t i = 0; fine && i < len; i++)
-        fine = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
-    if (!fine)
-        return bad_field(e, "group", "not text of 1 to 200 bytes without control characters");
+    if (!text || !group_name_valid(text, json_string_length(v)))
+        return bad_field(e, "group", GROUP_NAME_RULE);
     free(*out);
     *out = mem_str(text);
     return ERR_OK;
@@ -178,22 +177,12 @@ static enum err wish_from_query(struct wish *w, const struct request *request, s
     return settle_time(w, e);
 }
 
-/* Whether a body without a type in the query may be the JSON request. `curl -d` sends
- * application/x-www-form-urlencoded, so that counts when what came is a JSON object. */
+/* Whether a body without a type in the query may be the JSON request. */
 static bool is_json_request(const char *content_type, const struct buf *body)
 {
-    static const char *const maybe[] = {"", "application/x-www-form-urlencoded"};
-    static const char *const surely[] = {"application/json", "text/json"};
-    size_t len = content_type ? strcspn(content_type, "; \t") : 0;
-    for (size_t i = 0; i < 2; i++)
-        if (strlen(surely[i]) == len && !strncasecmp(content_type, surely[i], len)) return true;
-    if (len > 5 && !strncasecmp(content_type + len - 5, "+json", 5)) return true;
+    enum body_kind kind = body_kind(content_type);
     size_t start = strspn(buf_text(body), " \t\r\n");
-    for (size_t i = 0; i < 2; i++)
-        if (strlen(maybe[i]) == len &&
-            !strncasecmp(content_type ? content_type : "", maybe[i], len))
-            return buf_text(body)[start] == '{';
-    return false;
+    return kind == BODY_JSON || (kind == BODY_MAYBE && buf_text(body)[start] == '{');
 }
 
 static int64_t key_ms(const struct request *request)
@@ -222,7 +211,6 @@ static enum err take_key(struct wish *w, const struct request *request, const ch
 
 bool wish_read(struct wish *w, struct request *request)
 {
-    const struct conf *conf = request->conf;
     struct error e = {0};
     struct buf body = {0};
     char *type = NULL;
@@ -231,21 +219,10 @@ bool wish_read(struct wish *w, struct request *request)
     bool raw = type != NULL;
     free(type);
 
-    const char *encoding = request_header(request, "Content-Encoding");
-    if (!rc && encoding && strcasecmp(encoding, "identity")) {
-        problem(request, 415, "unsupported_encoding", "Content-Encoding: send the body as it is");
+    if (!rc &&
+        !body_read(request, raw ? CONF_HTTP_MAX_RAW_BYTES : CONF_HTTP_MAX_BODY_BYTES, &body)) {
+        buf_free(&body);
         return false;
-    }
-    if (!rc) {
-        enum conf_key limit = raw ? CONF_HTTP_MAX_RAW_BYTES : CONF_HTTP_MAX_BODY_BYTES;
-        rc = request_body(request, &body, (size_t)conf_int(conf, limit), &e);
-        if (rc) {
-            bool full = rc == ERR_FULL;
-            problem(request, full ? 413 : 400, full ? "body_too_large" : "bad_request", "%s",
-                    e.text);
-            buf_free(&body);
-            return false;
-        }
     }
     const char *content_type = request_header(request, "Content-Type");
     if (!rc) rc = take_key(w, request, content_type, &body, &e);
@@ -412,7 +389,10 @@ bool wish_store(const struct wish *w, struct site *site, struct request *request
             return false;
         }
     }
-    if (!rc && !hit.name) return true;
+    if (!rc && !hit.name) {
+        if (!task_status_terminal(out->status)) autostart(site);
+        return true;
+    }
     if (rc)
         site_fail(site, request, &e);
     else

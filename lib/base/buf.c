@@ -6,7 +6,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static _Noreturn void out_of_memory(void)
+void mem_exhausted(void)
 {
     static const char text[] = "level=error msg=\"out of memory\"\n";
     fputs(text, stderr);
@@ -16,14 +16,14 @@ static _Noreturn void out_of_memory(void)
 void *mem_alloc(size_t size)
 {
     void *p = calloc(1, size ? size : 1);
-    if (!p) out_of_memory();
+    if (!p) mem_exhausted();
     return p;
 }
 
 void *mem_grow(void *old, size_t count, size_t size)
 {
     void *p = reallocarray(old, count ? count : 1, size);
-    if (!p) out_of_memory();
+    if (!p) mem_exhausted();
     return p;
 }
 
@@ -58,7 +58,7 @@ char *buf_reserve(struct buf *b, size_t more)
     if (b->cap - b->len <= more) {
         size_t cap = b->cap ? b->cap : 64;
         while (cap - b->len <= more) {
-            if (cap > SIZE_MAX / 2) out_of_memory();
+            if (cap > SIZE_MAX / 2) mem_exhausted();
             cap *= 2;
         }
         b->data = mem_grow(b->data, cap, 1);

@@ -37,6 +37,9 @@ void buf_drop(struct buf *b, size_t n);
 /* The text of an empty or filled buffer, never NULL. Borrowed. */
 const char *buf_text(const struct buf *b);
 
+/* Ends the process: for those who find that a library has got none. */
+_Noreturn void mem_exhausted(void);
+
 /* Allocation that does not return on failure. mem_dup and mem_str copy; NULL stays NULL. */
 void *mem_alloc(size_t size); /* zeroed */
 void *mem_grow(void *old, size_t count, size_t size);

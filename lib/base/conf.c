@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum type { TEXT, PATH, INT, BOOL, SECONDS, MAP };
+enum type { TEXT, PATH, INT, BOOL, SECONDS, HOURS, MAP };
 
-/* Every setting, once. Bounds of SECONDS are in milliseconds. A default of NULL is "unset". The
+/* Every setting, once. Bounds of SECONDS and HOURS are in milliseconds. A default of NULL is "unset". The
  * names of a MAP are those of its default; one that is not given keeps its word. */
 static const struct row {
     const char *section;
@@ -36,6 +36,8 @@ static const struct row {
     [CONF_HTTP_IDEMPOTENCY_HOURS] = {"http", "idempotency_hours", INT, "24", 1, 8760},
     [CONF_HTTP_PREFIX] = {"http", "prefix", PATH, "/api", 0, 0},
     [CONF_HTTP_ACCEL_REDIRECT] = {"http", "accel_redirect", TEXT, NULL, 0, 0},
+    [CONF_HTTP_FILES_ACCEL] = {"http", "files_accel", PATH, NULL, 0, 0},
+    [CONF_HTTP_FILES_SENDFILE] = {"http", "files_sendfile", BOOL, "no", 0, 0},
     [CONF_AUTH_ANONYMOUS] = {"auth", "anonymous", TEXT, NULL, 0, 0},
     [CONF_AUTH_ANONYMOUS_SCOPE] = {"auth", "anonymous_scope", TEXT, "create,read,publish", 0, 0},
     [CONF_AUTH_REMOTE_USER] = {"auth", "remote_user", BOOL, "no", 0, 0},
@@ -49,6 +51,7 @@ static const struct row {
     [CONF_LIMITS_STREAM_OPENS_PER_MINUTE] = {"limits", "stream_opens_per_minute", INT, "0", 0,
                                              1000000000},
     [CONF_LIMITS_POLLS_PER_MINUTE] = {"limits", "polls_per_minute", INT, "0", 0, 1000000000},
+    [CONF_LIMITS_EVENTS_PER_TASK] = {"limits", "events_per_task", INT, "100000", 0, 1000000000},
     [CONF_STREAM_STREAM_SECONDS] = {"stream", "stream_seconds", SECONDS, "55", 100, 86400000},
     [CONF_STREAM_HEARTBEAT] = {"stream", "heartbeat", SECONDS, "15", 100, 3600000},
     [CONF_STREAM_RETRY_MS] = {"stream", "retry_ms", INT, "2000", 0, 3600000},
@@ -58,10 +61,16 @@ static const struct row {
                                   "completed=completed,failed=error,cancelled=error",
                                   0, 0},
     [CONF_RUNNER_JOBS] = {"runner", "jobs", TEXT, NULL, 0, 0},
+    [CONF_RUNNER_WORK] = {"runner", "work", TEXT, NULL, 0, 0},
     [CONF_RUNNER_WORKERS] = {"runner", "workers", INT, NULL, 1, 4096},
     [CONF_RUNNER_LEASE_SECONDS] = {"runner", "lease_seconds", SECONDS, "30", 1000, 3600000},
     [CONF_RUNNER_DRAIN_SECONDS] = {"runner", "drain_seconds", SECONDS, "20", 0, 86400000},
     [CONF_RUNNER_PROGRESS_PER_SECOND] = {"runner", "progress_per_second", INT, "10", 1, 1000},
+    [CONF_RUNNER_FILES_MAX] = {"runner", "files_max", INT, "100", 0, 10000},
+    [CONF_RUNNER_FILES_BYTES_MAX] = {"runner", "files_bytes_max", INT, "268435456", 0,
+                                     1099511627776},
+    [CONF_RUNNER_RETAIN_HOURS] = {"runner", "retain_hours", HOURS, "24", 0, CONF_HOURS_MAX_MS},
+    [CONF_RUNNER_AUTOSTART] = {"runner", "autostart", BOOL, "no", 0, 0},
     [CONF_RUNNER_IDLE_EXIT] = {"runner", "idle_exit", SECONDS, NULL, 0, 86400000},
     [CONF_LOG_LEVEL] = {"log", "level", TEXT, "info", 0, 0},
     [CONF_LOG_TARGET] = {"log", "target", TEXT, "stderr", 0, 0},
@@ -97,17 +106,29 @@ enum err conf_parse_bool(const char *text, bool *out, struct error *e)
     return error_set(e, ERR_INVALID, "'%s' is not yes or no", text);
 }
 
-enum err conf_parse_seconds(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
-                            struct error *e)
+static enum err parse_time(const char *text, double unit_ms, const char *units, int64_t min_ms,
+                           int64_t max_ms, int64_t *out_ms, struct error *e)
 {
     char *end;
     double value = strtod(text, &end);
-    double ms = value * 1000;
+    double ms = value * unit_ms;
     if (end == text || *end || !isfinite(value) || ms < (double)min_ms || ms > (double)max_ms)
-        return error_set(e, ERR_INVALID, "'%s' is not a number of seconds from %g to %g", text,
-                         (double)min_ms / 1000, (double)max_ms / 1000);
+        return error_set(e, ERR_INVALID, "'%s' is not a number of %s from %g to %g", text, units,
+                         (double)min_ms / unit_ms, (double)max_ms / unit_ms);
     *out_ms = (int64_t)llround(ms);
     return ERR_OK;
+}
+
+enum err conf_parse_seconds(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
+                            struct error *e)
+{
+    return parse_time(text, 1000, "seconds", min_ms, max_ms, out_ms, e);
+}
+
+enum err conf_parse_hours(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
+                          struct error *e)
+{
+    return parse_time(text, 3600 * 1000, "hours", min_ms, max_ms, out_ms, e);
 }
 
 /* One "name=word" of a map; what is missing has no length. */
@@ -211,6 +232,7 @@ static enum err set_value(struct conf *c, enum conf_key key, const char *value, 
         switch (row->type) {
         case INT: rc = conf_parse_int(value, row->min, row->max, &number, e); break;
         case SECONDS: rc = conf_parse_seconds(value, row->min, row->max, &number, e); break;
+        case HOURS: rc = conf_parse_hours(value, row->min, row->max, &number, e); break;
         case BOOL:
             rc = conf_parse_bool(value, &flag, e);
             number = flag;
@@ -414,4 +436,38 @@ int64_t conf_ms(const struct conf *c, enum conf_key key)
 const char *conf_file(const struct conf *c)
 {
     return c->file;
+}
+
+bool conf_same(const struct conf *a, const struct conf *b, enum conf_key key)
+{
+    const char *left = a->text[key], *right = b->text[key];
+    return left && right ? !strcmp(left, right) : left == right;
+}
+
+void conf_name(enum conf_key key, char *to, size_t size)
+{
+    snprintf(to, size, "[%s] %s", rows[key].section, rows[key].key);
+}
+
+char **conf_environment(void)
+{
+    static const char *const wanted[] = {"PATH=", "LANG=", "TZ=", "HOME=", "LEAT_"};
+    size_t count = 0;
+    char **out = mem_alloc(sizeof *out);
+    for (char **entry = environ; entry && *entry; entry++) {
+        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+            if (strncmp(*entry, wanted[i], strlen(wanted[i])) != 0) continue;
+            out = mem_grow(out, count + 2, sizeof *out);
+            out[count++] = mem_str(*entry);
+            break;
+        }
+    }
+    out[count] = NULL;
+    return out;
+}
+
+void conf_environment_free(char **env)
+{
+    for (size_t i = 0; env && env[i]; i++) free(env[i]);
+    free(env);
 }

@@ -22,6 +22,8 @@ enum conf_key {
     CONF_HTTP_IDEMPOTENCY_HOURS,
     CONF_HTTP_PREFIX,
     CONF_HTTP_ACCEL_REDIRECT,
+    CONF_HTTP_FILES_ACCEL,
+    CONF_HTTP_FILES_SENDFILE,
     CONF_AUTH_ANONYMOUS,
     CONF_AUTH_ANONYMOUS_SCOPE,
     CONF_AUTH_REMOTE_USER,
@@ -33,16 +35,22 @@ enum conf_key {
     CONF_LIMITS_STREAMS_PER_OWNER,
     CONF_LIMITS_STREAM_OPENS_PER_MINUTE,
     CONF_LIMITS_POLLS_PER_MINUTE,
+    CONF_LIMITS_EVENTS_PER_TASK,
     CONF_STREAM_STREAM_SECONDS,
     CONF_STREAM_HEARTBEAT,
     CONF_STREAM_RETRY_MS,
     CONF_STREAM_MAX_STREAMS,
     CONF_DIALECT_REPO_STATUS,
     CONF_RUNNER_JOBS,
+    CONF_RUNNER_WORK,
     CONF_RUNNER_WORKERS,
     CONF_RUNNER_LEASE_SECONDS,
     CONF_RUNNER_DRAIN_SECONDS,
     CONF_RUNNER_PROGRESS_PER_SECOND,
+    CONF_RUNNER_FILES_MAX,
+    CONF_RUNNER_FILES_BYTES_MAX,
+    CONF_RUNNER_RETAIN_HOURS,
+    CONF_RUNNER_AUTOSTART,
     CONF_RUNNER_IDLE_EXIT,
     CONF_LOG_LEVEL,
     CONF_LOG_TARGET,
@@ -70,7 +78,7 @@ void conf_free(struct conf *c);
 const char *conf_text(const struct conf *c, enum conf_key key);
 int64_t conf_int(const struct conf *c, enum conf_key key);
 bool conf_bool(const struct conf *c, enum conf_key key);
-int64_t conf_ms(const struct conf *c, enum conf_key key); /* of a key in seconds */
+int64_t conf_ms(const struct conf *c, enum conf_key key); /* of a key in seconds or hours */
 
 /* The word of a map (the text of such a key, or NULL) for a name of `len` bytes: *word_len bytes that
  * are borrowed from `map`, or NULL when it has none. */
@@ -78,6 +86,17 @@ const char *conf_word(const char *map, const char *name, size_t len, size_t *wor
 
 /* Where the settings were read from, or NULL. Borrowed. */
 const char *conf_file(const struct conf *c);
+
+/* Whether a key is set alike in both. */
+bool conf_same(const struct conf *a, const struct conf *b, enum conf_key key);
+
+/* Writes "[section] key". */
+void conf_name(enum conf_key key, char *to, size_t size);
+
+/* What of this process's environment another program of the project needs to find the same settings:
+ * "NAME=value", NULL-terminated, for conf_environment_free. */
+char **conf_environment(void);
+void conf_environment_free(char **env);
 
 /* Generic reader, also for TYPE.conf: calls `take` for each key of an INI file (section "" before
  * the first). `take` returns ERR_OK or fills the error, which then gets "FILE:LINE: " before it.
@@ -91,5 +110,10 @@ enum err conf_parse_int(const char *text, int64_t min, int64_t max, int64_t *out
 enum err conf_parse_bool(const char *text, bool *out, struct error *e);
 enum err conf_parse_seconds(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
                             struct error *e);
+
+/* A thousand years are as good as for ever. */
+#define CONF_HOURS_MAX_MS (INT64_C(8766000) * 3600 * 1000)
+enum err conf_parse_hours(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
+                          struct error *e);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The deepest nesting of brackets outside strings. Runs before the parser, so that depth costs no
@@ -28,6 +29,55 @@ static int nesting(const char *text, size_t len)
     return deepest;
 }
 
+/* How many of `len` bytes are decimal digits. */
+static size_t digits(const char *text, size_t len)
+{
+    size_t n = 0;
+    while (n < len && text[n] >= '0' && text[n] <= '9') n++;
+    return n;
+}
+
+/* Length of the number that begins at `text` (RFC 8259, 6), or 0. */
+static size_t number_length(const char *text, size_t len)
+{
+    size_t sign = len && *text == '-', whole = digits(text + sign, len - sign);
+    if (!whole) return 0;
+    size_t n = sign + (text[sign] == '0' ? 1 : whole), more;
+    if (n < len && text[n] == '.' && (more = digits(text + n + 1, len - n - 1))) n += 1 + more;
+    if (n < len && (text[n] == 'e' || text[n] == 'E')) {
+        size_t at = n + 1;
+        if (at < len && (text[at] == '+' || text[at] == '-')) at++;
+        if ((more = digits(text + at, len - at))) n = at + more;
+    }
+    return n;
+}
+
+/* Writes in place of each number that the parser has no type for one that it has: the largest of its sign
+ * that a double holds, and blanks, so that everything keeps its place. Such a number has at least the five
+ * characters of that one. */
+static void tame_numbers(char *text, size_t len)
+{
+    static const char largest[] = "-1e308";
+    bool string = false;
+    for (size_t i = 0, n; i < len; i += n) {
+        n = 1;
+        if (string && text[i] == '\\')
+            n = 2;
+        else if (text[i] == '"')
+            string = !string;
+        else if (!string && number_length(text + i, len - i))
+            n = number_length(text + i, len - i);
+        if (n < 5 || string) continue;
+        json_t *value = json_loadb(text + i, n, JSON_DECODE_ANY, NULL);
+        if (!value) {
+            size_t skip = text[i] == '-' ? 0 : 1;
+            memset(text + i, ' ', n);
+            memcpy(text + i, largest + skip, sizeof largest - 1 - skip);
+        }
+        json_decref(value);
+    }
+}
+
 json_t *json_read(const char *text, size_t len, struct error *e)
 {
     if (nesting(text, len) > JSON_DEPTH) {
@@ -36,6 +86,12 @@ json_t *json_read(const char *text, size_t len, struct error *e)
     }
     json_error_t at;
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &at);
+    if (!value && json_error_code(&at) == json_error_numeric_overflow) {
+        char *copy = mem_dup(text, len);
+        tame_numbers(copy, len);
+        value = json_loadb(copy, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &at);
+        free(copy);
+    }
     if (!value)
         error_set(e, ERR_INVALID, "invalid JSON at line %d, column %d: %s", at.line, at.column,
                   at.text);

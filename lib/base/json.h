@@ -13,7 +13,8 @@
     200 /* deeper documents are refused: SQLite and browsers have limits of their own */
 
 /* Reads one JSON value (scalars too) from `len` bytes. Returns a new reference, or NULL with `e`
- * naming line and column (ERR_INVALID): syntax, invalid UTF-8, nesting over JSON_DEPTH. */
+ * naming line and column (ERR_INVALID): syntax, invalid UTF-8, nesting over JSON_DEPTH. A number beyond
+ * 64 bits or beyond a double reads as 1e308 or -1e308: whoever passes it on takes it from the text. */
 json_t *json_read(const char *text, size_t len, struct error *e);
 
 /* Whether the bytes are one JSON value that json_read would take. */

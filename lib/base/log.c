@@ -35,17 +35,20 @@ enum err log_open(const char *program, const char *level, const char *target, st
                              level);
         at++;
     }
+    int fd = STDERR_FILENO;
+    bool to_syslog = !strcmp(target, "syslog");
     if (!strncmp(target, "file ", 5)) {
-        int fd = open(target + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+        fd = open(target + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
         if (fd < 0) return error_errno(e, ERR_IO, "[log] target: cannot open %s", target + 5);
-        out.fd = fd;
-    } else if (!strcmp(target, "syslog")) {
+    } else if (to_syslog) {
         openlog(program, LOG_PID, LOG_DAEMON);
-        out.to_syslog = true;
     } else if (strcmp(target, "stderr")) {
         return error_set(e, ERR_INVALID, "[log] target: '%s' is not stderr, syslog or file PATH",
                          target);
     }
+    if (out.fd != STDERR_FILENO) close(out.fd);
+    out.fd = fd;
+    out.to_syslog = to_syslog;
     out.program = program;
     out.level = at;
     return ERR_OK;

@@ -11,7 +11,8 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
 /* Starts logging for `program` (borrowed for the life of the process). `level` is debug, info, warn
- * or error; `target` is "stderr", "syslog" or "file PATH". ERR_INVALID, ERR_IO (file not openable). */
+ * or error; `target` is "stderr", "syslog" or "file PATH". Again: with these from now on, the file opened
+ * anew. ERR_INVALID, ERR_IO (file not openable): all is as it was. */
 enum err log_open(const char *program, const char *level, const char *target, struct error *e);
 
 /* Whether a line of this level would be written. */

@@ -28,6 +28,7 @@ struct command {
     int (*run)(struct cli *cli, int argc, char **argv);
 };
 
+extern const struct command command_gc;
 extern const struct command command_token_add, command_token_list, command_token_revoke;
 
 /* An option of a command, "--name VALUE", "--name=VALUE" or, with `flag`, "--name". */

@@ -8,10 +8,7 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &command_token_add,
-    &command_token_list,
-    &command_token_revoke,
-    NULL,
+    &command_gc, &command_token_add, &command_token_list, &command_token_revoke, NULL,
 };
 
 static void print_help(FILE *out)

@@ -132,10 +132,7 @@ static int token_add(struct cli *cli, int argc, char **argv)
     enum err rc = db_begin(cli->db, DB_SYNC_AFTER, &e);
     if (!rc) {
         rc = credential_add(cli->db, &c, hash, &id, &e);
-        if (!rc)
-            rc = db_commit(cli->db, &e);
-        else
-            db_rollback(cli->db);
+        rc = db_end(cli->db, rc, &e);
     }
     if (!rc) puts(secret);
     secret_wipe(secret, sizeof secret);
@@ -255,10 +252,7 @@ static int token_revoke(struct cli *cli, int argc, char **argv)
     enum err rc = db_begin(cli->db, DB_SYNC_AFTER, &e);
     if (!rc) {
         rc = credential_revoke(cli->db, argv[0], clock_wall_ms(), &id, &e);
-        if (!rc)
-            rc = db_commit(cli->db, &e);
-        else
-            db_rollback(cli->db);
+        rc = db_end(cli->db, rc, &e);
     }
     if (rc) return cli_error(cli, &e);
     printf("token %lld is revoked\n", (long long)id);

@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum err child_fork(struct child *out, struct forkserver *forks, const struct child_plan *plan,
-                    struct error *e)
+static enum err fork_one(struct child *out, struct forkserver *forks, const struct child_plan *plan,
+                         struct error *e)
 {
     int control[2];
     pid_t pid = 0;
@@ -23,14 +23,26 @@ enum err child_fork(struct child *out, struct forkserver *forks, const struct ch
     }
     setpgid(pid, pid); /* the child does so too: whoever comes first */
     *out = (struct child){.id = process_name(pid), .control = control[0]};
-    return ERR_OK;
+    if (out->id.start) return ERR_OK;
+    /* Whose name is not known could not be told from others once we are gone. */
+    close(out->control); /* it ends */
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
+    *out = CHILD_NONE;
+    return error_set(e, ERR_IO, "cannot look at process %lld", (long long)pid);
 }
 
-void child_go(struct child *c)
+enum err child_fork(struct child *out, struct forkserver *forks, const struct child_plan *plan,
+                    struct error *e)
 {
-    /* A child that is dead already will be reaped. */
-    ssize_t ignored = send(c->control, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)ignored;
+    enum err rc = fork_one(out, forks, plan, e);
+    if (rc == ERR_STATE) rc = fork_one(out, forks, plan, e);
+    return rc == ERR_STATE ? error_set(e, ERR_IO, "fork: the fork server is gone") : rc;
+}
+
+bool child_go(struct child *c)
+{
+    /* One that is dead already will be reaped. */
+    return send(c->control, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 || errno == EPIPE;
 }
 
 void child_signal(const struct child *c, int signo)

@@ -21,8 +21,8 @@ struct child {
 enum err child_fork(struct child *out, struct forkserver *forks, const struct child_plan *plan,
                     struct error *e);
 
-/* Lets it execute its program. */
-void child_go(struct child *c);
+/* Lets it execute its program. False: the system refused, it will wait for ever. */
+bool child_go(struct child *c);
 
 /* Signals its whole group. */
 void child_signal(const struct child *c, int signo);

@@ -47,10 +47,10 @@ struct forked {
 
 /* ---- the child ---------------------------------------------------------------------------------- */
 
-static _Noreturn void refuse(enum refused_step step)
+static _Noreturn void refuse(int control, enum refused_step step)
 {
     struct refusal r = {.step = step, .number = errno};
-    ssize_t ignored = write(CONTROL, &r, sizeof r);
+    ssize_t ignored = write(control, &r, sizeof r);
     (void)ignored;
     _exit(127);
 }
@@ -100,12 +100,12 @@ static _Noreturn void become(const struct order *o, const int fds[FDS], const ch
                              const char *folder, char **env, pid_t runner)
 {
     setpgid(0, 0);
-    if (!place_descriptors(fds)) refuse(STEP_DESCRIPTORS);
-    if (!set_limits(&o->type, o->nofile)) refuse(STEP_LIMITS);
-    if (o->type.nice && setpriority(PRIO_PROCESS, 0, (int)o->type.nice)) refuse(STEP_NICE);
-    if (!set_user(&o->user)) refuse(STEP_USER);
-    if (chdir(folder)) refuse(STEP_FOLDER);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) refuse(STEP_PRIVILEGES);
+    if (!place_descriptors(fds)) refuse(fds[CONTROL], STEP_DESCRIPTORS); /* it lies above them */
+    if (!set_limits(&o->type, o->nofile)) refuse(CONTROL, STEP_LIMITS);
+    if (o->type.nice && setpriority(PRIO_PROCESS, 0, (int)o->type.nice)) refuse(CONTROL, STEP_NICE);
+    if (!set_user(&o->user)) refuse(CONTROL, STEP_USER);
+    if (chdir(folder)) refuse(CONTROL, STEP_FOLDER);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) refuse(CONTROL, STEP_PRIVILEGES);
     prctl(PR_SET_PDEATHSIG, SIGKILL);    /* forgotten when the user changes, so not before */
     if (getppid() != runner) _exit(127); /* it died before that line */
 
@@ -117,7 +117,7 @@ static _Noreturn void become(const struct order *o, const int fds[FDS], const ch
     while ((n = read(CONTROL, &go, 1)) < 0 && errno == EINTR) continue;
     if (n != 1) _exit(127); /* never told to go */
     execve(file, (char *const[]){(char *)o->type.name, NULL}, env);
-    refuse(STEP_EXEC);
+    refuse(CONTROL, STEP_EXEC);
 }
 
 /* ---- the server --------------------------------------------------------------------------------- */
@@ -129,14 +129,15 @@ static void reset_signals(void)
     for (int signo = 1; signo < NSIG; signo++) sigaction(signo, &initial, NULL);
 }
 
-/* The descriptors that came with a message; those that are missing are -1. */
+/* The descriptors that came with a message; those that are missing are -1: the last ones, when there was no
+ * room for all. */
 static void take_descriptors(struct msghdr *m, int fds[FDS])
 {
     for (int i = 0; i < FDS; i++) fds[i] = -1;
     const struct cmsghdr *c = CMSG_FIRSTHDR(m);
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len == CMSG_LEN(FDS * sizeof(int)))
-        memcpy(fds, CMSG_DATA(c), FDS * sizeof(int));
+        c->cmsg_len <= CMSG_LEN(FDS * sizeof(int)))
+        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
 }
 
 /* Like fork(), but the child is our parent's: nothing of libc's runs in between. */
@@ -250,7 +251,7 @@ static enum err write_order(struct buf *out, const struct child_plan *plan, stru
     struct order o;
     memset(&o, 0, sizeof o); /* its padding is sent too */
     o.type = *plan->type;
-    o.user = plan->user;
+    if (plan->user) o.user = *plan->user;
     o.nofile = plan->nofile;
     while (plan->env[o.entries]) o.entries++;
     buf_add(out, &o, sizeof o);
@@ -262,9 +263,11 @@ static enum err write_order(struct buf *out, const struct child_plan *plan, stru
     return ERR_OK;
 }
 
-/* One question and its answer. False: the fork server is gone. */
-static bool ask(const struct forkserver *f, struct buf *order, const int fds[FDS],
-                struct forked *answer)
+/* One question and its answer. ASKED_NOT: the fork server is gone, or takes nothing. ASKED_LOST: it is gone
+ * with the answer, and there may be a child. */
+enum asked { ASKED, ASKED_NOT, ASKED_LOST };
+static enum asked ask(const struct forkserver *f, struct buf *order, const int fds[FDS],
+                      struct forked *answer)
 {
     union {
         struct cmsghdr head;
@@ -280,9 +283,9 @@ static bool ask(const struct forkserver *f, struct buf *order, const int fds[FDS
     memcpy(CMSG_DATA(c), fds, FDS * sizeof(int));
     ssize_t n;
     while ((n = sendmsg(f->socket, &m, MSG_NOSIGNAL)) < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
+    if (n < 0) return ASKED_NOT;
     while ((n = recv(f->socket, answer, sizeof *answer, 0)) < 0 && errno == EINTR) continue;
-    return n == (ssize_t)sizeof *answer;
+    return n == (ssize_t)sizeof *answer ? ASKED : ASKED_LOST;
 }
 
 enum err forkserver_fork(struct forkserver *f, const struct child_plan *plan, int control,
@@ -293,13 +296,19 @@ enum err forkserver_fork(struct forkserver *f, const struct child_plan *plan, in
                           plan->descriptors[3], control};
     struct forked answer = {-1, EPIPE};
     enum err rc = write_order(&order, plan, e);
-    if (!rc && (f->socket < 0 || !ask(f, &order, fds, &answer))) {
+    enum asked asked = rc || f->socket < 0 ? ASKED_NOT : ask(f, &order, fds, &answer);
+    if (!rc && asked == ASKED_NOT) {
         log_warn("the fork server is gone, starting another", " pid=%lld", (long long)f->pid);
         bury(f);
         rc = start(f, e);
-        if (!rc && !ask(f, &order, fds, &answer)) answer = (struct forked){-1, EPIPE};
+        if (!rc) asked = ask(f, &order, fds, &answer);
+    }
+    if (!rc && asked != ASKED) {
+        answer = (struct forked){-1, EPIPE};
+        bury(f);
     }
     buf_free(&order);
+    if (asked == ASKED_LOST) return error_set(e, ERR_STATE, "the fork server is gone");
     if (rc) return rc;
     errno = answer.number;
     if (answer.pid < 0) return error_errno(e, ERR_IO, "fork");

@@ -7,32 +7,23 @@
 #define LEAT_RUNNER_FORKSERVER_H
 
 #include "base/error.h"
+#include "runner/user.h"
 #include "task/jobtype.h"
 
-#include <stdbool.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
 struct forkserver;
-
-/* Whom a job runs as. */
-struct job_user {
-    bool set; /* false: the runner itself, and nothing else here counts */
-    uid_t uid;
-    gid_t gid;
-    gid_t groups[32];
-    int group_count;
-};
 
 /* What is to run, and with what. Borrowed; the descriptors stay the caller's. */
 struct child_plan {
     const char *file;   /* absolute path of the executable */
     const char *folder; /* to work in */
     char *const *env;
-    const struct jobtype *type; /* name, nice, limits */
-    struct job_user user;
-    int descriptors[4]; /* its 0 to 3; it gets no other */
-    rlim_t nofile;      /* its soft limit of open files */
+    const struct jobtype *type;  /* name, nice, limits */
+    const struct job_user *user; /* NULL: the runner's own */
+    int descriptors[4];          /* its 0 to 3; it gets no other */
+    rlim_t nofile;               /* its soft limit of open files */
 };
 
 /* Sent over the control socket by a child that could not become its program. */
@@ -58,6 +49,8 @@ void forkserver_stop(struct forkserver *f); /* NULL is fine */
 /* Has a child of this process forked, the leader of its own process group. It becomes what the plan says
  * when a byte comes over `control`, the socket of which it gets the descriptor; a struct refusal comes
  * back if it cannot. A fork server that is gone is replaced. ERR_INVALID: the plan is too large.
+ * ERR_STATE: it went away in the middle, and whether it forked is not known; close the control socket,
+ * which ends such a child, and try again with another. Two must never wait for one byte.
  * ERR_IO: the system refused. */
 enum err forkserver_fork(struct forkserver *f, const struct child_plan *plan, int control,
                          pid_t *pid, struct error *e);

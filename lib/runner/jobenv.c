@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { ENTRIES_MAX = 16 };
+enum { ENTRIES_MAX = 20 };
 
 static void add(char **env, const char *name, const char *value)
 {
@@ -45,6 +45,8 @@ char **jobenv_make(const struct jobenv *what)
     add(env, "LEAT_CONTENT_TYPE", what->content_type);
     add_number(env, "LEAT_DEADLINE", what->deadline);
     add(env, "LEAT_EVENTS", what->events);
+    add(env, "LEAT_FILES", what->files);
+    add(env, "LEAT_CHECKPOINT_FILE", what->checkpoint);
     if (what->context) add(env, "LEAT_CONTEXT_FILE", what->context);
     return env;
 }

@@ -17,6 +17,8 @@ struct jobenv {
     const char *content_type; /* of the input; NULL: no input */
     const char *folder;       /* HOME where the runner has none */
     const char *events;       /* path of the pipe */
+    const char *files;        /* path of the folder for its files */
+    const char *checkpoint;   /* path of what an earlier attempt saved, if one did */
     const char *context;      /* path of the group's context; NULL: the task has no group */
     int64_t deadline;         /* wall-clock ms, when the time is up */
 };

@@ -2,13 +2,16 @@
 #include "base/conf.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "runner/keep.h"
 #include "runner/runner.h"
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -23,25 +26,30 @@ static const char help[] =
     "                       parent folder, /etc/leat/leat.conf\n"
     "  --check              only say whether the settings are valid\n"
     "  --once               stop when no task is due and none runs\n"
-    "  --idle-exit SECONDS  stop when that has been so for SECONDS\n"
+    "  --idle-exit SECONDS  stop when no task has waited, not even for later, or run for\n"
+    "                       SECONDS\n"
+    "  --presence FD        how leat-api hands on the lock that says that a runner is there\n"
     "  --version, --help\n"
     "\n"
     "SIGTERM and SIGINT: claim nothing more, let jobs finish for drain_seconds, put the rest\n"
-    "back; a second one: do not let them finish.\n"
-    "Exit status: 0, or one of sysexits.h: 64 usage, 78 settings, 75 database busy, 74 input or\n"
-    "output, 70 a fault of the program; 1 when it is unknown whether a commit is on disk.\n";
+    "back; a second one: do not let them finish. SIGHUP: read the settings again.\n"
+    "Exit status: 0, or one of sysexits.h: 64 usage, 70 a fault of the program, 71 out of memory,\n"
+    "74 input or output, 75 database busy, 78 settings; 1 when it is unknown whether a commit is\n"
+    "on disk.\n";
 
 enum {
     OPTION_CONFIG = 1,
     OPTION_CHECK,
     OPTION_ONCE,
     OPTION_IDLE_EXIT,
+    OPTION_PRESENCE,
     OPTION_VERSION,
     OPTION_HELP
 };
 
 struct arguments {
-    const char *config, *idle_exit;
+    const char *config, *idle_exit, *presence;
+    const char *self; /* path of the program */
     bool check, once;
 };
 
@@ -53,6 +61,7 @@ static int read_arguments(struct arguments *out, int argc, char **argv)
         {"check", no_argument, NULL, OPTION_CHECK},
         {"once", no_argument, NULL, OPTION_ONCE},
         {"idle-exit", required_argument, NULL, OPTION_IDLE_EXIT},
+        {"presence", required_argument, NULL, OPTION_PRESENCE},
         {"version", no_argument, NULL, OPTION_VERSION},
         {"help", no_argument, NULL, OPTION_HELP},
         {NULL, 0, NULL, 0},
@@ -63,6 +72,7 @@ static int read_arguments(struct arguments *out, int argc, char **argv)
         case OPTION_CHECK: out->check = true; break;
         case OPTION_ONCE: out->once = true; break;
         case OPTION_IDLE_EXIT: out->idle_exit = optarg; break;
+        case OPTION_PRESENCE: out->presence = optarg; break;
         case OPTION_VERSION: puts("leatd " LEAT_VERSION); return EX_OK;
         case OPTION_HELP: fputs(help, stdout); return EX_OK;
         default: fputs(help, stderr); return EX_USAGE;
@@ -113,18 +123,32 @@ static rlim_t raise_nofile(void)
     return before;
 }
 
+static enum err read_again(void *arg, struct conf **out, struct error *e)
+{
+    const struct arguments *a = arg;
+    return conf_load(out, a->config, a->self, e);
+}
+
 static enum err run(const struct conf *conf, const struct arguments *a, struct error *e)
 {
     struct runner_options options = {
         .conf = conf,
         .own = {getenv("PATH"), getenv("LANG"), getenv("TZ"), getenv("HOME")},
         .once = a->once,
+        .notify = {getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID")},
+        .presence = -1,
+        .reload = read_again,
+        .reload_arg = (void *)a,
         .idle_exit_ms =
             conf_text(conf, CONF_RUNNER_IDLE_EXIT) ? conf_ms(conf, CONF_RUNNER_IDLE_EXIT) : -1,
     };
     struct error why = {0};
     if (a->idle_exit && conf_parse_seconds(a->idle_exit, 0, 86400000, &options.idle_exit_ms, &why))
         return error_set(e, ERR_INVALID, "--idle-exit: %s", why.text);
+    int64_t presence = -1;
+    if (a->presence && conf_parse_int(a->presence, 3, INT_MAX, &presence, &why))
+        return error_set(e, ERR_INVALID, "--presence: %s", why.text);
+    options.presence = (int)presence;
     enum err rc =
         log_open("leatd", conf_text(conf, CONF_LOG_LEVEL), conf_text(conf, CONF_LOG_TARGET), e);
     if (rc) return rc;
@@ -142,6 +166,9 @@ static enum err run(const struct conf *conf, const struct arguments *a, struct e
 
 int main(int argc, char **argv)
 {
+    /* A process that the runner itself started. */
+    if (argc && !strcmp(argv[0], KEEP_NAME)) return keep_main();
+
     struct arguments a = {0};
     int status = read_arguments(&a, argc, argv);
     if (status >= 0) return status;
@@ -150,8 +177,8 @@ int main(int argc, char **argv)
     struct conf *conf = NULL;
     struct error e = {0};
     /* Found through PATH, argv[0] does not say where we are. */
-    const char *self = access("/proc/self/exe", F_OK) ? argv[0] : "/proc/self/exe";
-    enum err rc = conf_load(&conf, a.config, self, &e);
+    a.self = access("/proc/self/exe", F_OK) ? argv[0] : "/proc/self/exe";
+    enum err rc = conf_load(&conf, a.config, a.self, &e);
     if (rc) status = EX_CONFIG; /* a file that cannot be read is a fault of the settings too */
     if (!rc && !a.check) rc = run(conf, &a, &e);
     if (rc) fprintf(stderr, "leatd: %s\n", e.text);

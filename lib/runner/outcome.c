@@ -17,6 +17,7 @@ static const struct {
     [STOP_CANCEL] = {TASK_CANCELLED, "cancelled", false},
     [STOP_DRAIN] = {TASK_PENDING, NULL, false},
     [STOP_TOO_LARGE] = {TASK_FAILED, "result_too_large", false},
+    [STOP_FILES] = {TASK_FAILED, "result_too_large", false},
     [STOP_REFUSED] = {TASK_FAILED, "exec_failed", true},
 };
 
@@ -32,6 +33,7 @@ static void say_stop(struct buf *text, const struct attempt *a)
     case STOP_TOO_LARGE:
         buf_fmt(text, "the result is larger than %lld bytes", (long long)a->result_max);
         break;
+    case STOP_FILES: buf_str(text, a->said ? a->said : "too many files"); break;
     case STOP_REFUSED: buf_str(text, "the database did not take what the job said"); break;
     case STOP_DRAIN:
     case STOP_NONE: break;
@@ -67,7 +69,8 @@ static void decide_ended(struct outcome *out, const struct attempt *a, struct bu
         out->code = "killed_by_signal";
         buf_fmt(text, "killed by signal %d (%s)", a->number, strsignal(a->number));
         break;
-    case ENDING_NO_EXEC: out->code = "exec_failed"; break;
+    case ENDING_NO_EXEC:
+    case ENDING_NO_FILES: out->code = "exec_failed"; break;
     case ENDING_NO_TYPE:
         out->code = "type_removed";
         out->retryable = again = false;

@@ -14,6 +14,7 @@ enum stop {
     STOP_CANCEL,    /* somebody asked for it */
     STOP_DRAIN,     /* the runner itself stops */
     STOP_TOO_LARGE, /* its result went over the bound */
+    STOP_FILES,     /* its files did; said: which bound */
     STOP_REFUSED,   /* the database will not take what it says */
 };
 
@@ -24,6 +25,7 @@ enum ending {
     ENDING_NO_EXEC,   /* said: why the program could not be executed */
     ENDING_NO_TYPE,   /* said: why there is no such type (any more) */
     ENDING_UNUSABLE,  /* said: what is wrong with the type or the task itself */
+    ENDING_NO_FILES,  /* said: why the files that it made could not be kept */
     ENDING_NO_SYSTEM, /* said: what the system refused: processes, files, space */
 };
 
@@ -31,7 +33,7 @@ struct attempt {
     enum stop stop;
     enum ending ending;
     int number;
-    const char *said; /* for exit and signal: its last line on stderr, or NULL */
+    const char *said; /* as above; for exit and signal: its last line on stderr, or NULL */
     int64_t attempt, max_attempts;
     int64_t timeout_ms;
     int64_t result_max; /* bytes */

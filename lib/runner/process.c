@@ -73,7 +73,8 @@ static bool read_status(int64_t pid, struct status *out)
 struct process_id process_name(int64_t pid)
 {
     struct status st;
-    return (struct process_id){.pid = pid, .start = read_status(pid, &st) ? st.start : 0};
+    if (!read_status(pid, &st)) return (struct process_id){.pid = pid};
+    return (struct process_id){.pid = pid, .start = st.start, .session = st.session};
 }
 
 enum process_seen process_look(const struct process_id *p, const char *its_place, const char *place)
@@ -90,28 +91,40 @@ enum process_seen process_look(const struct process_id *p, const char *its_place
     return st.start == p->start && !st.zombie ? PROCESS_ALIVE : PROCESS_GONE;
 }
 
-/* Whether the environment that `pid` was started with has the entry. */
-static bool has_entry(int64_t pid, const char *name, const char *value)
+enum whose { OURS, ANOTHERS, NOT_SAID };
+
+/* What the environment that `pid` was started with says of its task. It may say nothing: the job has
+ * cleared it, or the process is just being made. */
+static enum whose whose(int64_t pid, const char *task_id)
 {
+    static const char name[] = "LEAT_TASK_ID=";
     struct buf env = {0};
-    char entry[128];
-    snprintf(entry, sizeof entry, "%s=%s", name, value);
-    bool found = false;
+    enum whose found = NOT_SAID;
     if (read_proc(pid, "environ", 1 << 20, &env))
-        for (size_t at = 0; !found && at < env.len; at += strlen(env.data + at) + 1)
-            found = !strcmp(env.data + at, entry);
+        for (size_t at = 0; found == NOT_SAID && at < env.len; at += strlen(env.data + at) + 1)
+            if (!strncmp(env.data + at, name, sizeof name - 1))
+                found = strcmp(env.data + at + sizeof name - 1, task_id) ? ANOTHERS : OURS;
     buf_free(&env);
     return found;
 }
 
-/* Whether `pid` is left over from the group of a leader that is gone. A group that a later process
- * of the same pid began would be another session's, or its members would not know the task. */
-static bool left_over(int64_t pid, const struct process_id *leader, const char *task_id,
-                      struct status *st)
+enum left { NOT_LEFT, LEFT, NOT_SEEN };
+
+/* Whether `pid` is left over from the group of a leader that is gone. As long as one is, no other
+ * process can get the pid of the leader and begin a group of the same name; if none was for a while, one
+ * could: that group would be another session's, or its members would know of another task. */
+static enum left left_over(int64_t pid, const struct process_id *leader, const char *task_id,
+                           struct status *st)
 {
-    return read_status(pid, st) && !st->zombie && st->group == leader->pid &&
-           st->session != leader->pid && st->start >= leader->start &&
-           has_entry(pid, "LEAT_TASK_ID", task_id);
+    errno = 0;
+    if (!read_status(pid, st))
+        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? NOT_SEEN : NOT_LEFT;
+    if (st->zombie || st->group != leader->pid || st->session == leader->pid ||
+        st->start < leader->start)
+        return NOT_LEFT;
+    if (leader->session && st->session != leader->session) return NOT_LEFT;
+    enum whose says = whose(pid, task_id);
+    return says == OURS || (says == NOT_SAID && leader->session) ? LEFT : NOT_LEFT;
 }
 
 /* Kills that very process: the descriptor is of whoever has the pid now, and it is looked at again
@@ -121,7 +134,7 @@ static void kill_left_over(int64_t pid, const struct process_id *leader, const c
     struct status st;
     int fd = pidfd_open((pid_t)pid, 0);
     if (fd < 0 && errno != ENOSYS) return;
-    if (left_over(pid, leader, task_id, &st)) {
+    if (left_over(pid, leader, task_id, &st) == LEFT) {
         if (fd >= 0)
             pidfd_send_signal(fd, SIGKILL, NULL, 0);
         else
@@ -149,9 +162,9 @@ bool process_group_gone(const struct process_id *leader, const char *task_id)
     bool gone = true;
     for (const struct dirent *d; (d = readdir(proc));) {
         int64_t pid = isdigit((unsigned char)*d->d_name) ? strtoll(d->d_name, NULL, 10) : 0;
-        if (pid <= 1 || !left_over(pid, leader, task_id, &st)) continue;
-        kill_left_over(pid, leader, task_id);
-        gone = false;
+        enum left left = pid > 1 ? left_over(pid, leader, task_id, &st) : NOT_LEFT;
+        if (left == LEFT) kill_left_over(pid, leader, task_id);
+        if (left != NOT_LEFT) gone = false;
     }
     closedir(proc);
     return gone;

@@ -26,8 +26,8 @@ enum process_seen process_look(const struct process_id *p, const char *its_place
 
 /* Whether nothing is left of the process group that `leader` led for the task; sends SIGKILL to what
  * is, so that a later call finds it gone. Without its leader a process counts when it has the
- * group, was not started before the leader and has LEAT_TASK_ID=`task_id` in its environment.
- * Both places must be the same. */
+ * group and the session, was not started before the leader, and does not say in its environment
+ * (LEAT_TASK_ID) that it is another task's. Both places must be the same. */
 bool process_group_gone(const struct process_id *leader, const char *task_id);
 
 #endif

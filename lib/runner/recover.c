@@ -14,7 +14,7 @@
 /* Whether the runner of `r` can no longer be relied on to finish it. */
 static bool abandoned(const struct rescuer *who, const struct running *r, int64_t now)
 {
-    return r->lease_until <= now ||
+    return (r->lease_until <= now && !who->doubtful) ||
            process_look(&r->runner, r->runner_boot, who->place) == PROCESS_GONE;
 }
 
@@ -55,20 +55,25 @@ static struct claim_end decide(const struct rescuer *who, const struct running *
     return end;
 }
 
+/* *again: its job is another one than was looked at. Its runner may have lived until after that. */
 static enum err write_lost(const struct rescuer *who, const struct running *r, int64_t now,
-                           struct error *e)
+                           bool *again, struct error *e)
 {
     struct task t = {0};
+    struct process_id child;
     enum err rc = db_begin(who->db, DB_SYNC_BEFORE, e);
     if (rc) return rc;
-    rc = task_get_n(who->db, r->claim.n, &t, e);
+    rc = claim_child(who->db, &r->claim, &child, e);
+    if (!rc && (child.pid != r->child.pid || child.start != r->child.start)) {
+        db_rollback(who->db);
+        *again = true;
+        return ERR_OK;
+    }
+    if (!rc) rc = task_get_n(who->db, r->claim.n, &t, e);
     struct claim_end end = decide(who, r, !rc && t.cancel_requested, now);
     task_free(&t);
     if (!rc) rc = claim_finish(who->db, &r->claim, &end, e);
-    if (rc)
-        db_rollback(who->db);
-    else
-        rc = db_commit(who->db, e);
+    rc = db_end(who->db, rc, e);
 
     char id[ID_SIZE];
     if (!rc)
@@ -92,7 +97,7 @@ enum err recover_lost(const struct rescuer *who, bool *again, struct error *e)
             continue;
         }
         workdir_remove(who->work, r->id, r->claim.attempt);
-        rc = write_lost(who, r, now, e);
+        rc = write_lost(who, r, now, again, e);
     }
     running_list_free(&list);
     return rc;

@@ -4,6 +4,7 @@
 #define LEAT_RUNNER_RECOVER_H
 
 #include "base/error.h"
+#include "runner/workdir.h"
 #include "store/db.h"
 
 #include <stdbool.h>
@@ -14,7 +15,9 @@ struct rescuer {
     struct db *db;
     int64_t runner;    /* its id */
     const char *place; /* of process_place */
-    const char *jobs, *work;
+    const char *jobs;
+    const struct workroot *work;
+    bool doubtful; /* the clock jumped: leases that seem to have ended may be of those who live */
 };
 
 /* Looks at every task that another runner holds. One whose runner is provably gone, or whose lease

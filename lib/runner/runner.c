@@ -5,33 +5,46 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "runner/bounds.h"
 #include "runner/forkserver.h"
+#include "runner/notify.h"
 #include "runner/process.h"
 #include "runner/recover.h"
+#include "runner/reload.h"
 #include "runner/slot.h"
+#include "runner/sweep.h"
 #include "runner/workdir.h"
 #include "store/bell.h"
 #include "store/claims.h"
 #include "store/db.h"
 #include "store/figures.h"
+#include "store/files.h"
+#include "store/presence.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
-    TICK_MS = 1000,         /* a lost ring of the bell is made up for */
-    DYING_MS = 50,          /* between two looks at a group that was killed */
-    BUSY_PAUSE_MS = 50,     /* after the database was busy (for busy_ms already) */
-    FULL_PAUSE_MS = 1000,   /* after it was full or failed */
-    SYSTEM_PAUSE_MS = 2000, /* claims nothing after the system refused a process or a file */
-    GIVE_UP_MS = 10000,     /* a stopping runner waits so long for a database that fails */
-    LOG_PAGES = 4000,       /* of write-ahead log: time for a checkpoint */
-    IDLE_LOG_PAGES = 500,   /* the same, when there is nothing else to do ... */
-    IDLE_MS = 2000,         /* ... for so long */
+    TICK_MS = 1000,               /* a lost ring of the bell is made up for */
+    DYING_MS = 50,                /* between two looks at a group that was killed */
+    BUSY_PAUSE_MS = 50,           /* after the database was busy (for busy_ms already) */
+    FULL_PAUSE_MS = 1000,         /* after it was full or failed */
+    SYSTEM_PAUSE_MS = 2000,       /* claims nothing after the system refused a process or a file */
+    CLOCK_JUMP_MS = 1000,         /* a clock that moved so far beside the other was set */
+    GIVE_UP_MS = 10000,           /* a stopping runner waits so long for a database that fails */
+    LOG_PAGES = 4000,             /* of write-ahead log: time for a checkpoint */
+    LOG_BYTES = LOG_PAGES * 4096, /* a shorter file cannot hold so many */
+    LOG_LOOK_MS = 1000,           /* after so long without a commit of ours nobody has told us */
+    LOG_LOOK_MIN_MS = 100,        /* between two looks ... */
+    LOG_LOOK_MAX_MS = 3000,       /* ... by how fast it grows */
+    IDLE_LOG_PAGES = 500,         /* the same, when there is nothing else to do ... */
+    IDLE_MS = 2000,               /* ... for so long */
 };
 
 enum phase {
@@ -42,15 +55,24 @@ enum phase {
 
 struct runner {
     const struct runner_options *options;
+    const struct conf *conf; /* in force: that of the options, or `reread` */
+    struct conf *reread;
+    struct notify *notify;
+    int presence; /* descriptor of DB.runner; -1: does not show itself */
+    bool presence_held;
+    bool left; /* has said goodbye */
     struct forkserver *forks;
     struct db *db;
     struct bell *bell;
     struct loop *loop;
     struct loop_fd bell_watch;
-    char *jobs, *work;
+    char *jobs;
+    struct workroot work;
+    gid_t files_group;
     char place[ID_SIZE];
     int64_t id;
     struct slot_shop shop;
+    struct bounds bounds;
     /* Twice as many slots as workers: those whose job has ended hold it until that is written, and the
      * same transaction claims for others. */
     struct slot **slots;
@@ -62,23 +84,35 @@ struct runner {
     /* Monotonic ms. */
     int64_t drain_until;
     int64_t renew_at, recover_at;
-    int64_t blocked_until;  /* the database takes nothing before; 0: it does */
-    int64_t blocked_since;  /* 0: it does not fail */
+    int64_t
+        leases_count_at;   /* not before: others had no time to renew them after the clock jumped */
+    int64_t clock_lead;    /* of the wall clock, as of the last look */
+    int64_t blocked_until; /* the database takes nothing before; 0: it does */
+    int64_t blocked_since; /* 0: it does not fail */
     int64_t no_claim_until; /* the system refused a process or a file */
     int64_t idle_since;     /* INT64_MAX while something runs or is due */
     int64_t wrote_at;
 
-    bool look;        /* something may have become due */
-    bool cancels;     /* something may have been cancelled */
-    bool dying;       /* a lost task's processes were killed and may still be there */
-    int64_t due;      /* wall-clock ms: when the next task is due, as of the last look */
-    int64_t log_mark; /* pages of log at the last checkpoint */
+    struct sweep sweep;
+
+    bool look;                   /* something may have become due */
+    bool cancels;                /* something may have been cancelled */
+    bool dying;                  /* a lost task's processes were killed and may still be there */
+    int64_t due;                 /* wall-clock ms: when the next task is due, as of the last look */
+    int64_t log_mark;            /* pages of log at the last checkpoint */
+    bool written;                /* by others, since then */
+    int64_t log_at, log_look_at; /* monotonic ms: of the last checkpoint; of the next look */
 };
 
 static void log_failure(const char *what, const struct error *e)
 {
     char text[sizeof e->text];
     log_error(what, " error=\"%s\"", log_quote(text, sizeof text, e->text));
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */
@@ -100,6 +134,7 @@ static enum err find_jobs(char **out, const char *jobs, struct error *e)
         return error_set(e, ERR_INVALID, "[runner] jobs: %s is not a folder", jobs);
     struct buf path = {0};
     char *here = *jobs == '/' ? NULL : getcwd(NULL, 0);
+    if (*jobs != '/' && !here) return error_errno(e, ERR_IO, "[runner] jobs: where we are");
     if (here) buf_fmt(&path, "%s/", here);
     buf_str(&path, jobs);
     free(here);
@@ -109,7 +144,7 @@ static enum err find_jobs(char **out, const char *jobs, struct error *e)
 
 static int64_t lease_ms(const struct runner *r)
 {
-    return conf_ms(r->options->conf, CONF_RUNNER_LEASE_SECONDS);
+    return conf_ms(r->conf, CONF_RUNNER_LEASE_SECONDS);
 }
 
 static enum err register_self(struct runner *r, struct error *e)
@@ -119,25 +154,41 @@ static enum err register_self(struct runner *r, struct error *e)
     enum err rc = db_begin(r->db, DB_SYNC_NONE, e);
     if (rc) return rc;
     rc = runner_register(r->db, &self, r->place, now, now + lease_ms(r), &r->id, e);
-    if (!rc) return db_commit(r->db, e);
-    db_rollback(r->db);
-    return rc;
+    return db_end(r->db, rc, e);
+}
+
+/* Shows that a runner is there, unless it goes as soon as nothing is due: it would be relied on. */
+static enum err open_presence(struct runner *r, const char *path, struct error *e)
+{
+    int given = r->options->presence;
+    if (given >= 0 && presence_is(given, path)) {
+        fcntl(given, F_SETFD, FD_CLOEXEC);
+        r->presence = given;
+        r->presence_held = true;
+        return ERR_OK;
+    }
+    if (given >= 0) close(given); /* of another database */
+    return r->options->once ? ERR_OK : presence_open(path, &r->presence, e);
 }
 
 static enum err open_all(struct runner *r, struct error *e)
 {
-    const struct conf *c = r->options->conf;
+    const struct conf *c = r->conf;
     const char *path = conf_text(c, CONF_DATABASE_PATH);
     if (!path) return error_set(e, ERR_INVALID, "[database] path is not set");
     enum err rc = find_jobs(&r->jobs, conf_text(c, CONF_RUNNER_JOBS), e);
     if (!rc) rc = forkserver_start(&r->forks, e);
     if (!rc)
-        rc = db_open(&r->db,
-                     &(struct db_options){.path = path,
-                                          .busy_ms = conf_int(c, CONF_DATABASE_BUSY_MS),
-                                          .migrate = true},
-                     e);
-    if (!rc) rc = workdir_root(&r->work, path, e);
+        rc = db_open(
+            &r->db,
+            &(struct db_options){.path = path,
+                                 .busy_ms = conf_int(c, CONF_DATABASE_BUSY_MS),
+                                 .events_per_task = conf_int(c, CONF_LIMITS_EVENTS_PER_TASK),
+                                 .migrate = true},
+            e);
+    if (!rc) rc = open_presence(r, path, e);
+    if (!rc) rc = workroot_make(&r->work, conf_text(c, CONF_RUNNER_WORK), path, e);
+    if (!rc) rc = files_make_root(r->db, r->work.kept, &r->files_group, e);
     if (!rc) rc = bell_open(&r->bell, path, e);
     if (!rc) rc = loop_open(&r->loop, e);
     if (rc) return rc;
@@ -148,36 +199,47 @@ static enum err open_all(struct runner *r, struct error *e)
     return register_self(r, e);
 }
 
+/* Takes what may change from the settings in force. More workers need more slots; fewer let those that
+ * have a job finish it. */
+static void take_settings(struct runner *r)
+{
+    const char *prefix = conf_text(r->conf, CONF_HTTP_PREFIX);
+    r->shop.prefix = prefix ? prefix : "";
+    r->shop.result_max = conf_int(r->conf, CONF_HTTP_MAX_RESULT_BYTES);
+    r->shop.inline_max = conf_int(r->conf, CONF_HTTP_INLINE_RESULT_BYTES);
+    r->shop.files_max = conf_int(r->conf, CONF_RUNNER_FILES_MAX);
+    r->shop.files_bytes = conf_int(r->conf, CONF_RUNNER_FILES_BYTES_MAX);
+    r->shop.progress_rate = conf_int(r->conf, CONF_RUNNER_PROGRESS_PER_SECOND);
+    r->workers = (size_t)conf_int(r->conf, CONF_RUNNER_WORKERS);
+    if (2 * r->workers <= r->slot_count) return;
+    r->slots = mem_grow(r->slots, 2 * r->workers, sizeof(struct slot *));
+    while (r->slot_count < 2 * r->workers) r->slots[r->slot_count++] = slot_new(&r->shop);
+}
+
 enum err runner_open(struct runner **out, const struct runner_options *options, struct error *e)
 {
     struct runner *r = mem_alloc(sizeof *r);
-    const struct conf *c = options->conf;
     r->options = options;
+    r->conf = options->conf;
+    r->presence = -1;
     r->look = true;
     enum err rc = open_all(r, e);
     if (rc) {
         runner_close(r);
         return rc;
     }
-    const char *prefix = conf_text(c, CONF_HTTP_PREFIX);
     r->shop = (struct slot_shop){
         .loop = r->loop,
         .db = r->db,
         .forks = r->forks,
         .own = options->own,
         .jobs = r->jobs,
-        .work = r->work,
-        .prefix = prefix ? prefix : "",
+        .work = &r->work,
+        .files_group = r->files_group,
         .runner = r->id,
-        .result_max = conf_int(c, CONF_HTTP_MAX_RESULT_BYTES),
-        .inline_max = conf_int(c, CONF_HTTP_INLINE_RESULT_BYTES),
-        .progress_rate = conf_int(c, CONF_RUNNER_PROGRESS_PER_SECOND),
         .nofile = options->nofile,
     };
-    r->workers = (size_t)conf_int(c, CONF_RUNNER_WORKERS);
-    r->slot_count = 2 * r->workers;
-    r->slots = mem_alloc(r->slot_count * sizeof(struct slot *));
-    for (size_t i = 0; i < r->slot_count; i++) r->slots[i] = slot_new(&r->shop);
+    take_settings(r);
     *out = r;
     return ERR_OK;
 }
@@ -191,27 +253,58 @@ void runner_close(struct runner *r)
     }
     free(r->slots);
     forkserver_stop(r->forks);
+    bounds_free(&r->bounds);
+    sweep_end(&r->sweep);
+    notify_close(r->notify);
     loop_close(r->loop);
     bell_close(r->bell);
     db_close(r->db);
+    presence_drop(r->presence);
+    conf_free(r->reread);
     free(r->jobs);
-    free(r->work);
+    workroot_free(&r->work);
     free(r);
 }
 
 /* ---- what happened ------------------------------------------------------------------------------ */
 
+/* Reads the settings again; what is wrong with them leaves all as it was. */
+static void reload(struct runner *r)
+{
+    struct error e = {0};
+    struct conf *now = NULL;
+    if (!r->options->reload) return;
+    notify_reloading(r->notify);
+    enum err rc = r->options->reload(r->options->reload_arg, &now, &e);
+    if (!rc)
+        rc = log_open("leatd", conf_text(now, CONF_LOG_LEVEL), conf_text(now, CONF_LOG_TARGET), &e);
+    if (rc) {
+        log_failure("settings not reread, the old ones stay", &e);
+        conf_free(now);
+    } else {
+        reload_tell(r->options->conf, r->conf, now);
+        r->conf = now;
+        take_settings(r);
+        conf_free(r->reread);
+        r->reread = now;
+        r->look = true;
+        r->renew_at = 0; /* the lease may be shorter */
+        r->sweep.at = 0;
+    }
+    notify_ready(r->notify);
+}
+
 static void take_signals(struct runner *r, int64_t now)
 {
-    if (loop_signal(SIGHUP))
-        log_info(
-            "nothing to reload: a job's conf is read at each start, other settings need a restart",
-            " signal=%s", "SIGHUP");
+    if (loop_signal(SIGHUP)) reload(r);
     bool term = loop_signal(SIGTERM), interrupt = loop_signal(SIGINT);
     if (!term && !interrupt) return;
     if (r->phase == CLAIMING) {
         r->phase = DRAINING;
-        r->drain_until = now + conf_ms(r->options->conf, CONF_RUNNER_DRAIN_SECONDS);
+        r->drain_until = now + conf_ms(r->conf, CONF_RUNNER_DRAIN_SECONDS);
+        notify_stopping(r->notify);
+        presence_drop(r->presence); /* another may be started for what comes */
+        r->presence = -1;
         log_info("draining", " busy=%zu", r->busy);
     } else {
         r->drain_until = now; /* told twice: no longer */
@@ -263,7 +356,7 @@ static bool can_claim(struct runner *r, int64_t now)
     if (r->look) {
         struct error e = {0};
         r->look = false;
-        if (claim_next_due(r->db, wall, &r->due, &e)) {
+        if (claim_next_due(r->db, wall, bounds_json(&r->bounds), &r->due, &e)) {
             log_failure("cannot look for work", &e);
             r->due = wall + TICK_MS;
         }
@@ -273,6 +366,22 @@ static bool can_claim(struct runner *r, int64_t now)
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
+/* The type of a task that is about to be claimed. */
+struct candidate {
+    struct runner *runner;
+    struct jobtype type; /* "": not to be had; slot_start says why */
+};
+
+/* Whether one more of the type may run. */
+static bool may_run(void *arg, const char *name, int64_t running, const char **bounds)
+{
+    struct candidate *c = arg;
+    if (jobtype_load(&c->type, c->runner->jobs, name, NULL)) c->type = (struct jobtype){0};
+    bounds_set(&c->runner->bounds, name, c->type.concurrency);
+    *bounds = bounds_json(&c->runner->bounds);
+    return !c->type.concurrency || running < c->type.concurrency;
+}
+
 /* Fills free slots with tasks that are due. */
 static enum err claim_tasks(struct runner *r, struct error *e)
 {
@@ -280,10 +389,19 @@ static enum err claim_tasks(struct runner *r, struct error *e)
     for (size_t i = 0; i < r->slot_count && r->working < r->workers; i++) {
         if (!slot_is_free(r->slots[i])) continue;
         struct task t = {0};
-        enum err rc = claim_next(r->db, r->id, now, now + lease_ms(r), &t, e);
+        struct candidate c = {.runner = r};
+        const struct claim_wish wish = {
+            .runner = r->id,
+            .now = now,
+            .lease_until = now + lease_ms(r),
+            .bounds = bounds_json(&r->bounds),
+            .may = may_run,
+            .arg = &c,
+        };
+        enum err rc = claim_next(r->db, &wish, &t, e);
         if (rc == ERR_NOTFOUND) break;
         if (rc) return rc;
-        slot_claim(r->slots[i], &t);
+        slot_claim(r->slots[i], &t, &c.type);
         r->working++;
         r->look = true;
     }
@@ -352,10 +470,7 @@ static enum err write_turn(struct runner *r, int64_t now, struct error *e)
     enum err rc = db_begin(r->db, ends ? DB_SYNC_BEFORE : DB_SYNC_NONE, e);
     if (!rc) {
         rc = write_all(r, renew, claim, &culprit, e);
-        if (rc)
-            db_rollback(r->db);
-        else
-            rc = db_commit(r->db, e);
+        rc = db_end(r->db, rc, e);
     }
     bool committed = !rc;
     if (rc) rc = take_failure(r, rc, culprit, now, e);
@@ -381,21 +496,53 @@ static enum err write_turn(struct runner *r, int64_t now, struct error *e)
     return ERR_OK;
 }
 
+/* Whether others may have made the log long while we wrote nothing, which would have told. */
+static bool log_unknown(const struct runner *r, int64_t now)
+{
+    int64_t database, log;
+    if (!r->written || now - r->wrote_at < LOG_LOOK_MS || now < r->log_look_at) return false;
+    db_bytes(r->db, &database, &log);
+    return log > LOG_BYTES;
+}
+
 static void checkpoint(struct runner *r, int64_t now)
 {
     int64_t pages = db_wal_pages(r->db);
     if (pages < r->log_mark) r->log_mark = 0; /* the log began anew */
     pages -= r->log_mark;
-    if (pages <= LOG_PAGES && (pages <= IDLE_LOG_PAGES || now - r->wrote_at < IDLE_MS)) return;
+    bool due = pages > LOG_PAGES || (pages > IDLE_LOG_PAGES && now - r->wrote_at >= IDLE_MS);
+    if (!due && !log_unknown(r, now)) return;
     struct error e = {0};
     if (db_checkpoint(r->db, &e)) log_failure("cannot checkpoint", &e);
     r->log_mark = db_wal_pages(r->db);
+    /* The next look when it will be as long as it should become, if it grows on like this. */
+    int64_t found = db_wal_found(r->db), since = earlier(now - r->log_at, LOG_LOOK_MAX_MS);
+    int64_t wait = found > 0 ? since * LOG_PAGES / found : LOG_LOOK_MAX_MS;
+    r->log_look_at = now + (wait < LOG_LOOK_MIN_MS   ? LOG_LOOK_MIN_MS
+                            : wait > LOG_LOOK_MAX_MS ? LOG_LOOK_MAX_MS
+                                                     : wait);
+    r->log_at = now;
+    r->written = false;
+}
+
+/* Notices that the wall clock was set, or that the machine slept. Set back, it makes leases longer, which
+ * harms nobody; set forward, it ends those of living runners. */
+static void look_at_clock(struct runner *r, int64_t now)
+{
+    int64_t lead = clock_wall_ms() - clock_monotonic_ms(), jump = lead - r->clock_lead;
+    bool first = !r->recover_at;
+    r->clock_lead = lead;
+    if (first || (jump < CLOCK_JUMP_MS && jump > -CLOCK_JUMP_MS)) return;
+    log_warn("the clock was set", " by_ms=%lld", (long long)jump);
+    if (jump > 0) r->leases_count_at = now + lease_ms(r);
 }
 
 static enum err rescue(struct runner *r, int64_t now, struct error *e)
 {
     if (now < r->recover_at || r->phase != CLAIMING) return ERR_OK;
-    const struct rescuer who = {r->db, r->id, r->place, r->jobs, r->work};
+    look_at_clock(r, now);
+    const struct rescuer who = {r->db,   r->id,    r->place,
+                                r->jobs, &r->work, .doubtful = now < r->leases_count_at};
     bool first = !r->recover_at;
     enum err rc = recover_lost(&who, &r->dying, e);
     r->look = true;
@@ -408,6 +555,35 @@ static enum err rescue(struct runner *r, int64_t now, struct error *e)
 
 /* ---- the loop ----------------------------------------------------------------------------------- */
 
+/* If it fails, the lease ends by itself. ERR_UNSYNCED: some sync has failed, though all is done. */
+static enum err leave(struct runner *r, struct error *e)
+{
+    enum err rc = db_begin(r->db, DB_SYNC_NONE, e);
+    if (!rc) rc = db_end(r->db, runner_leave(r->db, r->id, clock_wall_ms(), e), e);
+    return rc == ERR_UNSYNCED ? rc : ERR_OK;
+}
+
+/* Leaves when no task waits, not even for a time far away, and none runs: whoever commits one after this
+ * finds nobody here (store/presence.h). */
+static bool leave_if_unwanted(struct runner *r)
+{
+    struct error e = {0};
+    bool wanted = true;
+    if (presence_wanted(r->db, &wanted, &e) || wanted || db_begin(r->db, DB_SYNC_NONE, &e))
+        return false;
+    enum err rc = presence_wanted(r->db, &wanted, &e);
+    if (!rc && !wanted) rc = runner_leave(r->db, r->id, clock_wall_ms(), &e);
+    if (rc || wanted) {
+        db_rollback(r->db);
+        r->look = true;
+        return false;
+    }
+    presence_drop(r->presence);
+    r->presence = -1;
+    db_commit(r->db, &e); /* if that fails the goodbye is missing: nothing runs here any more */
+    return r->left = true;
+}
+
 /* Whether it is time to go. */
 static bool done(struct runner *r, int64_t now)
 {
@@ -418,13 +594,12 @@ static bool done(struct runner *r, int64_t now)
     else if (r->idle_since == INT64_MAX)
         r->idle_since = now;
     if (!idle) return false;
-    return r->options->once ||
-           (r->options->idle_exit_ms >= 0 && now - r->idle_since >= r->options->idle_exit_ms);
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
+    if (r->options->once) return !r->sweep.more;
+    if (r->options->idle_exit_ms < 0 || now - r->idle_since < r->options->idle_exit_ms)
+        return false;
+    if (leave_if_unwanted(r)) return true;
+    r->idle_since = now;
+    return false;
 }
 
 /* How long nothing needs to be done unless something happens. */
@@ -446,30 +621,40 @@ static int64_t wait_ms(const struct runner *r, int64_t now)
                                                      : now + r->due - clock_wall_ms());
         if (r->look && now >= r->no_claim_until) return 0;
     }
-    if (r->options->idle_exit_ms >= 0 && r->idle_since != INT64_MAX)
+    /* One that must stay looks again with every tick. */
+    if (r->options->idle_exit_ms >= 0 && r->idle_since != INT64_MAX &&
+        r->idle_since + r->options->idle_exit_ms > now)
         at = earlier(at, r->idle_since + r->options->idle_exit_ms);
+    at = earlier(at, notify_due(r->notify));
+    if (r->phase == CLAIMING && !blocked) at = earlier(at, r->sweep.at);
     return at > now ? at - now : 0;
 }
 
-static void leave(struct runner *r)
+/* One line for people. */
+static void tell_status(struct runner *r)
 {
-    struct error e = {0};
-    if (db_begin(r->db, DB_SYNC_NONE, &e)) return; /* the lease ends by itself */
-    if (runner_leave(r->db, r->id, clock_wall_ms(), &e))
-        db_rollback(r->db);
-    else
-        db_commit(r->db, &e);
+    static const char *const words[] = {
+        [CLAIMING] = "running", [DRAINING] = "draining", [STOPPING] = "stopping"};
+    char text[80];
+    snprintf(text, sizeof text, "%s, %zu of %zu workers busy", words[r->phase], r->working,
+             r->workers);
+    notify_status(r->notify, text);
 }
 
 enum err runner_run(struct runner *r, struct error *e)
 {
     r->renew_at = clock_monotonic_ms() + lease_ms(r) / 3;
     r->idle_since = INT64_MAX;
+    r->log_at = clock_monotonic_ms();
     char jobs[256];
     log_info("runner_start", " runner=%lld workers=%zu jobs=\"%s\"", (long long)r->id, r->workers,
              log_quote(jobs, sizeof jobs, r->jobs));
+    r->notify = notify_open(&r->options->notify);
+    notify_ready(r->notify);
     for (;;) {
         int64_t now = clock_monotonic_ms();
+        notify_turn(r->notify, now);
+        if (r->presence >= 0 && !r->presence_held) r->presence_held = presence_share(r->presence);
         take_signals(r, now);
         loop_signal(SIGCHLD); /* the slots look for themselves */
         enum err rc = rescue(r, now, e);
@@ -477,11 +662,15 @@ enum err runner_run(struct runner *r, struct error *e)
         bool changed = db_changed(r->db);
         r->look |= changed;
         r->cancels |= changed;
+        r->written |= changed;
         turn_slots(r, now);
         take_cancels(r);
         count_slots(r);
         if ((rc = write_turn(r, now, e))) return rc;
         count_slots(r);
+        if (r->phase == CLAIMING && now >= r->blocked_until)
+            sweep_turn(&r->sweep, r->db, conf_ms(r->conf, CONF_RUNNER_RETAIN_HOURS), now);
+        tell_status(r);
         if (done(r, now)) break;
         if (r->phase != CLAIMING && r->blocked_since && now - r->blocked_since > GIVE_UP_MS)
             return error_set(e, ERR_IO, "the database cannot be written; stopping without it");
@@ -491,7 +680,7 @@ enum err runner_run(struct runner *r, struct error *e)
             log_error("a statement is left open", " runner=%lld", (long long)r->id);
         if ((rc = loop_wait(r->loop, wait_ms(r, clock_monotonic_ms()), e))) return rc;
     }
-    leave(r);
+    enum err rc = r->left ? ERR_OK : leave(r, e);
     log_info("runner_stop", " runner=%lld", (long long)r->id);
-    return ERR_OK;
+    return rc;
 }

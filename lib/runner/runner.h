@@ -5,6 +5,7 @@
 #include "base/conf.h"
 #include "base/error.h"
 #include "runner/jobenv.h"
+#include "runner/notify.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,8 +15,13 @@ struct runner_options {
     const struct conf *conf;
     struct jobenv_own own;
     bool once;            /* stop when no task is due and none runs */
-    int64_t idle_exit_ms; /* stop when that has been so for so long; -1: never */
+    int64_t idle_exit_ms; /* stop when no task has waited or run for so long; -1: never */
     rlim_t nofile;        /* soft limit of open files that jobs get */
+    struct notify_wish notify;
+    int presence; /* descriptor of DB.runner, locked by who started us (store/presence.h); -1: none */
+    /* Reads the settings again for SIGHUP; the runner frees them. NULL: cannot be. */
+    enum err (*reload)(void *arg, struct conf **out, struct error *e);
+    void *reload_arg;
 };
 
 struct runner;

@@ -7,13 +7,14 @@
 #include "base/log.h"
 #include "runner/channel.h"
 #include "runner/child.h"
+#include "runner/keep.h"
 #include "runner/lines.h"
 #include "runner/outbox.h"
 #include "runner/result.h"
 #include "runner/workdir.h"
+#include "store/files.h"
 #include "store/groups.h"
 #include "store/tasks.h"
-#include "task/jobtype.h"
 #include "task/says.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ enum {
     SYSTEM_BACKOFF_MS = 5000,
 };
 
-enum state { FREE, CLAIMED, WAITING, RUNNING, STOPPING, KILLED, DRAINING, ENDED, FENCED };
+enum state { FREE, CLAIMED, WAITING, RUNNING, STOPPING, KILLED, DRAINING, KEEPING, ENDED, FENCED };
 
 struct slot {
     const struct slot_shop *shop;
@@ -42,11 +43,13 @@ struct slot {
     struct task task;
     struct claim claim;
     struct jobtype type;
+    struct job_user user;
     struct workdir dir;
     struct child child;
     int64_t started; /* monotonic ms; of the fork */
     int64_t timeout_ms;
     int64_t timeout_at, kill_at; /* monotonic ms */
+    bool never_went;             /* the system did not let us tell it to go */
 
     struct channel out, err, events;
     struct buf result;
@@ -54,6 +57,7 @@ struct slot {
     struct outbox outbox;
     char last_said[SAID_MAX + 1]; /* on stderr */
     char *context;                /* the newest that it gave to its group; NULL: none */
+    char *checkpoint;             /* the newest that it saved and that is not written; NULL: none */
 
     /* Once the process is gone. */
     enum ending ending;
@@ -61,7 +65,11 @@ struct slot {
     struct outcome outcome;
     struct result read_result;
     char *result_url;
-    int64_t ended_at; /* wall-clock ms */
+    struct process_id leader; /* what the process was */
+    int keep_report;          /* of the process that keeps its files; -1: none */
+    struct file_list files;   /* kept */
+    bool files_placed;        /* as in files_end */
+    int64_t ended_at;         /* wall-clock ms */
 };
 
 struct slot *slot_new(const struct slot_shop *shop)
@@ -70,6 +78,7 @@ struct slot *slot_new(const struct slot_shop *shop)
     s->shop = shop;
     s->child = CHILD_NONE;
     s->out = s->err = s->events = CHANNEL_CLOSED;
+    s->keep_report = -1;
     return s;
 }
 
@@ -87,6 +96,9 @@ static void reset(struct slot *s)
     free(s->read_result.value);
     free(s->result_url);
     free(s->context);
+    free(s->checkpoint);
+    file_list_free(&s->files);
+    if (s->keep_report >= 0) close(s->keep_report);
     workdir_free(&s->dir);
     task_free(&s->task);
     const struct slot_shop *shop = s->shop;
@@ -94,7 +106,8 @@ static void reset(struct slot *s)
                        .child = CHILD_NONE,
                        .out = CHANNEL_CLOSED,
                        .err = CHANNEL_CLOSED,
-                       .events = CHANNEL_CLOSED};
+                       .events = CHANNEL_CLOSED,
+                       .keep_report = -1};
 }
 
 void slot_free(struct slot *s)
@@ -124,8 +137,9 @@ int64_t slot_task(const struct slot *s)
     return s->state == FREE ? 0 : s->claim.n;
 }
 
-void slot_claim(struct slot *s, struct task *t)
+void slot_claim(struct slot *s, struct task *t, const struct jobtype *type)
 {
+    s->type = *type;
     s->task = *t;
     *t = (struct task){0};
     s->claim = (struct claim){s->task.n, s->shop->runner, s->task.attempt};
@@ -225,12 +239,16 @@ static enum err start_child(struct slot *s, int64_t input_bytes, const char *con
         buf_fmt(&file, "%s/%s", s->shop->jobs, s->task.type);
         s->started = clock_monotonic_ms();
         s->timeout_at = s->started + s->timeout_ms;
+        struct jobenv_own own = s->shop->own;
+        if (s->user.set) own.home = s->user.home;
         char **env = jobenv_make(&(struct jobenv){
-            .own = &s->shop->own,
+            .own = &own,
             .task = &s->task,
             .content_type = content_type,
             .folder = s->dir.folder,
             .events = s->dir.events,
+            .files = s->dir.files,
+            .checkpoint = s->dir.checkpoint,
             .context = s->task.group ? s->dir.context : NULL,
             .deadline = clock_wall_ms() + s->timeout_ms,
         });
@@ -240,6 +258,7 @@ static enum err start_child(struct slot *s, int64_t input_bytes, const char *con
                             .folder = s->dir.folder,
                             .env = env,
                             .type = &s->type,
+                            .user = &s->user,
                             .descriptors = {fds[0], fds[1], fds[2], fds[3]},
                             .nofile = s->shop->nofile,
                         },
@@ -260,8 +279,18 @@ static enum err put_context(struct slot *s, struct error *e)
     if (!s->task.group) return ERR_OK;
     struct group g = {0};
     enum err rc = group_get(s->shop->db, s->task.owner, s->task.group, &g, e);
-    if (!rc) rc = workdir_put_context(&s->dir, g.context ? g.context : "null", e);
+    if (!rc) rc = workdir_put(s->dir.context, g.context ? g.context : "null", &s->user, e);
     group_free(&g);
+    return rc;
+}
+
+/* Writes what an earlier attempt saved. */
+static enum err put_checkpoint(struct slot *s, struct error *e)
+{
+    char *json = NULL;
+    enum err rc = claim_checkpoint_get(s->shop->db, s->task.n, &json, e);
+    if (!rc && json) rc = workdir_put(s->dir.checkpoint, json, &s->user, e);
+    free(json);
     return rc;
 }
 
@@ -274,8 +303,10 @@ static enum err start_job(struct slot *s, struct error *e)
     if (!rc && s->type.max_input_bytes >= 0 && bytes > s->type.max_input_bytes)
         rc = error_set(e, ERR_INVALID, "the input is larger than max_input_bytes of the type: %lld",
                        (long long)s->type.max_input_bytes);
-    if (!rc) rc = workdir_make(&s->dir, s->shop->work, s->task.id, s->task.attempt, e);
+    if (!rc) rc = job_user_find(&s->user, s->type.user, e);
+    if (!rc) rc = workdir_make(&s->dir, s->shop->work, s->task.id, s->task.attempt, &s->user, e);
     if (!rc) rc = put_context(s, e);
+    if (!rc) rc = put_checkpoint(s, e);
     if (!rc) rc = start_child(s, bytes, content_type, e);
     free(content_type);
     return rc;
@@ -293,7 +324,7 @@ enum err slot_start(struct slot *s, struct error *e)
         finish(s, ENDING_SIGNAL, SIGTERM, NULL);
         return ERR_OK;
     }
-    enum err rc = jobtype_load(&s->type, s->shop->jobs, s->task.type, e);
+    enum err rc = *s->type.name ? ERR_OK : jobtype_load(&s->type, s->shop->jobs, s->task.type, e);
     if (!rc) {
         s->timeout_ms = s->task.timeout_ms != TASK_NONE ? s->task.timeout_ms : s->type.timeout_ms;
         rc = start_job(s, e);
@@ -376,12 +407,11 @@ static void malformed(struct slot *s, const struct line *line, const char *why, 
     buf_free(&text);
 }
 
-static void not_kept(struct slot *s, const char *what, int64_t wall)
+static void keep_newest(char **json, struct says *says)
 {
-    struct buf text = {0};
-    buf_fmt(&text, "%s: this version does not keep it", what);
-    outbox_log(&s->outbox, "warn", text.data, text.len, wall);
-    buf_free(&text);
+    free(*json);
+    *json = says->json;
+    says->json = NULL;
 }
 
 /* The newest counts, once the task is completed. */
@@ -392,9 +422,7 @@ static void take_context(struct slot *s, struct says *says, int64_t wall)
         outbox_log(&s->outbox, "warn", alone, strlen(alone), wall);
         return;
     }
-    free(s->context);
-    s->context = says->json;
-    says->json = NULL;
+    keep_newest(&s->context, says);
 }
 
 static void event_line(struct slot *s, const struct line *line, int64_t mono, int64_t wall)
@@ -419,7 +447,7 @@ static void event_line(struct slot *s, const struct line *line, int64_t mono, in
         case SAYS_LOG:
             outbox_log(&s->outbox, says.level, says.message, strlen(says.message), wall);
             break;
-        case SAYS_CHECKPOINT: not_kept(s, "checkpoint", wall); break;
+        case SAYS_CHECKPOINT: keep_newest(&s->checkpoint, &says); break;
         case SAYS_CONTEXT: take_context(s, &says, wall); break;
         }
         says_free(&says);
@@ -452,7 +480,6 @@ static void finish(struct slot *s, enum ending ending, int number, const char *s
     channel_close(&s->out);
     channel_close(&s->err);
     channel_close(&s->events);
-    workdir_remove(s->shop->work, s->task.id, s->task.attempt);
     outcome_decide(&s->outcome, &(struct attempt){
                                     .stop = s->stop,
                                     .ending = ending,
@@ -463,6 +490,12 @@ static void finish(struct slot *s, enum ending ending, int number, const char *s
                                     .timeout_ms = s->timeout_ms,
                                     .result_max = s->shop->result_max,
                                 });
+    if (s->outcome.status == TASK_COMPLETED && s->files.count) {
+        workdir_remove_rest(s->shop->work, s->task.id, s->task.attempt);
+    } else {
+        workdir_remove(s->shop->work, s->task.id, s->task.attempt);
+        file_list_free(&s->files);
+    }
     if (s->outcome.status == TASK_COMPLETED && s->result.len) {
         result_read(&s->read_result, &s->result, s->type.result_type, (size_t)s->shop->inline_max);
         struct buf url = {0};
@@ -472,6 +505,54 @@ static void finish(struct slot *s, enum ending ending, int number, const char *s
     s->ended_at = clock_wall_ms();
     s->ending = ending;
     s->state = ENDED;
+}
+
+/* Has the files kept that the job made. False: there are none, or it has not completed. */
+static bool keep_files(struct slot *s)
+{
+    if (s->stop || s->ending != ENDING_EXIT || s->ending_number || !keep_needed(s->dir.files))
+        return false;
+    struct error e = {0};
+    workdir_remove_kept(s->shop->work, s->task.id, s->task.attempt);
+    struct keep_order order = {
+        .from = s->dir.files,
+        .to = s->dir.kept,
+        .task_id = s->task.id,
+        .leader = s->leader,
+        .group = s->shop->files_group,
+        .files_max = s->shop->files_max,
+        .bytes_max = s->shop->files_bytes,
+    };
+    if (keep_start(&s->child, &s->keep_report, s->shop->forks, &order, s->shop->nofile, &e))
+        finish(s, ENDING_NO_FILES, 0, e.text);
+    else
+        s->state = KEEPING;
+    return true;
+}
+
+/* Takes notice when the process that keeps the files has ended. */
+static void look_for_kept(struct slot *s)
+{
+    struct child_end ended;
+    if (!child_reap(&s->child, &ended)) return;
+    struct keep_report report;
+    keep_read(&report, s->keep_report);
+    int64_t wall = clock_wall_ms();
+    for (size_t i = 0; i <= KEEP_TOLD_MAX && report.refused[i]; i++)
+        outbox_log(&s->outbox, "warn", report.refused[i], strlen(report.refused[i]), wall);
+    if (ended.no_exec)
+        finish(s, ENDING_NO_FILES, 0, ended.error.text);
+    else if (report.too_much) {
+        if (!s->stop) s->stop = STOP_FILES;
+        finish(s, ENDING_EXIT, 0, report.too_much);
+    } else if (report.failed) {
+        finish(s, ENDING_NO_FILES, 0, report.failed);
+    } else {
+        s->files = report.files;
+        report.files = (struct file_list){0};
+        finish(s, ENDING_EXIT, 0, NULL);
+    }
+    keep_report_free(&report);
 }
 
 /* Reads on in what the process left in its pipes, as far as there is room for the news. */
@@ -492,20 +573,25 @@ static void drain(struct slot *s)
     if (lines_last(&s->event_lines, &line)) event_line(s, &line, mono, wall);
     if (lines_last(&s->err_lines, &line)) log_line(s, &line, wall);
     outbox_due(&s->outbox, mono, wall, true);
-    finish(s, s->ending, s->ending_number, s->last_said);
+    if (!keep_files(s)) finish(s, s->ending, s->ending_number, s->last_said);
 }
 
 /* Takes notice when the process has ended. */
 static void look_for_end(struct slot *s)
 {
     struct child_end ended;
+    struct process_id leader = s->child.id;
     if (!child_reap(&s->child, &ended)) return;
+    s->leader = leader;
     if (s->state == FENCED) {
         workdir_remove(s->shop->work, s->task.id, s->task.attempt);
         reset(s);
         return;
     }
-    s->ending = ended.no_exec ? ENDING_NO_EXEC : ended.signalled ? ENDING_SIGNAL : ENDING_EXIT;
+    s->ending = s->never_went     ? ENDING_NO_SYSTEM
+                : ended.no_exec   ? ENDING_NO_EXEC
+                : ended.signalled ? ENDING_SIGNAL
+                                  : ENDING_EXIT;
     s->ending_number = ended.number;
     if (ended.no_exec) remember_said(s, ended.error.text);
     channel_last(&s->out);
@@ -554,6 +640,8 @@ bool slot_refuse(struct slot *s)
     outbox_open(&s->outbox, s->shop->progress_rate);
     lines_free(&s->err_lines);
     lines_free(&s->event_lines);
+    free(s->checkpoint);
+    s->checkpoint = NULL;
     s->stop = STOP_REFUSED;
     if (s->child.id.pid > 0)
         kill_now(s);
@@ -583,7 +671,10 @@ static void hear(struct slot *s, bool on)
 void slot_turn(struct slot *s, bool blocked)
 {
     if (s->state == FREE || s->state == ENDED) return;
-    if (s->child.id.pid > 0) look_for_end(s);
+    if (s->state == KEEPING)
+        look_for_kept(s);
+    else if (s->child.id.pid > 0)
+        look_for_end(s);
     int64_t now = clock_monotonic_ms();
     if ((s->state == WAITING || s->state == RUNNING) && now >= s->timeout_at)
         slot_stop(s, STOP_TIMEOUT);
@@ -610,6 +701,7 @@ int64_t slot_deadline(const struct slot *s)
     case FREE:
     case CLAIMED:
     case KILLED:
+    case KEEPING:
     case ENDED:
     case FENCED: break;
     }
@@ -626,7 +718,7 @@ int64_t slot_deadline(const struct slot *s)
 bool slot_has_news(const struct slot *s)
 {
     if (s->state == FREE || s->state == CLAIMED || s->state == FENCED) return false;
-    return s->state == WAITING || s->state == ENDED || s->outbox.count;
+    return s->state == WAITING || s->state == ENDED || s->outbox.count || s->checkpoint;
 }
 
 bool slot_has_end(const struct slot *s)
@@ -682,7 +774,17 @@ static enum err write_end(struct slot *s, struct error *e)
         .context = o->status == TASK_COMPLETED ? s->context : NULL,
         .now = s->ended_at,
     };
-    return claim_finish(s->shop->db, &s->claim, &end, e);
+    struct files_end files = {
+        .id = s->task.id,
+        .prefix = s->shop->prefix,
+        .from = s->dir.kept,
+        .list = &s->files,
+        .placed = s->files_placed,
+        .now = s->ended_at,
+    };
+    enum err rc = files_finish(s->shop->db, &s->claim, &files, e);
+    s->files_placed = files.placed;
+    return rc ? rc : claim_finish(s->shop->db, &s->claim, &end, e);
 }
 
 enum err slot_write(struct slot *s, struct error *e)
@@ -690,6 +792,7 @@ enum err slot_write(struct slot *s, struct error *e)
     enum err rc = ERR_OK;
     if (s->state == WAITING) rc = claim_started(s->shop->db, &s->claim, &s->child.id, e);
     if (!rc) rc = outbox_write(&s->outbox, s->shop->db, &s->claim, e);
+    if (!rc && s->checkpoint) rc = claim_checkpoint(s->shop->db, &s->claim, s->checkpoint, e);
     if (!rc && s->state == ENDED) rc = write_end(s, e);
     return rc;
 }
@@ -700,9 +803,15 @@ void slot_written(struct slot *s)
     log_quote(id, sizeof id, s->task.id);
     log_quote(type, sizeof type, s->task.type);
     outbox_clear(&s->outbox);
+    free(s->checkpoint);
+    s->checkpoint = NULL;
     if (s->state == WAITING) {
-        child_go(&s->child);
         s->state = RUNNING;
+        if (!child_go(&s->child)) {
+            s->never_went = true;
+            remember_said(s, "cannot tell it to begin");
+            kill_now(s);
+        }
         log_info("task_start", " task_id=%s type=%s attempt=%lld child=%lld", id, type,
                  (long long)s->task.attempt, (long long)s->child.id.pid);
     } else if (s->state == ENDED) {

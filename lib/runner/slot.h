@@ -1,19 +1,20 @@
 /* A place where one task at a time runs.
  *
- *     FREE ─> CLAIMED ─> WAITING ─> RUNNING ─> DRAINING ─> ENDED ─> FREE
+ *     FREE ─> CLAIMED ─> WAITING ─> RUNNING ─> DRAINING (─> KEEPING) ─> ENDED ─> FREE
  *                           └──────────┴─> STOPPING ─> KILLED ─┘
  *
  * CLAIMED: taken in the database. WAITING: forked, but executes nothing before its pid is on disk.
  * STOPPING: SIGTERM was sent, KILLED: SIGKILL. DRAINING: the process is gone, what it left in its pipes is
- * read. ENDED: the outcome is known and not yet written. From WAITING on, a slot whose claim is gone
+ * read. KEEPING: a process takes over the files that it made, if there are any. ENDED: the outcome is known and not yet written. From WAITING on, a slot whose claim is gone
  * (slot_fence) is FENCED until its process is gone, and then FREE: it writes nothing more.
  *
  * Invariants:
  *  1. A slot writes to the database in slot_write alone, and forgets what it wrote in slot_written,
  *     after the commit: a transaction that was rolled back is written again, whole.
  *  2. It reads from its job only while nothing of what it read waits for the database.
- *  3. Its folder is removed before the end of the attempt is written: from then on another runner may
- *     own the task. */
+ *  3. Its folders are removed before the end of the attempt is written: from then on another runner may
+ *     own the task. Only what is kept of its files stays, and is moved to its place in the transaction
+ *     that writes the end. */
 #ifndef LEAT_RUNNER_SLOT_H
 #define LEAT_RUNNER_SLOT_H
 
@@ -21,13 +22,16 @@
 #include "base/loop.h"
 #include "runner/jobenv.h"
 #include "runner/outcome.h"
+#include "runner/workdir.h"
 #include "store/claims.h"
 #include "store/db.h"
+#include "task/jobtype.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/types.h>
 
 /* What all slots of a runner share. Borrowed for the life of the slots. */
 struct slot_shop {
@@ -35,12 +39,15 @@ struct slot_shop {
     struct db *db;
     struct forkserver *forks;
     struct jobenv_own own;
-    const char *jobs;      /* absolute path of the jobs folder */
-    const char *work;      /* of workdir_root */
+    const char *jobs; /* absolute path of the jobs folder */
+    const struct workroot *work;
     const char *prefix;    /* of result_url */
     int64_t runner;        /* its id */
     int64_t result_max;    /* bytes */
     int64_t inline_max;    /* bytes */
+    int64_t files_max;     /* files of one task */
+    int64_t files_bytes;   /* and bytes in all */
+    gid_t files_group;     /* of files_make_root */
     int64_t progress_rate; /* reports a second */
     rlim_t nofile;         /* soft limit of jobs */
 };
@@ -58,8 +65,9 @@ bool slot_is_free(const struct slot *s);
 /* Whether it has a job on its hands: neither FREE nor ENDED. */
 bool slot_is_working(const struct slot *s);
 
-/* CLAIMED by `t` (taken over: *t is empty after it). */
-void slot_claim(struct slot *s, struct task *t);
+/* CLAIMED by `t` (taken over: *t is empty after it), whose type is `type`, or not known ("") and then
+ * looked for by slot_start. */
+void slot_claim(struct slot *s, struct task *t, const struct jobtype *type);
 
 /* The transaction was rolled back: CLAIMED is FREE again. */
 void slot_unclaim(struct slot *s);

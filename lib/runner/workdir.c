@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/secret.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,35 +17,83 @@
 
 enum { OPEN_FOLDERS = 16 }; /* that nftw may hold at a time */
 
-enum err workdir_root(char **out, const char *db_path, struct error *e)
+/* The absolute path of the folder that `path` is in, or of `path` itself. */
+static enum err find_folder(struct buf *out, const char *path, bool parent, struct error *e)
 {
-    struct buf path = {0};
-    const char *slash = strrchr(db_path, '/');
-    buf_add(&path, slash ? db_path : "./", slash ? (size_t)(slash - db_path) + 1 : 2);
-    char real[PATH_MAX];
-    if (!realpath(path.data, real)) {
-        error_errno(e, ERR_IO, "cannot find the folder of %s", db_path);
-        buf_free(&path);
-        return ERR_IO;
-    }
-    buf_clear(&path);
-    buf_fmt(&path, "%s/work", real);
-
-    struct stat st;
-    enum err rc = ERR_OK;
-    if (mkdir(path.data, 0700) && errno != EEXIST)
-        rc = error_errno(e, ERR_IO, "cannot make %s", path.data);
-    else if (lstat(path.data, &st))
-        rc = error_errno(e, ERR_IO, "cannot look at %s", path.data);
-    else if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-        rc = error_set(e, ERR_IO, "%s is not a folder of the runner's own user", path.data);
-    else if (st.st_mode & 077 && chmod(path.data, 0700))
-        rc = error_errno(e, ERR_IO, "cannot make %s private", path.data);
-    if (rc)
-        buf_free(&path);
+    struct buf name = {0};
+    const char *slash = strrchr(path, '/');
+    if (!parent)
+        buf_str(&name, path);
     else
-        *out = path.data;
+        buf_add(&name, slash ? path : "./", slash ? (size_t)(slash - path) + 1 : 2);
+    char real[PATH_MAX];
+    enum err rc = realpath(name.data, real) ? ERR_OK : ERR_IO;
+    if (rc)
+        error_errno(e, rc, parent ? "cannot find the folder of %s" : "[runner] work: %s", path);
+    else
+        buf_str(out, real);
+    buf_free(&name);
     return rc;
+}
+
+/* Makes the folder if it is missing; it must be this user's own. */
+static enum err make_root(const char *path, struct error *e)
+{
+    struct stat st;
+    mode_t mode = geteuid() ? 0700 : 0711;
+    if (mkdir(path, mode) && errno != EEXIST) return error_errno(e, ERR_IO, "cannot make %s", path);
+    if (lstat(path, &st)) return error_errno(e, ERR_IO, "cannot look at %s", path);
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return error_set(e, ERR_IO, "%s is not a folder of the runner's own user", path);
+    if ((st.st_mode & 0777) != mode && chmod(path, mode))
+        return error_errno(e, ERR_IO, "cannot make %s private", path);
+    return ERR_OK;
+}
+
+/* The root of that name in the folder `in`, which may serve several databases. */
+static enum err root_in(char **out, const char *in, const char *db_path, struct error *e)
+{
+    struct buf path = {0}, db = {0};
+    enum err rc = find_folder(&path, in, false, e);
+    if (!rc) rc = find_folder(&db, db_path, true, e);
+    if (!rc) {
+        const char *slash = strrchr(db_path, '/');
+        buf_fmt(&db, "/%s", slash ? slash + 1 : db_path);
+        unsigned char hash[SECRET_HASH_BYTES];
+        secret_hash(hash, db.data, db.len);
+        buf_str(&path, "/leat-");
+        for (int i = 0; i < 8; i++) buf_fmt(&path, "%02x", hash[i]);
+        rc = make_root(path.data, e);
+    }
+    buf_free(&db);
+    *out = path.data;
+    return rc;
+}
+
+enum err workroot_make(struct workroot *out, const char *folder, const char *db_path,
+                       struct error *e)
+{
+    struct buf beside = {0};
+    *out = (struct workroot){0};
+    enum err rc = find_folder(&beside, db_path, true, e);
+    if (!rc) {
+        buf_str(&beside, "/work");
+        rc = make_root(beside.data, e);
+    }
+    out->kept = beside.data;
+    if (!rc && folder)
+        rc = root_in(&out->path, folder, db_path, e);
+    else
+        out->path = mem_str(beside.data);
+    if (rc) workroot_free(out);
+    return rc;
+}
+
+void workroot_free(struct workroot *root)
+{
+    free(root->path);
+    free(root->kept);
+    *root = (struct workroot){0};
 }
 
 static bool can_be_name(const char *id)
@@ -86,34 +135,74 @@ static void remove_tree(const char *path)
              log_quote(quoted, sizeof quoted, path), strerror(failed > 0 ? failed : errno));
 }
 
-void workdir_remove(const char *root, const char *id, int64_t attempt)
+static void remove_folder(const char *root, const char *id, int64_t attempt, const char *suffix)
 {
-    if (!can_be_name(id)) return;
-    static const char *const beside[] = {".events", ".input", ".context"};
-    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
-        char *path = name(root, id, attempt, beside[i]);
-        unlink(path);
-        free(path);
-    }
-    char *folder = name(root, id, attempt, "");
-    remove_tree(folder);
+    char *folder = name(root, id, attempt, suffix);
+    if (rmdir(folder) && errno != ENOENT) remove_tree(folder);
     free(folder);
 }
 
-enum err workdir_make(struct workdir *out, const char *root, const char *id, int64_t attempt,
-                      struct error *e)
+void workdir_remove_rest(const struct workroot *root, const char *id, int64_t attempt)
+{
+    if (!can_be_name(id)) return;
+    static const char *const beside[] = {".events", ".input", ".context", ".checkpoint"};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        char *path = name(root->path, id, attempt, beside[i]);
+        unlink(path);
+        free(path);
+    }
+    remove_folder(root->path, id, attempt, "");
+    remove_folder(root->path, id, attempt, ".files");
+}
+
+void workdir_remove_kept(const struct workroot *root, const char *id, int64_t attempt)
+{
+    if (can_be_name(id)) remove_folder(root->kept, id, attempt, ".kept");
+}
+
+void workdir_remove(const struct workroot *root, const char *id, int64_t attempt)
+{
+    workdir_remove_rest(root, id, attempt);
+    workdir_remove_kept(root, id, attempt);
+}
+
+static enum err give(const char *path, const struct job_user *user, struct error *e)
+{
+    if (!user->set || !lchown(path, user->uid, user->gid)) return ERR_OK;
+    return error_errno(e, ERR_IO, "cannot give %s to its user", path);
+}
+
+/* The folders and the pipe; errno says what failed. */
+static enum err make_all(const struct workdir *w, const struct job_user *user, struct error *e)
+{
+    if (mkdir(w->folder, 0700)) return error_errno(e, ERR_IO, "cannot make %s", w->folder);
+    if (mkdir(w->files, 0700)) return error_errno(e, ERR_IO, "cannot make %s", w->files);
+    if (mkfifo(w->events, 0600)) return error_errno(e, ERR_IO, "cannot make %s", w->events);
+    enum err rc = give(w->folder, user, e);
+    if (!rc) rc = give(w->files, user, e);
+    return rc ? rc : give(w->events, user, e);
+}
+
+enum err workdir_make(struct workdir *out, const struct workroot *root, const char *id,
+                      int64_t attempt, const struct job_user *user, struct error *e)
 {
     *out = (struct workdir){0};
     if (!can_be_name(id)) return error_set(e, ERR_INVALID, "the id of the task is not a file name");
-    struct workdir w = {.folder = name(root, id, attempt, ""),
-                        .events = name(root, id, attempt, ".events"),
-                        .context = name(root, id, attempt, ".context")};
-    workdir_remove(root, id, attempt);
-    enum err rc = ERR_OK;
-    if (mkdir(w.folder, 0700))
-        rc = error_errno(e, ERR_IO, "cannot make %s", w.folder);
-    else if (mkfifo(w.events, 0600))
-        rc = error_errno(e, ERR_IO, "cannot make %s", w.events);
+    struct workdir w = {.folder = name(root->path, id, attempt, ""),
+                        .events = name(root->path, id, attempt, ".events"),
+                        .context = name(root->path, id, attempt, ".context"),
+                        .checkpoint = name(root->path, id, attempt, ".checkpoint"),
+                        .files = name(root->path, id, attempt, ".files"),
+                        .kept = name(root->kept, id, attempt, ".kept")};
+    enum err rc = make_all(&w, user, e);
+    if (rc && errno == EEXIST) { /* left by a runner that was killed */
+        workdir_remove(root, id, attempt);
+        rc = make_all(&w, user, e);
+    } else if (rc && errno == ENOENT) { /* somebody has cleaned up */
+        rc = make_root(root->path, e);
+        if (!rc) rc = make_root(root->kept, e);
+        if (!rc) rc = make_all(&w, user, e);
+    }
     if (rc) {
         workdir_remove(root, id, attempt);
         workdir_free(&w);
@@ -128,21 +217,27 @@ void workdir_free(struct workdir *w)
     free(w->folder);
     free(w->events);
     free(w->context);
+    free(w->checkpoint);
+    free(w->files);
+    free(w->kept);
     *w = (struct workdir){0};
 }
 
-enum err workdir_put_context(const struct workdir *w, const char *json, struct error *e)
+enum err workdir_put(const char *path, const char *json, const struct job_user *user,
+                     struct error *e)
 {
-    int fd = open(w->context, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return error_errno(e, ERR_IO, "cannot make %s", w->context);
+    /* Of an attempt that a killed runner had begun under the same number. */
+    if (unlink(path) && errno != ENOENT) return error_errno(e, ERR_IO, "cannot remove %s", path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return error_errno(e, ERR_IO, "cannot make %s", path);
     enum err rc = ERR_OK;
     for (size_t left = strlen(json); !rc && left;) {
         ssize_t n = write(fd, json, left);
-        if (n < 0 && errno != EINTR) rc = error_errno(e, ERR_IO, "cannot write %s", w->context);
+        if (n < 0 && errno != EINTR) rc = error_errno(e, ERR_IO, "cannot write %s", path);
         if (n > 0) json += n, left -= (size_t)n;
     }
     close(fd);
-    return rc;
+    return rc ? rc : give(path, user, e);
 }
 
 enum err workdir_temporary(const struct workdir *w, workdir_fill *fill, void *arg, int *fd,
@@ -173,9 +268,9 @@ static bool parse(char *entry, int64_t *attempt)
     return can_be_name(entry) && end > dot + 1 && (!*end || *end == '.') && !errno;
 }
 
-void workdir_sweep(const char *root, workdir_keep *keep, void *arg)
+static void sweep(const struct workroot *root, const char *folder, workdir_keep *keep, void *arg)
 {
-    DIR *dir = opendir(root);
+    DIR *dir = opendir(folder);
     if (!dir) return;
     for (const struct dirent *d; (d = readdir(dir));) {
         int64_t attempt;
@@ -184,4 +279,10 @@ void workdir_sweep(const char *root, workdir_keep *keep, void *arg)
         free(id);
     }
     closedir(dir);
+}
+
+void workdir_sweep(const struct workroot *root, workdir_keep *keep, void *arg)
+{
+    sweep(root, root->path, keep, arg);
+    if (strcmp(root->path, root->kept) != 0) sweep(root, root->kept, keep, arg);
 }

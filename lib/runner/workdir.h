@@ -1,32 +1,47 @@
-/* Folders of attempts: ROOT/ID.ATTEMPT, in which a job works, and beside it ROOT/ID.ATTEMPT.events,
- * the pipe that it may open by name, and ROOT/ID.ATTEMPT.context, what it may know of its group. ROOT is the folder "work" beside the database; both are for
- * the runner's user alone. */
+/* Folders of attempts: ROOT/ID.ATTEMPT, in which a job works, and beside it ROOT/ID.ATTEMPT.events, the
+ * pipe that it may open by name, .context, what it may know of its group, .checkpoint, what an earlier
+ * attempt saved, and .files, the folder for files that it wants to leave; .kept holds those of them that
+ * are kept, until the task is completed.
+ *
+ * ROOT is the folder "work" beside the database, or one in a folder of the site's choice (a tmpfs, say);
+ * .kept is always beside the database, so that it can be moved to its place. It is the runner's user's
+ * alone; where jobs may be other users', they may pass through it, to what is theirs. */
 #ifndef LEAT_RUNNER_WORKDIR_H
 #define LEAT_RUNNER_WORKDIR_H
 
 #include "base/error.h"
+#include "runner/user.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* The root for the database at `db_path`, made when missing: an absolute path, owned by the caller.
- * ERR_IO: cannot be made, or is not a folder of this user's. */
-enum err workdir_root(char **out, const char *db_path, struct error *e);
+/* Absolute paths, owned; free with workroot_free. */
+struct workroot {
+    char *path, *kept; /* the same unless the site has chosen */
+};
+
+/* The roots for the database at `db_path`, made when missing: in `folder`, or beside it (NULL). ERR_IO:
+ * cannot be found or made, or is not a folder of this user's. */
+enum err workroot_make(struct workroot *out, const char *folder, const char *db_path,
+                       struct error *e);
+void workroot_free(struct workroot *root);
 
 /* One attempt's. Text is owned; free with workdir_free, which leaves the files alone. */
 struct workdir {
-    char *folder, *events, *context;
+    char *folder, *events, *context, *checkpoint;
+    char *files, *kept; /* `kept` is not made here */
 };
 
-/* Makes both afresh; what was left there under their names is removed first. ERR_INVALID when `id`
- * cannot be a file name, ERR_IO. */
-enum err workdir_make(struct workdir *out, const char *root, const char *id, int64_t attempt,
-                      struct error *e);
+/* Makes the folders and the pipe afresh, `user`'s; what was left there under these names is removed first.
+ * ERR_INVALID when `id` cannot be a file name, ERR_IO. */
+enum err workdir_make(struct workdir *out, const struct workroot *root, const char *id,
+                      int64_t attempt, const struct job_user *user, struct error *e);
 void workdir_free(struct workdir *w);
 
-/* Writes the context file. ERR_IO. */
-enum err workdir_put_context(const struct workdir *w, const char *json, struct error *e);
+/* Makes the file `path`, one of the attempt's, for `user` to read. ERR_IO. */
+enum err workdir_put(const char *path, const char *json, const struct job_user *user,
+                     struct error *e);
 
 /* A descriptor, open for reading, of an unlinked file in the root that `fill` writes: for what is
  * too large for a pipe. ERR_IO, or the error of `fill`. */
@@ -34,12 +49,16 @@ typedef enum err workdir_fill(void *arg, int fd, struct error *e);
 enum err workdir_temporary(const struct workdir *w, workdir_fill *fill, void *arg, int *fd,
                            struct error *e);
 
-/* Removes an attempt's folder and pipe with all in them, following no link. What cannot be removed
+/* Removes an attempt's folders and pipe with all in them, following no link. What cannot be removed
  * is logged and left. */
-void workdir_remove(const char *root, const char *id, int64_t attempt);
+void workdir_remove(const struct workroot *root, const char *id, int64_t attempt);
+
+/* The same, but for the files that are kept; and those alone. */
+void workdir_remove_rest(const struct workroot *root, const char *id, int64_t attempt);
+void workdir_remove_kept(const struct workroot *root, const char *id, int64_t attempt);
 
 /* Removes whatever `keep` does not say is of a running attempt: left by runners that were killed. */
 typedef bool workdir_keep(void *arg, const char *id, int64_t attempt);
-void workdir_sweep(const char *root, workdir_keep *keep, void *arg);
+void workdir_sweep(const struct workroot *root, workdir_keep *keep, void *arg);
 
 #endif

@@ -92,6 +92,11 @@ void frame_retry(struct buf *out, enum frame_form form, int64_t ms)
     if (form == FRAME_SSE) buf_fmt(out, "retry: %lld\n\n", (long long)ms);
 }
 
+bool frame_beats(enum frame_form form)
+{
+    return form != FRAME_LOG;
+}
+
 void frame_heartbeat(struct buf *out, enum frame_form form)
 {
     if (form == FRAME_SSE) buf_str(out, ": heartbeat\n\n");

@@ -30,6 +30,9 @@ void frame_retry(struct buf *out, enum frame_form form, int64_t ms);
 /* A sign of life that means nothing to the reader: a comment, an empty line, nothing in a log. */
 void frame_heartbeat(struct buf *out, enum frame_form form);
 
+/* Whether there is such a sign in this form. */
+bool frame_beats(enum frame_form form);
+
 enum frame_end_reason {
     END_FINISHED,
     END_ROTATED,

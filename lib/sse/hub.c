@@ -19,6 +19,7 @@ enum {
     SLICE = 48 * 1024, /* written between two looks at the socket (conn_writable) */
     CHECK_MS = 1000,   /* covers a bell that was not heard, and foreign writers */
     GRAIN_MS = 50,     /* deadlines are met within this */
+    SILENT_BEATS = 3,  /* text without heartbeats is ended before a web server takes it for dead */
     STUCK_MS = 10000,  /* a reader that takes nothing is dropped this long after its end */
 };
 
@@ -51,6 +52,7 @@ struct watch {
     bool finished;   /* its task was, when last looked at: any event may be the last */
     bool ending;     /* the last frame is in `out` */
     int64_t deadline, heartbeat_at, heartbeat_ms, retry_ms;
+    int silent; /* heartbeats that would have come since it was given something */
     enum frame_end_reason at_deadline;
     int64_t credential, expires_at; /* as in hub_stream */
     int64_t opened_at;              /* monotonic ms */
@@ -242,8 +244,21 @@ static bool end_if_finished(struct watch *w)
     if (rc && rc != ERR_NOTFOUND) return false;
     w->task_ended = false;
     w->finished = rc == ERR_NOTFOUND || task_status_terminal(status);
-    if (w->finished && newest <= position(w)) say_end(w, END_FINISHED);
+    /* Of one that is gone nobody knows whether this was all: who comes back is told. */
+    if (rc == ERR_NOTFOUND)
+        say_end(w, END_ROTATED);
+    else if (w->finished && newest <= position(w))
+        say_end(w, END_FINISHED);
     return true;
+}
+
+/* Whether something was deleted between a reader of many tasks and what it reads next. Looked at after the
+ * reading: what was deleted since then has been read. */
+static bool evicted(struct watch *w)
+{
+    int64_t floor = 0;
+    if (w->scope.kind == SCOPE_TASK) return false; /* a task's log never has a gap */
+    return events_floor(w->hub->db, &w->scope, &floor, NULL) || floor > w->cursor;
 }
 
 /* Reads the next part of the log for a reader that is behind. False when the database did not answer. */
@@ -252,6 +267,10 @@ static bool replay(struct watch *w)
     struct event_list *rows = &w->hub->rows;
     if (events_read(w->hub->db, &w->scope, w->cursor, READ_ROWS, READ_BYTES, rows, NULL))
         return false;
+    if (evicted(w)) {
+        say_end(w, END_ROTATED); /* it comes back with its cursor and is told */
+        return true;
+    }
     size_t given = 0;
     while (given < rows->count && rows->items[given].seq <= w->until)
         give(w, &rows->items[given++]);
@@ -289,6 +308,7 @@ static void serve_stream(struct watch *w)
         w->hub->due_at = 0;
         return;
     }
+    if (w->out.len) w->silent = 0;
     while (w->out.len) {
         if (!conn_writable(w->conn)) {
             if (w->in_loop) loop_want(w->hub->loop, &w->fd, w->fd.events | LOOP_OUT);
@@ -351,8 +371,11 @@ static void serve_time(struct watch *w, int64_t now)
         if (now >= w->deadline + STUCK_MS) end(w, "stuck");
         return;
     }
-    if (now >= w->deadline || w->shutdown) {
-        say_end(w, w->shutdown ? END_SHUTDOWN : w->at_deadline);
+    bool silent = beat && !frame_beats(w->form) && ++w->silent >= SILENT_BEATS;
+    if (now >= w->deadline || w->shutdown || silent) {
+        bool early = now < w->deadline;
+        say_end(w, w->shutdown ? END_SHUTDOWN : early ? END_ROTATED : w->at_deadline);
+        if (early) w->deadline = now;
         touch(w);
     } else if (beat) {
         frame_heartbeat(&w->out, w->form);

@@ -16,7 +16,7 @@ void census_free(struct census *c)
 static enum err count_tasks(struct db *db, struct census *out, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_CENSUS_TASKS, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     for (bool row = true;;) {
         enum err rc = stmt_step(db, st, &row, e);
         if (rc) return rc;
@@ -34,7 +34,7 @@ static enum err count_tasks(struct db *db, struct census *out, struct error *e)
 static enum err find_due(struct db *db, int64_t now, struct census *out, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_CENSUS_DUE, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":now", now);
     bool row = false;
     enum err rc = stmt_step(db, st, &row, e);
@@ -47,7 +47,7 @@ static enum err find_due(struct db *db, int64_t now, struct census *out, struct 
 static enum err count_runners(struct db *db, int64_t now, struct census *out, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_CENSUS_RUNNERS, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":now", now);
     return stmt_number(db, st, &out->runners, e);
 }
@@ -55,7 +55,7 @@ static enum err count_runners(struct db *db, int64_t now, struct census *out, st
 static enum err count_events(struct db *db, struct census *out, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_CENSUS_EVENTS, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     enum err rc = stmt_number(db, st, &out->events, e);
     return rc ? rc : events_newest(db, &out->newest_event, e);
 }

@@ -50,7 +50,7 @@ enum err change_look(struct db *db, int64_t n, struct change *out, struct error 
     *out = (struct change){.from = TASK_STATUSES};
     if (!figures_joined(db)) return ERR_OK;
     sqlite3_stmt *st = stmt_begin(db, Q_TASK_WAS, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":n", n);
     bool row = false;
     enum err rc = stmt_step(db, st, &row, e);

@@ -16,7 +16,8 @@
 /* A process, named so that it cannot be mistaken for another: pid, start time, boot. */
 struct process_id {
     int64_t pid;
-    int64_t start; /* clock ticks since boot, proc(5) field 22; 0: not known */
+    int64_t start;   /* clock ticks since boot, proc(5) field 22; 0: not known */
+    int64_t session; /* id of its session, which is that of its runner's; 0: not known */
 };
 
 /* The right to write about one running task. */
@@ -38,25 +39,52 @@ enum err runner_leave(struct db *db, int64_t id, int64_t now, struct error *e);
 /* Whether any runner lives at `now`. */
 enum err runner_alive(struct db *db, int64_t now, bool *alive, struct error *e);
 
+/* What is to be claimed. */
+struct claim_wish {
+    int64_t runner, now, lease_until;
+    /* How many tasks of a type may run at a time, on all runners together: a JSON object, or NULL. A
+     * type that is not in it has no bound that is known. */
+    const char *bounds;
+    /* Asked, unless NULL, before a task is claimed of a type of which `running` run. False: `bounds`
+     * now has a bound for it that says no. */
+    bool (*may)(void *arg, const char *type, int64_t running, const char **bounds);
+    void *arg;
+};
+
 /* Claims the next task: priority, then the owner served longest ago, then age. *out is the task,
  * running, its attempt counted (free with task_free). ERR_NOTFOUND when none is due. */
-enum err claim_next(struct db *db, int64_t runner, int64_t now, int64_t lease_until,
-                    struct task *out, struct error *e);
+enum err claim_next(struct db *db, const struct claim_wish *wish, struct task *out,
+                    struct error *e);
 
-/* When the next delayed task is due, INT64_MAX when none waits. */
-enum err claim_next_due(struct db *db, int64_t now, int64_t *due, struct error *e);
+/* When the next task is due of a type that is below its bound, INT64_MAX when none waits. */
+enum err claim_next_due(struct db *db, int64_t now, const char *bounds, int64_t *due,
+                        struct error *e);
 
 /* Records the child that runs the claim. */
 enum err claim_started(struct db *db, const struct claim *c, const struct process_id *child,
                        struct error *e);
 
+/* What a job says is dropped once its task has db_options.events_per_task events; the first that is
+ * dropped leaves a warning in the task's log. */
+
+/* The child that runs the claim now; pid 0: none was recorded yet. */
+enum err claim_child(struct db *db, const struct claim *c, struct process_id *child,
+                     struct error *e);
+
 /* Progress; percent < 0 and NULL text leave the column as it is. */
 enum err claim_progress(struct db *db, const struct claim *c, double percent, const char *phase,
                         const char *message, int64_t now, struct error *e);
 
-/* Any other event of the task. `payload` is one JSON value on one line. */
+/* Any other event of the task. `payload` is one JSON value on one line. "file." events, which no job can
+ * say itself, are never dropped. */
 enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
                      int64_t now, struct error *e);
+
+/* What this attempt saves for the next one: one JSON value, instead of what was saved before. */
+enum err claim_checkpoint(struct db *db, const struct claim *c, const char *json, struct error *e);
+
+/* What an earlier attempt of task `n` saved, or NULL; the caller frees. */
+enum err claim_checkpoint_get(struct db *db, int64_t n, char **json, struct error *e);
 
 /* How an attempt ended. Text and bytes are borrowed. */
 struct claim_end {

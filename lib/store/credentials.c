@@ -49,7 +49,7 @@ enum credential_state credential_state(const struct credential *c, int64_t now)
 static enum err forget_expired(struct db *db, int64_t now, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_EXPIRE, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":before", now - REMEMBER_MS);
     return stmt_run(db, st, e);
 }
@@ -60,7 +60,7 @@ enum err credential_add(struct db *db, const struct credential *c,
     assert(db_writing(db));
     assert(!c->ticket || c->expires_at != TASK_NONE);
     sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_ADD, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     struct buf scopes = {0};
     scopes_write(&scopes, c->scopes);
     stmt_blob(st, ":hash", hash, SECRET_HASH_BYTES);
@@ -102,7 +102,7 @@ enum err credential_find(struct db *db, const unsigned char hash[SECRET_HASH_BYT
     *state = CREDENTIAL_UNKNOWN;
     *out = (struct credential){0};
     sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_FIND, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_blob(st, ":hash", hash, SECRET_HASH_BYTES);
     bool row = false;
     enum err rc = stmt_step(db, st, &row, e);
@@ -125,7 +125,7 @@ enum err credential_check(struct db *db, int64_t id, int64_t now, enum credentia
 {
     *state = CREDENTIAL_UNKNOWN;
     sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_STATE, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":id", id);
     bool row = false;
     enum err rc = stmt_step(db, st, &row, e);
@@ -139,7 +139,7 @@ enum err credential_tokens(struct db *db, struct credential_list *out, struct er
 {
     *out = (struct credential_list){0};
     sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_TOKENS, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     size_t cap = 0;
     for (bool row = true;;) {
         enum err rc = stmt_step(db, st, &row, e);
@@ -168,7 +168,7 @@ static enum err mark_revoked(struct db *db, const struct credential *token, int6
                              struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_REVOKE, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":id", token->id);
     stmt_int(st, ":now", now);
     enum err rc = stmt_run(db, st, e);

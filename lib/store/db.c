@@ -24,17 +24,18 @@ struct db {
     sqlite3 *checkpointer; /* opened at the first checkpoint */
     struct stmt_set *statements;
     char *path;
-    int64_t busy_ms;
+    int64_t busy_ms, events_per_task;
     struct figures *figures;
     struct changes *changes;
     int turnstile, bell; /* descriptors */
     char epoch[EPOCH_DIGITS + 1];
     bool writing, reading;
     bool quiet;        /* the write transaction rings no bell */
+    bool unsynced;     /* a sync has failed: nothing is written any more */
     bool full;         /* PRAGMA synchronous is FULL, else NORMAL */
     enum db_sync sync; /* of the open write transaction */
     int changed;       /* total_changes when it began */
-    int64_t wal_pages;
+    int64_t wal_pages, wal_found;
     int data_version; /* seen by db_changed; -1: not yet */
 };
 
@@ -43,7 +44,7 @@ sqlite3 *db_sqlite(struct db *db)
     return db->sql;
 }
 
-struct stmt_set *db_statements(struct db *db)
+struct stmt_set *db_statements(const struct db *db)
 {
     return db->statements;
 }
@@ -73,9 +74,19 @@ const char *db_epoch(const struct db *db)
     return db->epoch;
 }
 
+int64_t db_events_per_task(const struct db *db)
+{
+    return db->events_per_task;
+}
+
 int64_t db_wal_pages(const struct db *db)
 {
     return db->wal_pages;
+}
+
+int64_t db_wal_found(const struct db *db)
+{
+    return db->wal_found;
 }
 
 /* Runs SQL that is the connection's own business: transactions and pragmas. */
@@ -142,7 +153,7 @@ static enum err read_epoch(struct db *db, const char *boot, bool *settled, struc
     char seen[ID_SIZE] = "";
     *db->epoch = '\0';
     sqlite3_stmt *st = stmt_begin(db, Q_META_GET, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     for (bool row = true;;) {
         enum err rc = stmt_step(db, st, &row, e);
         if (rc) return rc;
@@ -163,7 +174,7 @@ static enum err write_epoch(struct db *db, const char *boot, struct error *e)
     const char *const values[][2] = {{"epoch", db->epoch}, {"boot_id", boot}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         sqlite3_stmt *st = stmt_begin(db, Q_META_SET, e);
-        if (!st) return ERR_INTERNAL;
+        if (!st) return stmt_failed(db);
         stmt_text(st, ":key", values[i][0]);
         stmt_text(st, ":value", values[i][1]);
         enum err rc = stmt_run(db, st, e);
@@ -185,9 +196,7 @@ static enum err settle_epoch(struct db *db, struct error *e)
     if ((rc = db_begin(db, DB_SYNC_BEFORE, e))) return rc;
     rc = read_epoch(db, boot, &settled, e); /* another process may have been first */
     if (!rc && !settled) rc = write_epoch(db, boot, e);
-    if (!rc) return db_commit(db, e);
-    db_rollback(db);
-    return rc;
+    return db_end(db, rc, e);
 }
 
 static int note_mode(void *wal, int columns, char **values, char **names)
@@ -239,6 +248,7 @@ enum err db_open(struct db **out, const struct db_options *options, struct error
     struct db *db = mem_alloc(sizeof *db);
     db->path = mem_str(options->path);
     db->busy_ms = options->busy_ms;
+    db->events_per_task = options->events_per_task;
     db->turnstile = db->bell = db->data_version = -1;
     db->figures = figures_new();
     db->changes = changes_new();
@@ -281,9 +291,17 @@ void db_close(struct db *db)
     free(db);
 }
 
+/* What the disk refused to sync it may have forgotten, and the next sync would not say so. */
+static enum err unsynced(struct db *db, struct error *e)
+{
+    db->unsynced = true;
+    return error_set(e, ERR_UNSYNCED, "the write-ahead log cannot be synced");
+}
+
 static enum err begin(struct db *db, enum db_sync sync, int64_t wait_ms, struct error *e)
 {
     assert(!db->writing && !db->reading);
+    if (db->unsynced) return unsynced(db, e);
     int64_t deadline = clock_monotonic_ms() + wait_ms;
     enum err rc = turnstile_enter(db->turnstile, wait_ms, e);
     if (rc) return rc;
@@ -346,7 +364,7 @@ static enum err commit_error(struct db *db, enum err rc, struct error *e)
     int number = 0;
     if (sqlite3_extended_errcode(db->sql) == SQLITE_IOERR_FSYNC)
         /* Written but not synced: nobody sees it now, but after a crash it may be found. */
-        return error_set(e, ERR_UNSYNCED, "the write-ahead log cannot be synced");
+        return unsynced(db, e);
     if (rc == ERR_IO && log &&
         !log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number) && number == EDQUOT)
         return error_set(e, ERR_FULL, "the quota is used up");
@@ -367,11 +385,17 @@ enum err db_commit(struct db *db, struct error *e)
     turnstile_leave(db->turnstile);
     if (!changed) return ERR_OK;
 
-    if (db->sync == DB_SYNC_AFTER && !sync_log(db))
-        rc = error_errno(e, ERR_UNSYNCED, "the write-ahead log cannot be synced");
+    if (db->sync == DB_SYNC_AFTER && !sync_log(db)) rc = unsynced(db, e);
     /* The content is of no interest; the file stays one byte long. */
     if (!db->quiet && pwrite(db->bell, "!", 1, 0) < 0 && !rc) errno = 0;
     changes_end(db, true);
+    return rc;
+}
+
+enum err db_end(struct db *db, enum err rc, struct error *e)
+{
+    if (!rc) return db_commit(db, e);
+    db_rollback(db);
     return rc;
 }
 
@@ -460,8 +484,10 @@ enum err db_checkpoint(struct db *db, struct error *e)
                                            &pages, &moved);
     db_rollback(db);
     if (result == SQLITE_BUSY) return ERR_OK;
+    if (result == SQLITE_IOERR_FSYNC) return unsynced(db, e);
     if (result) return stmt_error(db->checkpointer, result, "checkpoint", e);
     if (pages < 0) return error_set(e, ERR_INTERNAL, "checkpoint: there is no write-ahead log");
+    db->wal_found = pages;
     if (moved >= pages) db->wal_pages = 0;
     return ERR_OK;
 }

@@ -24,6 +24,7 @@ struct db_options {
     const char *path;
     int64_t busy_ms; /* for the turnstile and SQLite's own locks together */
     bool migrate;    /* create or upgrade the schema; else one that is not current is an error */
+    int64_t events_per_task; /* a job may say no more once its task has so many; 0: no limit */
 };
 
 /* Opens `path`, creating it and its companions (DB.lock, DB.bell, -wal, -shm). Draws a new epoch when
@@ -37,13 +38,17 @@ void db_close(struct db *db);
 /* First half of every cursor. Borrowed. */
 const char *db_epoch(const struct db *db);
 
+/* db_options.events_per_task. */
+int64_t db_events_per_task(const struct db *db);
+
 enum db_sync {
     DB_SYNC_NONE,   /* progress: lost with the power, never with a process */
     DB_SYNC_AFTER,  /* durable when db_commit returns */
     DB_SYNC_BEFORE, /* durable before anybody else can read it */
 };
 
-/* Opens the write transaction. ERR_BUSY after busy_ms: nothing was begun. ERR_IO, ERR_FULL. */
+/* Opens the write transaction. ERR_BUSY after busy_ms: nothing was begun. ERR_IO, ERR_FULL. ERR_UNSYNCED
+ * once any sync has failed, whoever was told of it. */
 enum err db_begin(struct db *db, enum db_sync sync, struct error *e);
 
 /* The same for what nobody waits for: DB_SYNC_NONE, gives up after `wait_ms`, and no bell is rung. */
@@ -53,6 +58,10 @@ enum err db_begin_quiet(struct db *db, int64_t wait_ms, struct error *e);
  * ERR_UNSYNCED: the disk refused the sync, and whether it is written shows only after a crash; the
  * process must stop. */
 enum err db_commit(struct db *db, struct error *e);
+
+/* Ends it by what came of the work in it: commits for ERR_OK, else drops it. `rc`, or the error of
+ * db_commit. */
+enum err db_end(struct db *db, enum err rc, struct error *e);
 
 /* Drops it. Harmless when none is open. */
 void db_rollback(struct db *db);
@@ -67,8 +76,10 @@ bool db_changed(struct db *db);
 /* Whether no transaction is open and no statement un-reset: must hold before every wait. */
 bool db_idle(struct db *db);
 
-/* Pages in the write-ahead log after this connection's last commit. */
+/* Pages in the write-ahead log after this connection's last commit, and those that its last checkpoint
+ * found: nothing else tells what others have written. */
 int64_t db_wal_pages(const struct db *db);
+int64_t db_wal_found(const struct db *db);
 
 /* Bytes of the database file and of its write-ahead log (which keeps the length it once had). */
 void db_bytes(const struct db *db, int64_t *database, int64_t *log);
@@ -77,7 +88,7 @@ void db_bytes(const struct db *db, int64_t *database, int64_t *log);
 const char *db_library(void);
 
 /* Copies the write-ahead log into the database, inside the turnstile. For the runner alone. Skips
- * (ERR_OK) what readers still need. */
+ * (ERR_OK) what readers still need. ERR_UNSYNCED as in db_commit. */
 enum err db_checkpoint(struct db *db, struct error *e);
 
 #endif

@@ -56,7 +56,7 @@ enum err events_read(struct db *db, const struct event_scope *scope, int64_t aft
     buf_char(&out->text, ' ');
 
     sqlite3_stmt *st = stmt_begin(db, queries[scope->kind], e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     if (scope->kind == SCOPE_TASK) stmt_int(st, ":task", scope->task);
     if (scope->kind == SCOPE_GROUP) stmt_text(st, ":group_id", scope->group);
     if (scope->kind == SCOPE_GROUP || scope->kind == SCOPE_OWNER)
@@ -108,7 +108,7 @@ enum err events_read(struct db *db, const struct event_scope *scope, int64_t aft
 enum err event_task(struct db *db, int64_t seq, int64_t *n, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_EVENT_TASK, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":seq", seq);
     enum err rc = stmt_number(db, st, n, e);
     return rc || *n ? rc : error_set(e, ERR_NOTFOUND, "no event of a task");
@@ -129,7 +129,7 @@ enum err events_floor(struct db *db, const struct event_scope *scope, int64_t *s
         [SCOPE_ALL] = Q_EVICTED_ALL,
     };
     sqlite3_stmt *st = stmt_begin(db, queries[scope->kind], e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     if (scope->kind == SCOPE_TASK)
         stmt_int(st, ":task", scope->task);
     else if (scope->kind != SCOPE_ALL)

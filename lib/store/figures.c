@@ -219,7 +219,7 @@ static enum err forget_process(struct db *db, int64_t process, struct error *e)
     enum err rc = ERR_OK;
     for (size_t i = 0; !rc && i < 2; i++) {
         sqlite3_stmt *st = stmt_begin(db, queries[i], e);
-        if (!st) return ERR_INTERNAL;
+        if (!st) return stmt_failed(db);
         stmt_int(st, ":process", process);
         rc = stmt_run(db, st, e);
     }
@@ -231,7 +231,7 @@ static enum err read_processes(struct db *db, struct figures_told *out, int64_t 
                                struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_PROCESS_ALL, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     for (bool row = true;;) {
         enum err rc = stmt_step(db, st, &row, e);
         if (rc) return rc;
@@ -270,7 +270,7 @@ static enum err enter(struct db *db, struct error *e)
     if (!rc) rc = bury(db, e);
     if (rc) return rc;
     sqlite3_stmt *st = stmt_begin(db, Q_PROCESS_ADD, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":program", f->program);
     stmt_int(st, ":now", f->started_at);
     if ((rc = stmt_run(db, st, e))) return rc;
@@ -306,7 +306,7 @@ static enum err put(struct db *db, enum figure f, const char *labels, int64_t le
                     struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_FIGURE_PUT, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     bool gauge = figure_about[f].kind == FIGURE_GAUGE;
     stmt_text(st, ":name", figure_about[f].name);
     stmt_text(st, ":labels", labels);
@@ -364,10 +364,7 @@ static void flush(struct db *db, int64_t patience_ms, bool last)
                 if (!last || figure_about[i].kind != FIGURE_GAUGE)
                     rc = put_cell(db, (enum figure)i, &f->of[i].items[k], &e);
         if (!rc && last && f->process) rc = forget_process(db, f->process, &e);
-        if (rc)
-            db_rollback(db);
-        else
-            rc = db_commit(db, &e);
+        rc = db_end(db, rc, &e);
     }
     if (!rc)
         clean(f);
@@ -453,7 +450,7 @@ static enum err read_values(struct db *db, const int64_t *living, size_t count,
                             struct figures_told *out, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_FIGURE_ALL, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     for (bool row = true;;) {
         enum err rc = stmt_step(db, st, &row, e);
         if (rc) return rc;

@@ -20,7 +20,7 @@ enum err group_get(struct db *db, const char *owner, const char *name, struct gr
                    struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_GROUP_GET, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_text(st, ":name", name);
     bool row = false;
@@ -51,7 +51,7 @@ enum err group_page_read(struct db *db, const char *owner, const struct group_na
 {
     *out = (struct group_page){0};
     sqlite3_stmt *st = stmt_begin(db, owner ? Q_GROUP_PAGE_OWNER : Q_GROUP_PAGE_ALL, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     if (owner) stmt_text(st, ":owner", owner);
     if (!owner) stmt_text(st, ":before_owner", after ? after->owner : "");
     stmt_int(st, ":before", after ? after->updated_at : INT64_MAX);
@@ -93,7 +93,7 @@ static enum err group_touch(struct db *db, const char *owner, const char *name, 
 {
     assert(db_writing(db));
     sqlite3_stmt *st = stmt_begin(db, Q_GROUP_TOUCH, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_text(st, ":name", name);
     stmt_int(st, ":now", now);
@@ -106,7 +106,7 @@ enum err group_context_put(struct db *db, const char *owner, const char *name, c
     enum err rc = group_touch(db, owner, name, now, e);
     if (rc) return rc;
     sqlite3_stmt *st = stmt_begin(db, Q_GROUP_CONTEXT_PUT, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_text(st, ":name", name);
     stmt_text(st, ":context", json);
@@ -124,7 +124,7 @@ enum err group_publish(struct db *db, const char *owner, const char *name, const
     enum err rc = group_touch(db, owner, name, now, e);
     if (rc) return rc;
     sqlite3_stmt *st = stmt_begin(db, Q_EVENT_PUBLISH, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_text(st, ":group_id", name);
     stmt_text(st, ":request_id", request_id);
@@ -157,7 +157,7 @@ static enum err members_read(struct db *db, const char *owner, const char *name,
 {
     *out = (struct members){0};
     sqlite3_stmt *st = stmt_begin(db, Q_GROUP_TASKS, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_text(st, ":group_id", name);
     stmt_text(st, ":status", task_status_name(status));

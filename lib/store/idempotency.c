@@ -12,7 +12,7 @@ enum err idempotency_find(struct db *db, const char *owner, const char *key,
     assert(db_writing(db));
     *n = 0;
     sqlite3_stmt *st = stmt_begin(db, Q_IDEMPOTENCY_GET, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_text(st, ":key", key);
     stmt_int(st, ":now", now);
@@ -33,7 +33,7 @@ enum err idempotency_keep(struct db *db, const char *owner, const char *key,
 {
     assert(db_writing(db));
     sqlite3_stmt *st = stmt_begin(db, Q_IDEMPOTENCY_PUT, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_text(st, ":key", key);
     stmt_blob(st, ":fingerprint", fingerprint, FINGERPRINT_BYTES);

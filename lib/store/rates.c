@@ -7,7 +7,7 @@
 enum err rate_queued(struct db *db, const char *owner, int64_t *count, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_RATE_QUEUED, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     return stmt_number(db, st, count, e);
 }
@@ -16,7 +16,7 @@ enum err rate_created(struct db *db, const char *owner, int64_t nth, int64_t *cr
                       struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_RATE_CREATED, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_int(st, ":skip", nth - 1);
     return stmt_number(db, st, created_at, e);
@@ -27,7 +27,7 @@ enum err rate_count(struct db *db, const char *owner, const char *what, int64_t 
 {
     assert(db_writing(db));
     sqlite3_stmt *st = stmt_begin(db, Q_RATE_COUNT, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":owner", owner);
     stmt_text(st, ":what", what);
     stmt_int(st, ":window", window);

@@ -10,6 +10,7 @@
 struct stmt_set {
     sqlite3 *sql;
     sqlite3_stmt *prepared[Q_COUNT];
+    enum err failed; /* the last that did not begin, by this */
 };
 
 struct stmt_set *stmt_set_new(sqlite3 *sql)
@@ -29,7 +30,10 @@ void stmt_set_free(struct stmt_set *set)
 enum err stmt_error(sqlite3 *sql, int rc, const char *what, struct error *e)
 {
     enum err code;
+    if (rc == SQLITE_IOERR_NOMEM) rc = SQLITE_NOMEM;
     switch (rc & 0xff) {
+    case SQLITE_NOMEM: mem_exhausted();
+    case SQLITE_PROTOCOL: /* it gave up after many tries to get its locks */
     case SQLITE_BUSY:
     case SQLITE_LOCKED: code = ERR_BUSY; break;
     case SQLITE_FULL: code = ERR_FULL; break;
@@ -57,19 +61,25 @@ sqlite3_stmt *stmt_begin(struct db *db, enum query query, struct error *e)
     if (db_writing(db) && sqlite3_get_autocommit(set->sql)) {
         /* An earlier statement failed so badly (full, I/O) that SQLite ended the transaction: the
          * next one would be a transaction of its own. */
-        error_set(e, ERR_INTERNAL, "%s: the transaction is over", query_sources[query].name);
+        set->failed =
+            error_set(e, ERR_INTERNAL, "%s: the transaction is over", query_sources[query].name);
         return NULL;
     }
     if (!set->prepared[query]) {
         int rc = sqlite3_prepare_v3(set->sql, query_sources[query].sql, -1,
                                     SQLITE_PREPARE_PERSISTENT, &set->prepared[query], NULL);
         if (rc) {
-            stmt_error(set->sql, rc, query_sources[query].name, e);
+            set->failed = stmt_error(set->sql, rc, query_sources[query].name, e);
             return NULL;
         }
     }
     assert(!sqlite3_stmt_busy(set->prepared[query]));
     return set->prepared[query];
+}
+
+enum err stmt_failed(const struct db *db)
+{
+    return db_statements(db)->failed;
 }
 
 /* A statement that does not know the name is our own mistake; tests prepare and bind them all. */

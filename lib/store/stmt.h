@@ -17,10 +17,13 @@ struct stmt_set;
 struct stmt_set *stmt_set_new(sqlite3 *sql); /* `sql` is borrowed and must outlive it */
 void stmt_set_free(struct stmt_set *set);
 
-/* The statement, reset and without bindings; ends with stmt_end or stmt_run. NULL with `e` set when
- * it does not compile (ERR_INTERNAL), the schema cannot be read, or the write transaction is over
- * because a statement in it failed. Borrowed. */
+/* The statement, reset and without bindings; ends with stmt_end or stmt_run. Borrowed. NULL with `e` and
+ * stmt_failed set when the schema cannot be read (ERR_BUSY, ERR_IO), or the write transaction is over
+ * because a statement in it failed, or it does not compile (ERR_INTERNAL). */
 sqlite3_stmt *stmt_begin(struct db *db, enum query query, struct error *e);
+
+/* Why stmt_begin gave NULL the last time. */
+enum err stmt_failed(const struct db *db);
 
 /* Bind by name (":owner"). The name must exist (asserted). Text and bytes are borrowed until
  * stmt_end. NULL text and TASK_NONE are NULL. */
@@ -50,7 +53,7 @@ enum err stmt_error(sqlite3 *sql, int rc, const char *what, struct error *e);
 
 /* Of db.c, for the floor's own files. */
 sqlite3 *db_sqlite(struct db *db);
-struct stmt_set *db_statements(struct db *db);
+struct stmt_set *db_statements(const struct db *db);
 bool db_writing(const struct db *db); /* between db_begin and db_commit */
 struct figures *db_figures(const struct db *db);
 struct changes *db_changes(const struct db *db);

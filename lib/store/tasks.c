@@ -1,6 +1,7 @@
 #include "store/tasks.h"
 
 #include "store/changes.h"
+#include "store/files.h"
 #include "store/stmt.h"
 
 #include <assert.h>
@@ -47,7 +48,7 @@ enum err task_create(struct db *db, const struct task_new *t, int64_t *n, struct
 {
     assert(db_writing(db));
     sqlite3_stmt *st = stmt_begin(db, Q_TASK_CREATE, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":id", t->id);
     stmt_text(st, ":owner", t->owner);
     stmt_text(st, ":type", t->type);
@@ -113,6 +114,17 @@ static void read_row(sqlite3_stmt *st, struct task *t)
     task_status_parse((const char *)sqlite3_column_text(st, C_STATUS), &t->status);
 }
 
+/* The same with the files of the task, of which only a completed one has any. The statement stays where it
+ * is, so both are of one moment. */
+static enum err read_task(struct db *db, sqlite3_stmt *st, struct task *t, struct error *e)
+{
+    read_row(st, t);
+    if (t->status != TASK_COMPLETED) return ERR_OK;
+    enum err rc = files_read(db, t->n, &t->files, e);
+    if (rc) task_free(t);
+    return rc;
+}
+
 /* The one row of a bound statement. */
 static enum err get_one(struct db *db, sqlite3_stmt *st, struct task *out, struct error *e)
 {
@@ -120,7 +132,7 @@ static enum err get_one(struct db *db, sqlite3_stmt *st, struct task *out, struc
     enum err rc = stmt_step(db, st, &row, e);
     if (rc) return rc;
     if (row)
-        read_row(st, out);
+        rc = read_task(db, st, out, e);
     else
         rc = error_set(e, ERR_NOTFOUND, "no such task");
     stmt_end(st);
@@ -131,7 +143,7 @@ enum err task_get(struct db *db, const char *id, const char *owner, struct task 
                   struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_TASK_BY_ID, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_text(st, ":id", id);
     enum err rc = get_one(db, st, out, e);
     if (rc || !owner) return rc;
@@ -144,7 +156,7 @@ enum err task_get(struct db *db, const char *id, const char *owner, struct task 
 enum err task_get_n(struct db *db, int64_t n, struct task *out, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_TASK_BY_N, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":n", n);
     return get_one(db, st, out, e);
 }
@@ -153,7 +165,7 @@ enum err task_state(struct db *db, int64_t n, enum task_status *status, int64_t 
                     struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_TASK_STATE, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":n", n);
     bool row = false;
     enum err rc = stmt_step(db, st, &row, e);
@@ -185,7 +197,13 @@ static enum err get_page(struct db *db, sqlite3_stmt *st, int64_t limit, struct 
         }
         if (out->count == cap)
             out->items = mem_grow(out->items, cap = cap ? cap * 2 : 16, sizeof *out->items);
-        read_row(st, &out->items[out->count++]);
+        rc = read_task(db, st, &out->items[out->count], e);
+        if (rc) {
+            stmt_end(st);
+            task_list_free(out);
+            return rc;
+        }
+        out->count++;
     }
     stmt_end(st);
     return ERR_OK;
@@ -200,7 +218,7 @@ enum err task_list_read(struct db *db, const struct task_query *q, struct task_l
                        : q->status < TASK_STATUSES ? Q_TASK_PAGE_STATUS
                                                    : Q_TASK_PAGE_OWNER;
     sqlite3_stmt *st = stmt_begin(db, query, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     if (q->owner) stmt_text(st, ":owner", q->owner);
     stmt_text(st, ":status", q->status < TASK_STATUSES ? task_status_name(q->status) : NULL);
     stmt_text(st, ":type", q->type);
@@ -214,7 +232,7 @@ enum err task_list_unfinished(struct db *db, const char *owner, int64_t limit,
                               struct task_list *out, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, owner ? Q_TASK_UNFINISHED_OWNER : Q_TASK_UNFINISHED_ALL, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     if (owner) stmt_text(st, ":owner", owner);
     stmt_int(st, ":limit", limit + 1);
     return get_page(db, st, limit, out, e);
@@ -236,7 +254,7 @@ enum err task_cancel_n(struct db *db, int64_t n, enum task_status status, int64_
     if (rc) return rc;
     sqlite3_stmt *st =
         stmt_begin(db, status == TASK_PENDING ? Q_TASK_CANCEL_PENDING : Q_TASK_CANCEL_RUNNING, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":n", n);
     stmt_int(st, ":now", now);
     rc = stmt_run(db, st, e);
@@ -266,7 +284,7 @@ enum err task_retry(struct db *db, int64_t n, int64_t attempts, int64_t now, str
     enum err rc = change_look(db, n, &was, e);
     if (rc) return rc;
     sqlite3_stmt *st = stmt_begin(db, Q_TASK_RETRY, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":n", n);
     stmt_int(st, ":attempts", attempts);
     stmt_int(st, ":now", now);
@@ -291,7 +309,7 @@ enum err task_delete(struct db *db, const char *id, const char *owner, struct er
         return error_set(e, ERR_STATE, "the task is %s: only a finished one can be deleted",
                          task_status_name(status));
     sqlite3_stmt *st = stmt_begin(db, Q_TASK_DELETE, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":n", n);
     return stmt_run(db, st, e);
 }
@@ -299,7 +317,7 @@ enum err task_delete(struct db *db, const char *id, const char *owner, struct er
 enum err task_result(struct db *db, int64_t n, struct buf *body, char **type, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_RESULT_GET, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":task", n);
     bool row = false;
     enum err rc = stmt_step(db, st, &row, e);
@@ -319,7 +337,7 @@ enum err task_input_info(struct db *db, int64_t n, int64_t *bytes, char **type, 
     *bytes = -1;
     *type = NULL;
     sqlite3_stmt *st = stmt_begin(db, Q_INPUT_INFO, e);
-    if (!st) return ERR_INTERNAL;
+    if (!st) return stmt_failed(db);
     stmt_int(st, ":task", n);
     bool row = false;
     enum err rc = stmt_step(db, st, &row, e);

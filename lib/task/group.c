@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "task/task.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,15 @@ void group_free(struct group *g)
     free(g->name);
     free(g->context);
     *g = (struct group){0};
+}
+
+bool group_name_valid(const char *name, size_t len)
+{
+    static_assert(TASK_GROUP_MAX == 200, "GROUP_NAME_RULE says so");
+    if (len < 1 || len > TASK_GROUP_MAX) return false;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f) return false;
+    return !(len <= 2 && !strncmp(name, "..", len));
 }
 
 /* `text` for one segment of a path: RFC 3986 unreserved characters stay, the rest is %XX. */

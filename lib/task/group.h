@@ -5,6 +5,8 @@
 #include "base/buf.h"
 #include "task/status.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* One never used is {.status = "idle"} with all else zero or absent. Text is owned but status. */
@@ -19,6 +21,14 @@ struct group {
 };
 
 void group_free(struct group *g);
+
+/* Whether `len` bytes of UTF-8 may name a group: 1 to TASK_GROUP_MAX, no control characters, and neither
+ * "." nor "..", which no URL can hold as a segment. */
+bool group_name_valid(const char *name, size_t len);
+
+/* What group_name_valid wants, for messages. */
+#define GROUP_NAME_RULE                                                                            \
+    "not text of 1 to 200 bytes without control characters, other than '.' and '..'"
 
 /* Appends the path of a group, "PREFIX/groups/NAME", the name percent-encoded. */
 void group_path(struct buf *out, const char *prefix, const char *name);

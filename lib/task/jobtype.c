@@ -15,10 +15,9 @@
 
 enum { BACKOFF_MAX_MS = 300 * 1000, DAY_MS = 24 * 3600 * 1000 };
 
-enum type { INT, SECONDS, MEGABYTES, BOOL, GROUP, MEDIA_TYPE, LATER };
+enum type { INT, SECONDS, MEGABYTES, BOOL, GROUP, MEDIA_TYPE, USER };
 
-/* Every key of TYPE.conf, once. Bounds of SECONDS are in milliseconds. LATER: in the contract, but
- * not built yet, and refused rather than ignored: who writes it relies on it. */
+/* Every key of TYPE.conf, once. Bounds of SECONDS are in milliseconds. */
 static const struct row {
     const char *key;
     enum type type;
@@ -37,10 +36,10 @@ static const struct row {
     {"cpu_seconds", INT, offsetof(struct jobtype, cpu_seconds), 1, 1 << 24, 0},
     {"file_mb", MEGABYTES, offsetof(struct jobtype, file_bytes), 1, 1 << 24, 0},
     {"processes", INT, offsetof(struct jobtype, processes), 1, 1 << 22, 0},
-    {"concurrency", LATER, 0, 0, 0, 0},
+    {"concurrency", INT, offsetof(struct jobtype, concurrency), 0, 1 << 20, 0},
     {"serialize", GROUP, offsetof(struct jobtype, serialize), 0, 0, 0},
     {"get", BOOL, offsetof(struct jobtype, get), 0, 0, 0},
-    {"user", LATER, 0, 0, 0, 0},
+    {"user", USER, offsetof(struct jobtype, user), 0, 0, 0},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -61,7 +60,7 @@ void jobtype_defaults(struct jobtype *out, const char *name)
     *out = (struct jobtype){0};
     strncat(out->name, name, JOBTYPE_NAME_MAX);
     for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].type != LATER && rows[i].type != MEDIA_TYPE)
+        if (rows[i].type != USER && rows[i].type != MEDIA_TYPE)
             set_number(out, &rows[i], rows[i].initial);
 }
 
@@ -92,7 +91,11 @@ static enum err take_value(struct jobtype *t, const struct row *row, const char 
     bool yes = false;
     enum err rc = ERR_OK;
     switch (row->type) {
-    case LATER: return error_set(e, ERR_INVALID, "not supported by this version");
+    case USER:
+        if (strlen(value) > JOBTYPE_USER_MAX)
+            return error_set(e, ERR_INVALID, "longer than %d bytes", JOBTYPE_USER_MAX);
+        strcpy(t->user, value);
+        return ERR_OK;
     case MEDIA_TYPE: return take_media_type(t, value, e);
     case BOOL:
         if (*value) rc = conf_parse_bool(value, &yes, e);
@@ -127,12 +130,17 @@ static enum err take_key(void *arg, const char *section, const char *key, const 
     return error_set(e, ERR_INVALID, "unknown key '%s'", key);
 }
 
-/* Whether the folder has an executable file of that name. */
+/* Whether the folder has an executable file of that name. False with errno 0: it has none; with another:
+ * it cannot be looked at. */
 static bool is_job(int folder, const char *name)
 {
     struct stat st;
-    return jobtype_name_valid(name) && !fstatat(folder, name, &st, 0) && S_ISREG(st.st_mode) &&
-           !faccessat(folder, name, X_OK, AT_EACCESS);
+    errno = 0;
+    if (jobtype_name_valid(name) && !fstatat(folder, name, &st, 0) && S_ISREG(st.st_mode) &&
+        !faccessat(folder, name, X_OK, AT_EACCESS))
+        return true;
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES) errno = 0;
+    return false;
 }
 
 static int by_name(const void *a, const void *b)
@@ -163,7 +171,10 @@ enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, s
     int folder = open(jobs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) return error_errno(e, ERR_IO, "cannot read the jobs folder %s", jobs);
     bool runs = is_job(folder, name);
+    int failed = errno;
     close(folder);
+    errno = failed;
+    if (!runs && failed) return error_errno(e, ERR_IO, "cannot look at %s/%s", jobs, name);
     if (!runs) return error_set(e, ERR_NOTFOUND, "no executable '%s' in %s", name, jobs);
 
     jobtype_defaults(out, name);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define JOBTYPE_NAME_MAX 64
+#define JOBTYPE_USER_MAX 32
 
 /* What TYPE.conf says, over the defaults. Durations in milliseconds. */
 struct jobtype {
@@ -22,7 +23,9 @@ struct jobtype {
     int64_t nice;            /* 0 */
     int64_t serialize;       /* 1: one such task of a group at a time, in order */
     int64_t get;             /* 1: a bare EventSource may start it (GET /api/run/TYPE) */
-    int64_t lost_attempts;   /* 3: so many runners may be lost under it before it fails */
+    int64_t concurrency; /* so many of them run at a time, on all runners together; 0: no bound */
+    char user[JOBTYPE_USER_MAX + 1]; /* who runs it; "": the runner itself */
+    int64_t lost_attempts;           /* 3: so many runners may be lost under it before it fails */
 
     /* Limits of each process of the job (setrlimit(2)); 0: none. `processes` counts all that the
      * user runs, as the kernel does, and does not bind root. */
@@ -39,8 +42,7 @@ bool jobtype_name_valid(const char *name);
 void jobtype_defaults(struct jobtype *out, const char *name);
 
 /* Loads the type `name` from the jobs folder. ERR_NOTFOUND when there is no such executable file,
- * ERR_INVALID (file:line) when TYPE.conf is wrong or asks for what this version does not do, ERR_IO
- * when the folder or TYPE.conf cannot be read. */
+ * ERR_INVALID (file:line) when TYPE.conf is wrong, ERR_IO when the folder or TYPE.conf cannot be read. */
 enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, struct error *e);
 
 /* The names of all types in the folder, sorted; *names and its strings are the caller's. ERR_IO. */

@@ -11,6 +11,7 @@ void task_free(struct task *t)
                           t->phase,  t->message,    t->error_code, t->error_message,
                           t->result, t->result_type};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) free(text[i]);
+    file_list_free(&t->files);
     *t = (struct task){0};
 }
 
@@ -111,7 +112,12 @@ void task_document(struct buf *out, const struct task *t, const struct task_view
     json_key(out, "cursor");
     cursor_quote(out, view->epoch, t->cursor);
     json_key(out, "files");
-    buf_str(out, "[]");
+    buf_char(out, '[');
+    for (size_t i = 0; i < t->files.count; i++) {
+        if (i) buf_char(out, ',');
+        file_document(out, &t->files.items[i], view->prefix, t->id);
+    }
+    buf_char(out, ']');
     json_key(out, "links");
     task_links(out, t, view);
     buf_char(out, '}');

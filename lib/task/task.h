@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/id.h"
 #include "task/cursor.h"
+#include "task/file.h"
 #include "task/status.h"
 
 #include <stdbool.h>
@@ -35,6 +36,7 @@ struct task {
     char *result;                /* one JSON value on one line */
     char *result_type;
     int64_t result_bytes;
+    struct file_list files; /* that its job made */
 };
 
 void task_free(struct task *t); /* the members, not `t` itself */

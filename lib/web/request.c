@@ -202,7 +202,7 @@ static enum err parse_target(struct request *r, struct error *e)
         const char *script = conn_param(r->conn, "SCRIPT_NAME");
         const char *info = conn_param(r->conn, "PATH_INFO");
         buf_fmt(&decoded, "%s%s", script ? script : "", info ? info : "");
-        target = decoded.data;
+        target = buf_text(&decoded);
     }
     struct split s = {0};
     struct span path = {target, strlen(target)}, query = {NULL, 0};

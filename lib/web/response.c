@@ -108,6 +108,12 @@ bool response_body(struct response *r, const char *content_type, const void *bod
     return sent && conn_flush(conn);
 }
 
+bool response_length(struct response *r, const char *content_type, int64_t len)
+{
+    response_header_fmt(r, "Content-Length", "%lld", (long long)len);
+    return send_head(r, content_type);
+}
+
 bool response_stream(struct response *r, const char *content_type)
 {
     return send_head(r, content_type) && conn_flush(r->request->conn);

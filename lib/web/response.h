@@ -36,6 +36,10 @@ void response_header_fmt(struct response *r, const char *name, const char *forma
  * 304 get no body; `content_type` may be NULL. False when the peer is gone. */
 bool response_body(struct response *r, const char *content_type, const void *body, size_t len);
 
+/* Sends the head for a body of `len` bytes, which the caller then writes by conn_write, unless the
+ * request is a HEAD. */
+bool response_length(struct response *r, const char *content_type, int64_t len);
+
 /* Sends the head for a body of unknown length, which the caller then writes by conn_write, unless
  * the request is a HEAD. */
 bool response_stream(struct response *r, const char *content_type);

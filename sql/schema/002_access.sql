@@ -1,4 +1,4 @@
--- Who may ask, what was asked before, and which tasks wait for each other.
+-- Who may ask, and what was asked before.
 
 -- Bearer tokens and tickets, by the SHA-256 of what the client holds: the database knows no secret.
 CREATE TABLE credentials (
@@ -40,18 +40,3 @@ CREATE TABLE rates (
 
 CREATE INDEX groups_by_change ON groups (owner, updated_at, name);
 CREATE INDEX groups_by_change_all ON groups (updated_at, owner, name);
-
--- `serialize = group` in TYPE.conf: such tasks of one group run one at a time, in order.
-ALTER TABLE tasks ADD COLUMN serialize INTEGER NOT NULL DEFAULT 0;
-
-CREATE INDEX tasks_in_turn ON tasks (owner, group_id) WHERE status = 'pending' AND serialize = 1;
-
--- Pending tasks that need not wait for another of their group.
-CREATE VIEW runnable AS
-SELECT t.n, t.owner, t.priority, t.run_at FROM tasks t
- WHERE t.status = 'pending'
-   AND NOT (t.serialize = 1 AND t.group_id IS NOT NULL
-       AND (EXISTS (SELECT 1 FROM tasks b WHERE b.status = 'running' AND b.serialize = 1
-                       AND b.owner = t.owner AND b.group_id = t.group_id)
-         OR EXISTS (SELECT 1 FROM tasks b WHERE b.status = 'pending' AND b.serialize = 1
-                       AND b.owner = t.owner AND b.group_id = t.group_id AND b.n < t.n)));

@@ -55,7 +55,10 @@ static struct claim own_task(struct db *db, char id[ID_SIZE])
                            .now = now};
     if (db_begin(db, DB_SYNC_AFTER, &e) ||
         runner_register(db, &self, boot, now, now + LEASE_MS, &runner, &e) ||
-        task_create(db, &new, &n, &e) || claim_next(db, runner, now, now + LEASE_MS, &task, &e) ||
+        task_create(db, &new, &n, &e) ||
+        claim_next(
+            db, &(struct claim_wish){.runner = runner, .now = now, .lease_until = now + LEASE_MS},
+            &task, &e) ||
         db_commit(db, &e))
         die("cannot create a task", &e);
     struct claim claim = {.n = task.n, .runner = runner, .attempt = task.attempt};

@@ -97,10 +97,21 @@ sub job {
 
 # ---- leatd --------------------------------------------------------------------------------------
 
-# start(OPTION..): gives the pid of a runner that registered; env => {..} replaces its environment.
+# start(OPTION..): gives the pid of a runner that registered. A {..} before the options replaces its
+# environment, a [..] is a command that starts it.
 sub start {
     my ($self, @options) = @_;
-    my $env = ref $options[0] ? shift @options : undef;
+    my $pid = $self->launch(@options);
+    wait_until { $self->log =~ /pid=$pid msg="runner_start"/ || !$self->running($pid) } 20
+        or croak 'leatd does not start: ' . $self->log;
+    return $pid;
+}
+
+# The same without waiting for anything.
+sub launch {
+    my ($self, @options) = @_;
+    my $env = ref $options[0] eq 'HASH'  ? shift @options : undef;
+    my @by  = ref $options[0] eq 'ARRAY' ? @{ shift @options } : ();
     my $pid = fork // croak "fork: $!";
     if (!$pid) {
         setpgrp 0, 0;
@@ -109,12 +120,10 @@ sub start {
         open STDOUT, '>>', "$self->{dir}/out.log"   or die;
         open STDERR, '>>', "$self->{dir}/leatd.log" or die;
         # should the test be killed outright, it ends too
-        exec('setpriv', '--pdeathsig', 'TERM', "$build/leatd", '--config', "$self->{dir}/leat.conf", @options)
+        exec(@by, 'setpriv', '--pdeathsig', 'TERM', "$build/leatd", '--config', "$self->{dir}/leat.conf", @options)
             or POSIX::_exit(127);
     }
     push @{ $self->{pids} }, $pid;
-    wait_until { $self->log =~ /pid=$pid msg="runner_start"/ || !$self->running($pid) } 20
-        or croak 'leatd does not start: ' . $self->log;
     return $pid;
 }
 
@@ -145,6 +154,39 @@ sub stop {
     my ($self, $pid) = @_;
     kill TERM => $pid;
     return $self->ended($pid);
+}
+
+# ---- leat-api ------------------------------------------------------------------------------------
+
+# One request to leat-api as a web server makes it that knows plain CGI only, with more environment and a
+# command before it if given: cgi(METHOD, URI, BODY, env => {..}, by => [..]). Gives {status, head, body}, the
+# status 0 if there is no answer, and `ended`, its wait status.
+sub cgi {
+    my ($self, $method, $uri, $body, %opt) = @_;
+    my $input = "$self->{dir}/cgi-$$.in";
+    spew($input, $body // '');
+    my $pid = open(my $out, '-|') // croak "fork: $!";
+    if (!$pid) {
+        open STDIN,  '<',  $input                   or die;
+        open STDERR, '>>', "$self->{dir}/api.log" or die;
+        my ($path, $query) = split /\?/, $uri;
+        %ENV = (
+            PATH              => $ENV{PATH},
+            GATEWAY_INTERFACE => 'CGI/1.1',
+            REQUEST_METHOD    => $method,
+            REQUEST_URI       => $uri,
+            SCRIPT_NAME       => $path,
+            QUERY_STRING      => $query // '',
+            CONTENT_LENGTH    => length($body // ''),
+            REMOTE_ADDR       => '127.0.0.1',
+            LEAT_AUTH_ANONYMOUS => 'alice',
+            %{ $opt{env} // {} },
+        );
+        exec @{ $opt{by} // [] }, "$build/leat-api", '--config', "$self->{dir}/leat.conf" or POSIX::_exit(127);
+    }
+    my ($head, $text) = split /\r\n\r\n/, do { local $/; readline($out) // '' }, 2;
+    close $out;
+    return {status => ($head // '') =~ /^Status: (\d+)/m ? $1 : 0, head => $head // '', body => $text // '', ended => $?};
 }
 
 # ---- the database -------------------------------------------------------------------------------

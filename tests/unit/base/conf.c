@@ -77,6 +77,8 @@ static void an_empty_file_leaves_the_defaults_of_the_contract(void **state)
     assert_int_equal(conf_int(c, CONF_RUNNER_WORKERS), 2 * sysconf(_SC_NPROCESSORS_ONLN));
     assert_int_equal(conf_ms(c, CONF_RUNNER_LEASE_SECONDS), 30000);
     assert_int_equal(conf_ms(c, CONF_RUNNER_DRAIN_SECONDS), 20000);
+    assert_int_equal(conf_ms(c, CONF_RUNNER_RETAIN_HOURS), 24 * 3600 * 1000);
+    assert_false(conf_bool(c, CONF_RUNNER_AUTOSTART));
     assert_int_equal(conf_int(c, CONF_RUNNER_PROGRESS_PER_SECOND), 10);
     assert_null(conf_text(c, CONF_RUNNER_IDLE_EXIT));
     assert_string_equal(conf_text(c, CONF_LOG_LEVEL), "info");

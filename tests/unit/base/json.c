@@ -159,6 +159,48 @@ static void a_syntax_error_names_line_and_column(void **state)
     assert_non_null(strstr(e.text, "line 2, column 8"));
 }
 
+static void a_number_of_any_size_is_read_as_one(void **state)
+{
+    (void)state;
+    static const char *const numbers[] = {"9223372036854775808",
+                                          "-9223372036854775809",
+                                          "1e999",
+                                          "-1E+999",
+                                          "0.1e99999",
+                                          "12345678901234567890.5e999",
+                                          "100000000000000000000",
+                                          "-1e9999999999999999999"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct buf b = {0};
+        buf_fmt(&b, "{\"1e999\\\"\":[%s,\"x 1e999\"],\"b\":%s}", numbers[i], numbers[i]);
+        json_t *value = json_read(b.data, b.len, NULL);
+        assert_non_null(value);
+        json_t *list = json_object_get(value, "1e999\"");
+        double sign = *numbers[i] == '-' ? -1 : 1;
+        assert_true(json_number_value(json_object_get(value, "b")) * sign > 9e18);
+        assert_true(json_number_value(json_array_get(list, 0)) * sign > 9e18);
+        assert_string_equal(json_string_value(json_array_get(list, 1)), "x 1e999");
+        json_decref(value);
+        buf_free(&b);
+    }
+}
+
+static void a_large_number_excuses_nothing(void **state)
+{
+    (void)state;
+    static const char *const values[] = {
+        "1e999.5",   "01e999",     "00012345678901234567890", "[1e999 1]", "1e999e5", "--1e999",
+        "[1e999-5]", "-1e999x",    "12345678901234567890.",   "1e9999 .5", ".1e999",  "+1e999",
+        "{1e999:1}", "[1e999,01]", "1234567890123456789012e", "1e999\"",
+    };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        assert_false(json_valid(values[i], strlen(values[i])));
+    struct error e = {0};
+    static const char text[] = "[1e999,\n12345678901234567890,\n 1e9999 , x]";
+    assert_null(json_read(text, sizeof text - 1, &e));
+    assert_non_null(strstr(e.text, "line 3, column 11"));
+}
+
 static void nesting_has_a_bound(void **state)
 {
     (void)state;
@@ -254,6 +296,8 @@ int main(void)
         cmocka_unit_test(any_json_value_is_read),
         cmocka_unit_test(what_is_no_json_is_refused),
         cmocka_unit_test(a_syntax_error_names_line_and_column),
+        cmocka_unit_test(a_number_of_any_size_is_read_as_one),
+        cmocka_unit_test(a_large_number_excuses_nothing),
         cmocka_unit_test(nesting_has_a_bound),
         cmocka_unit_test(brackets_in_strings_do_not_nest),
         cmocka_unit_test(the_last_of_members_with_one_name_is_found),

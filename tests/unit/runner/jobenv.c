@@ -25,6 +25,8 @@ static char **made(const struct jobenv_own *own, const struct task *t, const cha
                                         .content_type = content_type,
                                         .folder = "/w/t1.2",
                                         .events = "/w/t1.2.events",
+                                        .files = "/w/t1.2.files",
+                                        .checkpoint = "/w/t1.2.checkpoint",
                                         .deadline = 1703123456789});
 }
 
@@ -55,6 +57,7 @@ static void a_job_is_told_about_its_task(void **state)
         {"LEAT_TASK_ID", "t1"},
         {"LEAT_TYPE", "wordcount"},
         {"LEAT_ATTEMPT", "2"},
+        {"LEAT_CHECKPOINT_FILE", "/w/t1.2.checkpoint"},
         {"LEAT_MAX_ATTEMPTS", "3"},
         {"LEAT_GROUP", "repo-7"},
         {"LEAT_OWNER", "alice"},
@@ -62,6 +65,7 @@ static void a_job_is_told_about_its_task(void **state)
         {"LEAT_CONTENT_TYPE", "text/plain"},
         {"LEAT_DEADLINE", "1703123456789"},
         {"LEAT_EVENTS", "/w/t1.2.events"},
+        {"LEAT_FILES", "/w/t1.2.files"},
     };
     char **env = made(&(struct jobenv_own){0}, &task, "text/plain");
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
@@ -110,7 +114,7 @@ static void nothing_else_is_in_it(void **state)
     char **env = made(&own, &task, NULL);
     size_t count = 0;
     while (env[count]) count++;
-    assert_int_equal(count, 14);
+    assert_int_equal(count, 16);
     jobenv_free(env);
 }
 

@@ -45,7 +45,9 @@ static int set_up(void **state)
     if (db_open(&b->db, &options, NULL) || db_begin(b->db, DB_SYNC_NONE, NULL) ||
         task_create(b->db, &new, &n, NULL) ||
         runner_register(b->db, &self, "", 1000, 2000, &runner, NULL) ||
-        claim_next(b->db, runner, 1000, 2000, &t, NULL) || db_commit(b->db, NULL))
+        claim_next(b->db, &(struct claim_wish){.runner = runner, .now = 1000, .lease_until = 2000},
+                   &t, NULL) ||
+        db_commit(b->db, NULL))
         return -1;
     b->claim = (struct claim){n, runner, t.attempt};
     task_free(&t);

@@ -34,6 +34,8 @@ static const struct row {
     {STOP_NONE, ENDING_SIGNAL, 9, 2, TASK_FAILED, "killed_by_signal", true},
     {STOP_NONE, ENDING_NO_EXEC, 0, 0, TASK_PENDING, "exec_failed", true},
     {STOP_NONE, ENDING_NO_EXEC, 0, 2, TASK_FAILED, "exec_failed", true},
+    {STOP_NONE, ENDING_NO_FILES, 0, 0, TASK_PENDING, "exec_failed", true},
+    {STOP_NONE, ENDING_NO_FILES, 0, 2, TASK_FAILED, "exec_failed", true},
     {STOP_NONE, ENDING_NO_TYPE, 0, 0, TASK_FAILED, "type_removed", false},
     {STOP_NONE, ENDING_UNUSABLE, 0, 0, TASK_FAILED, "exec_failed", true},
     {STOP_NONE, ENDING_NO_SYSTEM, 0, 2, TASK_PENDING, "exec_failed", true},
@@ -44,6 +46,7 @@ static const struct row {
     {STOP_DRAIN, ENDING_SIGNAL, 9, 2, TASK_PENDING, NULL, false},
     {STOP_DRAIN, ENDING_EXIT, 0, 2, TASK_PENDING, NULL, false},
     {STOP_TOO_LARGE, ENDING_SIGNAL, 9, 0, TASK_FAILED, "result_too_large", false},
+    {STOP_FILES, ENDING_EXIT, 0, 0, TASK_FAILED, "result_too_large", false},
     {STOP_REFUSED, ENDING_SIGNAL, 9, 0, TASK_FAILED, "exec_failed", true},
 };
 
@@ -117,6 +120,8 @@ static void the_message_says_what_happened(void **state)
         {{.stop = STOP_TIMEOUT}, "said", "not finished within 1.5 s"},
         {{.stop = STOP_CANCEL}, "said", "cancelled"},
         {{.stop = STOP_TOO_LARGE}, "said", "the result is larger than 8 bytes"},
+        {{.stop = STOP_FILES}, "which bound", "which bound"},
+        {{.ending = ENDING_NO_FILES}, "why", "why"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct outcome o;

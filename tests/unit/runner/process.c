@@ -182,6 +182,21 @@ static void a_group_that_is_not_the_tasks_is_left_alone(void **state)
     kill(-pid, SIGKILL);
 }
 
+static void what_has_cleared_its_environment_is_known_by_its_session(void **state)
+{
+    (void)state;
+    pid_t pid = start("env -i sleep 100 & sleep 0.2; echo", "t1");
+    struct process_id leader = process_name(pid), other = leader;
+    assert_int_equal(leader.session, getsid(0));
+    reap(pid);
+    assert_int_equal(members(pid), 1);
+    other.session = 1;
+    assert_true(process_group_gone(&other, "t1"));
+    assert_int_equal(members(pid), 1);
+    assert_true(ends(&leader, "t1"));
+    assert_int_equal(members(pid), 0);
+}
+
 static void a_later_process_of_the_same_pid_is_left_alone(void **state)
 {
     (void)state;
@@ -214,6 +229,7 @@ int main(void)
         cmocka_unit_test(a_living_group_is_killed),
         cmocka_unit_test(what_a_dead_leader_left_is_killed),
         cmocka_unit_test(a_group_that_is_not_the_tasks_is_left_alone),
+        cmocka_unit_test(what_has_cleared_its_environment_is_known_by_its_session),
         cmocka_unit_test(a_later_process_of_the_same_pid_is_left_alone),
         cmocka_unit_test(nobody_has_pid_zero_or_one),
     };

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static char folder[] = "/tmp/leat-workdir-XXXXXX";
-static char *root;
+static struct workroot root;
 
 /* folder/NAME; of the last call. */
 static const char *in_folder(const char *name)
@@ -30,8 +30,7 @@ static int make_folder(void **state)
 {
     (void)state;
     strcpy(folder + sizeof folder - 7, "XXXXXX");
-    root = NULL;
-    return mkdtemp(folder) && !workdir_root(&root, in_folder("leat.db"), NULL) ? 0 : -1;
+    return mkdtemp(folder) && !workroot_make(&root, NULL, in_folder("leat.db"), NULL) ? 0 : -1;
 }
 
 static int remove_folder(void **state)
@@ -39,7 +38,7 @@ static int remove_folder(void **state)
     (void)state;
     char command[100];
     snprintf(command, sizeof command, "rm -rf %s", folder);
-    free(root);
+    workroot_free(&root);
     return system(command); /* NOLINT(cert-env33-c) */
 }
 
@@ -57,40 +56,76 @@ static mode_t mode_of(const char *path)
     return st.st_mode;
 }
 
+static const struct job_user same; /* the runner itself */
+
 static void the_root_is_a_private_folder_beside_the_database(void **state)
 {
     (void)state;
-    assert_string_equal(root, in_folder("work"));
-    assert_int_equal(mode_of(root), S_IFDIR | 0700);
+    assert_string_equal(root.path, in_folder("work"));
+    assert_string_equal(root.kept, root.path);
+    assert_int_equal(mode_of(root.path),
+                     S_IFDIR | (geteuid() ? 0700 : 0711)); /* root: for `user` */
 }
 
 static void an_open_root_is_made_private(void **state)
 {
     (void)state;
-    char *again = NULL;
-    assert_int_equal(chmod(root, 0777), 0);
-    assert_int_equal(workdir_root(&again, in_folder("leat.db"), NULL), ERR_OK);
-    assert_int_equal(mode_of(root) & 0777, 0700);
-    free(again);
+    struct workroot again;
+    assert_int_equal(chmod(root.path, 0777), 0);
+    assert_int_equal(workroot_make(&again, NULL, in_folder("leat.db"), NULL), ERR_OK);
+    assert_int_equal(mode_of(root.path) & 0777, geteuid() ? 0700 : 0711);
+    workroot_free(&again);
 }
 
 static void a_link_is_no_root(void **state)
 {
     (void)state;
-    char *again = NULL;
-    assert_int_equal(rmdir(root), 0);
-    assert_int_equal(symlink("/tmp", root), 0);
-    assert_int_equal(workdir_root(&again, in_folder("leat.db"), NULL), ERR_IO);
-    assert_null(again);
+    struct workroot again;
+    assert_int_equal(rmdir(root.path), 0);
+    assert_int_equal(symlink("/tmp", root.path), 0);
+    assert_int_equal(workroot_make(&again, NULL, in_folder("leat.db"), NULL), ERR_IO);
+    assert_null(again.path);
+}
+
+static void a_site_may_choose_the_folder_of_the_root(void **state)
+{
+    (void)state;
+    struct workroot one, two, none;
+    struct workdir w;
+    char place[200], expected[220];
+    struct error e = {0};
+    snprintf(place, sizeof place, "%s", in_folder("tmp"));
+    assert_int_equal(workroot_make(&none, place, in_folder("leat.db"), &e), ERR_IO);
+    assert_non_null(strstr(e.text, "[runner] work: "));
+    assert_int_equal(mkdir(place, 0700), 0);
+    assert_int_equal(workroot_make(&one, place, in_folder("leat.db"), NULL), ERR_OK);
+    assert_int_equal(workroot_make(&two, place, in_folder("other.db"), NULL), ERR_OK);
+    snprintf(expected, sizeof expected, "%s/leat-", place);
+    assert_memory_equal(one.path, expected, strlen(expected));
+    assert_string_not_equal(one.path, two.path); /* databases may share it */
+    assert_string_equal(one.kept, in_folder("work"));
+
+    workdir_make(&w, &one, "t1", 1, &same, NULL);
+    assert_memory_equal(w.files, one.path, strlen(one.path));
+    assert_memory_equal(w.kept, one.kept, strlen(one.kept));
+    assert_int_equal(mkdir(w.kept, 0700), 0);
+    workdir_remove(&one, "t1", 1);
+    assert_int_equal(mode_of(w.folder), 0);
+    assert_int_equal(mode_of(w.kept), 0);
+    workdir_free(&w);
+    workroot_free(&one);
+    workroot_free(&two);
 }
 
 static void an_attempt_has_a_folder_and_a_pipe(void **state)
 {
     (void)state;
     struct workdir w;
-    assert_int_equal(workdir_make(&w, root, "t1", 2, NULL), ERR_OK);
+    assert_int_equal(workdir_make(&w, &root, "t1", 2, &same, NULL), ERR_OK);
     assert_string_equal(w.folder, in_folder("work/t1.2"));
     assert_int_equal(mode_of(w.folder), S_IFDIR | 0700);
+    assert_string_equal(w.files, in_folder("work/t1.2.files"));
+    assert_int_equal(mode_of(w.files), S_IFDIR | 0700);
     assert_string_equal(w.events, in_folder("work/t1.2.events"));
     assert_int_equal(mode_of(w.events), S_IFIFO | 0600);
     workdir_free(&w);
@@ -100,10 +135,10 @@ static void a_folder_is_always_fresh(void **state)
 {
     (void)state;
     struct workdir w;
-    workdir_make(&w, root, "t1", 1, NULL);
+    workdir_make(&w, &root, "t1", 1, &same, NULL);
     touch(in_folder("work/t1.1/left"));
     workdir_free(&w);
-    assert_int_equal(workdir_make(&w, root, "t1", 1, NULL), ERR_OK);
+    assert_int_equal(workdir_make(&w, &root, "t1", 1, &same, NULL), ERR_OK);
     assert_int_equal(mode_of(in_folder("work/t1.1/left")), 0);
     workdir_free(&w);
 }
@@ -114,7 +149,7 @@ static void an_id_that_is_no_file_name_is_refused(void **state)
     static const char *const ids[] = {"", ".", "..", "a/b", "../x", "a.b", "a b", "\xc3\xa9"};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         struct workdir w;
-        assert_int_equal(workdir_make(&w, root, ids[i], 1, NULL), ERR_INVALID);
+        assert_int_equal(workdir_make(&w, &root, ids[i], 1, &same, NULL), ERR_INVALID);
         assert_null(w.folder);
     }
 }
@@ -123,14 +158,14 @@ static void removing_takes_all_that_is_in_it(void **state)
 {
     (void)state;
     struct workdir w;
-    workdir_make(&w, root, "t1", 1, NULL);
+    workdir_make(&w, &root, "t1", 1, &same, NULL);
     assert_int_equal(mkdir(in_folder("work/t1.1/a"), 0700), 0);
     assert_int_equal(mkdir(in_folder("work/t1.1/a/b"), 0700), 0);
     touch(in_folder("work/t1.1/a/b/file"));
     assert_int_equal(mkdir(in_folder("work/t1.1/locked"), 0700), 0);
     touch(in_folder("work/t1.1/locked/file"));
     assert_int_equal(chmod(in_folder("work/t1.1/locked"), 0), 0);
-    workdir_remove(root, "t1", 1);
+    workdir_remove(&root, "t1", 1);
     assert_int_equal(mode_of(w.folder), 0);
     assert_int_equal(mode_of(w.events), 0);
     workdir_free(&w);
@@ -140,13 +175,13 @@ static void removing_follows_no_link(void **state)
 {
     (void)state;
     struct workdir w;
-    workdir_make(&w, root, "t1", 1, NULL);
+    workdir_make(&w, &root, "t1", 1, &same, NULL);
     assert_int_equal(mkdir(in_folder("precious"), 0700), 0);
     touch(in_folder("precious/file"));
     char target[200];
     snprintf(target, sizeof target, "%s", in_folder("precious"));
     assert_int_equal(symlink(target, in_folder("work/t1.1/link")), 0);
-    workdir_remove(root, "t1", 1);
+    workdir_remove(&root, "t1", 1);
     assert_int_equal(mode_of(w.folder), 0);
     assert_int_not_equal(mode_of(in_folder("precious/file")), 0);
     workdir_free(&w);
@@ -156,14 +191,31 @@ static void removing_leaves_other_attempts(void **state)
 {
     (void)state;
     struct workdir one, two;
-    workdir_make(&one, root, "t1", 1, NULL);
-    workdir_make(&two, root, "t1", 2, NULL);
-    workdir_remove(root, "t1", 1);
+    workdir_make(&one, &root, "t1", 1, &same, NULL);
+    workdir_make(&two, &root, "t1", 2, &same, NULL);
+    workdir_remove(&root, "t1", 1);
     assert_int_equal(mode_of(one.folder), 0);
     assert_int_not_equal(mode_of(two.folder), 0);
     assert_int_not_equal(mode_of(two.events), 0);
     workdir_free(&one);
     workdir_free(&two);
+}
+
+static void what_is_kept_of_the_files_stays_until_it_is_removed_too(void **state)
+{
+    (void)state;
+    struct workdir w;
+    workdir_make(&w, &root, "t1", 1, &same, NULL);
+    touch(in_folder("work/t1.1.files/left"));
+    assert_int_equal(mkdir(w.kept, 0700), 0);
+    touch(in_folder("work/t1.1.kept/file"));
+    workdir_remove_rest(&root, "t1", 1);
+    assert_int_equal(mode_of(w.folder), 0);
+    assert_int_equal(mode_of(w.files), 0);
+    assert_int_not_equal(mode_of(in_folder("work/t1.1.kept/file")), 0);
+    workdir_remove(&root, "t1", 1);
+    assert_int_equal(mode_of(w.kept), 0);
+    workdir_free(&w);
 }
 
 static enum err fill(void *arg, int fd, struct error *e)
@@ -176,7 +228,7 @@ static void a_temporary_file_is_read_from_its_start_and_has_no_name(void **state
 {
     (void)state;
     struct workdir w;
-    workdir_make(&w, root, "t1", 1, NULL);
+    workdir_make(&w, &root, "t1", 1, &same, NULL);
     int fd = -1;
     char text[10];
     assert_int_equal(workdir_temporary(&w, fill, (char *)"hello", &fd, NULL), ERR_OK);
@@ -204,11 +256,11 @@ static void sweeping_removes_what_nobody_keeps(void **state)
         int64_t attempt;
     } made[] = {{"t1", 1}, {"t1", 2}, {"t2", 1}};
     for (size_t i = 0; i < 3; i++) {
-        workdir_make(&w, root, made[i].id, made[i].attempt, NULL);
+        workdir_make(&w, &root, made[i].id, made[i].attempt, &same, NULL);
         workdir_free(&w);
     }
     touch(in_folder("work/README"));
-    workdir_sweep(root, keep_first, (char *)"t1");
+    workdir_sweep(&root, keep_first, (char *)"t1");
     assert_int_not_equal(mode_of(in_folder("work/t1.1")), 0);
     assert_int_not_equal(mode_of(in_folder("work/t1.1.events")), 0);
     assert_int_equal(mode_of(in_folder("work/t1.2")), 0);
@@ -225,12 +277,14 @@ int main(void)
         IN_FOLDER(the_root_is_a_private_folder_beside_the_database),
         IN_FOLDER(an_open_root_is_made_private),
         IN_FOLDER(a_link_is_no_root),
+        IN_FOLDER(a_site_may_choose_the_folder_of_the_root),
         IN_FOLDER(an_attempt_has_a_folder_and_a_pipe),
         IN_FOLDER(a_folder_is_always_fresh),
         IN_FOLDER(an_id_that_is_no_file_name_is_refused),
         IN_FOLDER(removing_takes_all_that_is_in_it),
         IN_FOLDER(removing_follows_no_link),
         IN_FOLDER(removing_leaves_other_attempts),
+        IN_FOLDER(what_is_kept_of_the_files_stays_until_it_is_removed_too),
         IN_FOLDER(a_temporary_file_is_read_from_its_start_and_has_no_name),
         IN_FOLDER(sweeping_removes_what_nobody_keeps),
     };

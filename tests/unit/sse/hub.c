@@ -276,7 +276,11 @@ static struct claim work(const char *owner, const char *group)
     id_new(id, new.now);
     begin();
     assert_int_equal(task_create(writer, &new, &n, NULL), ERR_OK);
-    assert_int_equal(claim_next(writer, 7, new.now, new.now + LONG_MS, &t, NULL), ERR_OK);
+    assert_int_equal(claim_next(writer,
+                                &(struct claim_wish){
+                                    .runner = 7, .now = new.now, .lease_until = new.now + LONG_MS},
+                                &t, NULL),
+                     ERR_OK);
     commit();
     struct claim c = {.n = n, .runner = 7, .attempt = 1};
     assert_int_equal(t.n, n);

@@ -127,20 +127,20 @@ static void due_tells_when_the_next_task_can_be_claimed(void **state)
 {
     struct room *r = *state;
     int64_t due;
-    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    OK(r, claim_next_due(r->db, T0, NULL, &due, &r->e));
     assert_true(due == INT64_MAX);
     make(r, (struct sketch){.run_at = T0 + 300, .owner = "carol", .priority = 9});
     make(r, (struct sketch){.run_at = T0 + 100});
     make(r, (struct sketch){.run_at = T0 + 200, .owner = "bob", .priority = -9});
-    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    OK(r, claim_next_due(r->db, T0, NULL, &due, &r->e));
     assert_int_equal(due, T0 + 100);
-    OK(r, claim_next_due(r->db, T0 + 150, &due, &r->e));
+    OK(r, claim_next_due(r->db, T0 + 150, NULL, &due, &r->e));
     assert_int_equal(due, T0 + 150);
     assert_int_equal(take(r, 1, T0 + 150).n, 2);
-    OK(r, claim_next_due(r->db, T0 + 150, &due, &r->e));
+    OK(r, claim_next_due(r->db, T0 + 150, NULL, &due, &r->e));
     assert_int_equal(due, T0 + 200);
     make(r, (struct sketch){0});
-    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    OK(r, claim_next_due(r->db, T0, NULL, &due, &r->e));
     assert_int_equal(due, T0);
 }
 
@@ -226,10 +226,10 @@ static void what_waits_for_its_group_is_not_due(void **state)
     int64_t due;
     for (int i = 0; i < 2; i++) make(r, (struct sketch){.group = "g", .serialize = true});
     struct claim one = take(r, 1, T0);
-    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    OK(r, claim_next_due(r->db, T0, NULL, &due, &r->e));
     assert_true(due == INT64_MAX);
     finish(r, &one, &(struct claim_end){.status = TASK_PENDING, .run_at = T0 + 50, .now = T0});
-    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    OK(r, claim_next_due(r->db, T0, NULL, &due, &r->e));
     assert_int_equal(due, T0 + 50);
 }
 
@@ -243,6 +243,75 @@ static void cancelling_the_first_of_a_group_lets_the_next_go(void **state)
     OK(r, task_cancel_n(r->db, 1, TASK_PENDING, T0, &r->e));
     OK(r, db_commit(r->db, &r->e));
     are_claimed(r, T0, "2 ");
+}
+
+/* ---- bounds --------------------------------------------------------------------------------- */
+
+/* Claims within the bounds until none is due. */
+static void are_claimed_within(struct room *r, const char *bounds, const char *expected)
+{
+    struct buf text = {0};
+    buf_str(&text, "");
+    const struct claim_wish wish = {
+        .runner = 1, .now = T0, .lease_until = T0 + 30000, .bounds = bounds};
+    for (enum err rc = ERR_OK; !rc;) {
+        struct task t = {0};
+        OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+        rc = claim_next(r->db, &wish, &t, &r->e);
+        OK(r, db_commit(r->db, &r->e));
+        if (!rc) buf_fmt(&text, "%lld ", (long long)t.n);
+        task_free(&t);
+    }
+    assert_string_equal(text.data, expected);
+    buf_free(&text);
+}
+
+static void no_more_of_a_type_run_than_its_bound(void **state)
+{
+    struct room *r = *state;
+    int64_t due;
+    for (int i = 0; i < 4; i++) make(r, (struct sketch){.type = "import", .priority = 1}); /* 1-4 */
+    for (int i = 0; i < 2; i++) make(r, (struct sketch){.type = "mail"});      /* 5, 6 */
+    make(r, (struct sketch){.type = "import", .owner = "bob", .priority = 2}); /* 7 */
+    are_claimed_within(r, "{\"import\":2,\"other\":1}", "7 1 5 6 ");
+    OK(r, claim_next_due(r->db, T0, "{\"import\":2}", &due, &r->e));
+    assert_true(due == INT64_MAX);
+    struct claim one = {1, 1, 1};
+    finish(r, &one, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    OK(r, claim_next_due(r->db, T0, "{\"import\":2}", &due, &r->e));
+    assert_int_equal(due, T0);
+    are_claimed_within(r, "{\"import\":2}", "2 ");
+    are_claimed_within(r, NULL, "3 4 ");
+}
+
+/* Lets one "import" run, and says so when it is first asked. */
+static bool one_import(void *arg, const char *type, int64_t running, const char **bounds)
+{
+    ++*(int *)arg;
+    if (strcmp(type, "import") || !running) return true;
+    *bounds = "{\"import\":1}";
+    return false;
+}
+
+static void a_bound_that_was_not_known_is_asked_for(void **state)
+{
+    struct room *r = *state;
+    int asked = 0;
+    for (int i = 0; i < 3; i++) make(r, (struct sketch){.type = "import"}); /* 1-3 */
+    make(r, (struct sketch){.type = "mail"});                               /* 4 */
+    const struct claim_wish wish = {
+        .runner = 1, .now = T0, .lease_until = T0 + 30000, .may = one_import, .arg = &asked};
+    static const int64_t expected[] = {1, 4, 0};
+    for (size_t i = 0; i < 3; i++) {
+        struct task t = {0};
+        OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+        enum err rc = claim_next(r->db, &wish, &t, &r->e);
+        assert_int_equal(rc, expected[i] ? ERR_OK : ERR_NOTFOUND);
+        OK(r, db_commit(r->db, &r->e));
+        assert_int_equal(t.n, expected[i]);
+        task_free(&t);
+    }
+    assert_int_equal(asked, 4); /* import; import, mail; import */
 }
 
 /* ---- fencing -------------------------------------------------------------------------------- */
@@ -664,7 +733,7 @@ static void the_rescuer_learns_all_that_names_the_old_process(void **state)
     running_list_free(&l);
 
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-    OK(r, claim_started(r->db, &c, &(struct process_id){12, 345}, &r->e));
+    OK(r, claim_started(r->db, &c, &(struct process_id){12, 345, 0}, &r->e));
     OK(r, db_commit(r->db, &r->e));
     OK(r, claims_abandoned(r->db, b, T0 + 50, false, &l, &r->e));
     const struct running *found = l.items;
@@ -710,6 +779,8 @@ int main(void)
         room_test(a_higher_priority_does_not_overtake_within_the_group),
         room_test(what_waits_for_its_group_is_not_due),
         room_test(cancelling_the_first_of_a_group_lets_the_next_go),
+        room_test(no_more_of_a_type_run_than_its_bound),
+        room_test(a_bound_that_was_not_known_is_asked_for),
         room_test(another_runner_cannot_write),
         room_test(an_earlier_attempt_cannot_write),
         room_test(a_runner_that_slept_cannot_write_after_its_task_was_given_away),

@@ -61,7 +61,9 @@ static void claim(struct room *r, struct writer *w, struct acts *acts)
 {
     struct task t = {0};
     if (w->held == sizeof w->claims / sizeof *w->claims) return;
-    enum err rc = claim_next(r->db, w->runner, T0 + 100, T0 + 200, &t, &r->e);
+    enum err rc = claim_next(
+        r->db, &(struct claim_wish){.runner = w->runner, .now = T0 + 100, .lease_until = T0 + 200},
+        &t, &r->e);
     if (rc == ERR_NOTFOUND) return;
     MUST(!rc);
     w->claims[w->held++] = (struct claim){t.n, w->runner, t.attempt};

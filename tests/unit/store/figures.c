@@ -191,14 +191,17 @@ static void waiting_and_running_count_once_they_are_committed(void **state)
     OK(r, log_open("test", "error", "stderr", &r->e));
     figures_join(r->db, "runner");
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-    OK(r, runner_register(r->db, &(struct process_id){1, 1}, "boot", T0, T0 + 9, &n, &r->e));
+    OK(r, runner_register(r->db, &(struct process_id){1, 1, 0}, "boot", T0, T0 + 9, &n, &r->e));
     OK(r, db_commit(r->db, &r->e));
     make(r, (struct sketch){.run_at = T0 + 1000});
 
     struct task t = {0};
     for (int i = 0; i < 2; i++) { /* the first is taken back */
         OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-        OK(r, claim_next(r->db, n, T0 + 1030, T0 + 9000, &t, &r->e));
+        OK(r,
+           claim_next(r->db,
+                      &(struct claim_wish){.runner = n, .now = T0 + 1030, .lease_until = T0 + 9000},
+                      &t, &r->e));
         if (i)
             OK(r, db_commit(r->db, &r->e));
         else

@@ -351,7 +351,9 @@ static inline struct claim take(struct room *r, int64_t runner, int64_t now)
     struct task t = {0};
     struct claim c = {0};
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-    enum err rc = claim_next(r->db, runner, now, now + 30000, &t, &r->e);
+    enum err rc = claim_next(
+        r->db, &(struct claim_wish){.runner = runner, .now = now, .lease_until = now + 30000}, &t,
+        &r->e);
     if (!rc) c = (struct claim){t.n, runner, t.attempt};
     if (rc && rc != ERR_NOTFOUND) fail_msg("claim_next: %s", r->e.text);
     task_free(&t);
@@ -399,7 +401,7 @@ static const struct invariant {
      "SELECT (SELECT count(*) FROM tasks WHERE n NOT IN (SELECT task FROM events WHERE task "
      "NOTNULL))"
      " + (SELECT count(*) FROM events WHERE task IS NOT NULL AND task NOT IN (SELECT n FROM "
-     "tasks))"},
+     "tasks UNION SELECT task FROM remains))"},
     {"a status is the last `to` of its log",
      "SELECT count(*) FROM tasks t WHERE t.status <> coalesce((SELECT json_extract(e.payload, "
      "'$.to')"
@@ -426,14 +428,20 @@ static const struct invariant {
     {"a group's status is the last `to` of its log",
      "SELECT count(*) FROM groups g WHERE g.status <> coalesce((SELECT json_extract(e.payload, "
      "'$.to') FROM events e WHERE e.owner = g.owner AND e.group_id = g.name"
-     " AND e.type = 'group.status_changed' ORDER BY e.seq DESC LIMIT 1), 'idle')"},
+     " AND e.type = 'group.status_changed' ORDER BY e.seq DESC LIMIT 1),"
+     " (SELECT g.status FROM owners o WHERE o.name = g.owner AND o.evicted_seq > 0), 'idle')"},
     {"queues count what a recount gives",
      "SELECT count(*) FROM queues q WHERE q.pending <> (SELECT count(*) FROM tasks t WHERE "
      "t.status ="
-     " 'pending' AND t.owner = q.owner AND t.priority = q.priority)"},
+     " 'pending' AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type)"},
     {"every waiting task has a queue",
-     "SELECT count(*) FROM tasks WHERE status = 'pending' AND (owner, priority) NOT IN"
-     " (SELECT owner, priority FROM queues)"},
+     "SELECT count(*) FROM tasks WHERE status = 'pending' AND (owner, priority, type) NOT IN"
+     " (SELECT owner, priority, type FROM queues)"},
+    {"of those that take turns in a group one may run, the oldest, and none beside another",
+     "SELECT count(*) FROM tasks t WHERE t.status = 'pending' AND t.blocked <> (t.serialize = 1"
+     " AND t.group_id IS NOT NULL AND EXISTS (SELECT 1 FROM tasks b WHERE b.owner = t.owner AND"
+     " b.group_id = t.group_id AND b.serialize = 1 AND (b.status = 'running' OR b.status ="
+     " 'pending' AND b.n < t.n)))"},
     {"counts by type and status are what a recount gives",
      "SELECT (SELECT count(*) FROM task_counts c WHERE c.tasks <> (SELECT count(*) FROM tasks t "
      "WHERE"

@@ -139,10 +139,13 @@ static void hot_statements_use_the_index_made_for_them(void **state)
         const char *step;
     } expected[] = {
         {Q_CLAIM_NEXT, "SCAN q USING INDEX queues_by_turn\n"},
-        {Q_CLAIM_NEXT, "SEARCH t USING INDEX tasks_ready (owner=? AND priority=?)"},
-        {Q_CLAIM_NEXT, "SEARCH t USING INDEX tasks_delayed (owner=? AND priority=? AND run_at<?)"},
-        {Q_CLAIM_DUE, "SEARCH t USING INDEX tasks_ready (owner=? AND priority=?)"},
-        {Q_CLAIM_DUE, "SEARCH t USING INDEX tasks_delayed (owner=? AND priority=? AND run_at>?)"},
+        {Q_CLAIM_NEXT, "SEARCH t USING INDEX tasks_ready (owner=? AND priority=? AND type=?)"},
+        {Q_CLAIM_NEXT,
+         "SEARCH t USING INDEX tasks_delayed (owner=? AND priority=? AND type=? AND run_at<?)"},
+        {Q_CLAIM_DUE, "SCAN q USING INDEX queues_by_turn\n"},
+        {Q_CLAIM_DUE, "SEARCH t USING INDEX tasks_ready (owner=? AND priority=? AND type=?)"},
+        {Q_CLAIM_DUE,
+         "SEARCH t USING INDEX tasks_delayed (owner=? AND priority=? AND type=? AND run_at>?)"},
         {Q_CLAIMS_CANCELLED, "SEARCH t USING INDEX tasks_running (runner=?)"},
         {Q_RUNNER_LEASES, "SEARCH tasks USING INDEX tasks_running (runner=?)"},
         {Q_EVENTS_OF_TASK, "SEARCH events USING INDEX events_by_task (task=? AND rowid>?)"},
@@ -219,12 +222,13 @@ static struct costs measure(struct room *r)
     c.create = cost(r->db);
     task_free(&t);
 
-    OK(r, claim_next(r->db, 1, T0, T0 + 1, &t, &r->e));
+    OK(r, claim_next(r->db, &(struct claim_wish){.runner = 1, .now = T0, .lease_until = T0 + 1}, &t,
+                     &r->e));
     c.claim = cost(r->db);
     struct claim claim = {t.n, 1, t.attempt};
     task_free(&t);
 
-    OK(r, claim_next_due(r->db, T0, &due, &r->e));
+    OK(r, claim_next_due(r->db, T0, NULL, &due, &r->e));
     c.due = cost(r->db);
 
     OK(r, claim_finish(r->db, &claim, &(struct claim_end){.status = TASK_COMPLETED, .now = T0},
@@ -288,7 +292,7 @@ static void a_long_queue_in_one_group_that_takes_turns_makes_nothing_slower(void
     assert_costs_stay(*state, &(struct sketch){.group = "s", .serialize = true}, many());
 }
 
-static void a_task_behind_one_that_runs_costs_each_claim_a_short_look(void **state)
+static void tasks_behind_one_that_runs_make_nothing_slower(void **state)
 {
     struct room *r = *state;
     fill(r, &(struct sketch){.group = "s", .serialize = true}, 1);
@@ -299,8 +303,8 @@ static void a_task_behind_one_that_runs_costs_each_claim_a_short_look(void **sta
     struct costs after = measure(r);
     assert_no_growth("create and read", before.create, after.create);
     assert_no_growth("finish", before.finish, after.finish);
-    assert_no_growth("claim", before.claim + 30 * many(), after.claim);
-    assert_no_growth("next due", before.due + 30 * many(), after.due);
+    assert_no_growth("claim", before.claim, after.claim);
+    assert_no_growth("next due", before.due, after.due);
 }
 
 static int64_t cost_of_page(struct room *r, const struct task_query *q, size_t rows)
@@ -441,7 +445,7 @@ int main(void)
         room_test(delayed_tasks_of_a_higher_priority_make_nothing_slower),
         room_test(a_claim_past_many_delayed_tasks_of_its_own_queue_is_as_quick),
         room_test(a_long_queue_in_one_group_that_takes_turns_makes_nothing_slower),
-        room_test(a_task_behind_one_that_runs_costs_each_claim_a_short_look),
+        room_test(tasks_behind_one_that_runs_make_nothing_slower),
         room_test(a_page_costs_what_it_shows_whatever_is_asked_for),
         room_test(the_unfinished_are_found_without_walking_the_finished),
         room_test(of_a_long_queue_only_the_newest_are_joined_and_counted),

@@ -646,7 +646,10 @@ static void step(struct room *r, int64_t now)
                            NULL, &n, &r->e);
     } else if (dice < 55) {
         struct task t = {0};
-        rc = claim_next(r->db, 1 + id_random(3), now, now + 100, &t, &r->e);
+        rc = claim_next(
+            r->db,
+            &(struct claim_wish){.runner = 1 + id_random(3), .now = now, .lease_until = now + 100},
+            &t, &r->e);
         task_free(&t);
     } else if (dice < 80) {
         struct claim c = {n, 1 + id_random(3),

@@ -78,12 +78,29 @@ static void links_percent_encode_the_name(void **state)
     }
 }
 
+static void a_name_is_text_that_a_url_can_hold(void **state)
+{
+    (void)state;
+    char long_name[TASK_GROUP_MAX + 1];
+    memset(long_name, 'x', sizeof long_name);
+    assert_true(group_name_valid(long_name, TASK_GROUP_MAX));
+    assert_false(group_name_valid(long_name, TASK_GROUP_MAX + 1));
+    static const char *const valid[] = {"a", "...", ".a", "a.", " ", "a/b", "\xc3\xa9"};
+    for (size_t i = 0; i < sizeof valid / sizeof *valid; i++)
+        if (!group_name_valid(valid[i], strlen(valid[i]))) fail_msg("'%s' is refused", valid[i]);
+    static const char *const invalid[] = {"", ".", "..", "a\n", "\x7f", "\x1f"};
+    for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++)
+        if (group_name_valid(invalid[i], strlen(invalid[i]))) fail_msg("'%s' is taken", invalid[i]);
+    assert_false(group_name_valid("a\0b", 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_document_has_every_member),
         cmocka_unit_test(one_never_used_is_idle_and_empty),
         cmocka_unit_test(links_percent_encode_the_name),
+        cmocka_unit_test(a_name_is_text_that_a_url_can_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

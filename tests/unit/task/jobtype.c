@@ -105,7 +105,8 @@ static void every_key_is_taken(void **state)
         load(&t,
              "; a comment\ntimeout = 1.5\nkill_grace = 0\nattempts = 3\nbackoff = 0.25\n"
              "lost_attempts = 5\nmax_input_bytes = 0\nresult_type = text/csv; header=yes\n"
-             "nice = 10\nmemory_mb = 64\ncpu_seconds = 7\nfile_mb = 2\nprocesses = 50\n",
+             "nice = 10\nmemory_mb = 64\ncpu_seconds = 7\nfile_mb = 2\nprocesses = 50\n"
+             "concurrency = 2\nuser = www-data\n",
              &e);
     assert_string_equal(e.text, "");
     assert_int_equal(rc, ERR_OK);
@@ -121,6 +122,8 @@ static void every_key_is_taken(void **state)
     assert_int_equal(t.cpu_seconds, 7);
     assert_int_equal(t.file_bytes, 2 << 20);
     assert_int_equal(t.processes, 50);
+    assert_int_equal(t.concurrency, 2);
+    assert_string_equal(t.user, "www-data");
 }
 
 static void an_empty_value_is_the_default(void **state)
@@ -156,8 +159,8 @@ static void a_bad_conf_is_refused_by_file_line_and_key(void **state)
         {"time_out = 3\n", "j.conf:1: unknown key 'time_out'"},
         {"[limits]\ntimeout = 3\n", "j.conf:2: a job's conf has no sections: [limits]"},
         {"what\n", "j.conf:1: "},
-        {"concurrency = 2\n", "j.conf:1: concurrency: not supported by this version"},
-        {"user = nobody\n", "j.conf:1: user: not supported by this version"},
+        {"concurrency = many\n", "j.conf:1: concurrency: "},
+        {"user = a-name-that-no-system-could-have-given\n", "j.conf:1: user: "},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct jobtype t;

@@ -1,0 +1,141 @@
+/* leat gc: what is old goes now. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "cli/command.h"
+#include "store/claims.h"
+#include "store/files.h"
+#include "store/retention.h"
+#include "task/task.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+
+static int gc(struct cli *cli, int argc, char **argv);
+
+const struct command command_gc = {
+    .name = "gc",
+    .arguments = "[--older-than HOURS] [--dry-run] [--json]",
+    .summary = "removes what is old now, as the runner does by and by",
+    .help = "  --older-than HOURS  finished tasks of that age, instead of [runner] retain_hours;\n"
+            "                      fractions allowed, 0: all that are finished\n"
+            "  --dry-run           only counts\n"
+            "  --json              says it as JSON\n"
+            "\n"
+            "  Tasks go with their events, inputs, results and files. Events of no task and groups "
+            "without "
+            "tasks\n"
+            "  and context go by their own age; keys, tickets, runners and rates when they have "
+            "expired.\n"
+            "  Unfinished tasks, contexts and tokens stay. Nobody waits meanwhile: it is done in "
+            "many\n"
+            "  small transactions.\n",
+    .run = gc,
+};
+
+struct wish {
+    const char *older_than;
+    bool dry_run, json;
+};
+
+/* What goes, by the options and the settings. */
+static int decide(struct cli *cli, const struct wish *w, struct retention *out)
+{
+    struct error e = {0};
+    int64_t age = conf_ms(cli->conf, CONF_RUNNER_RETAIN_HOURS);
+    if (w->older_than && conf_parse_hours(w->older_than, 0, CONF_HOURS_MAX_MS, &age, &e))
+        return cli_fail(cli, EX_USAGE, "--older-than: %s", e.text);
+    out->now = clock_wall_ms();
+    out->before = out->now - age;
+    if (w->older_than && !age) out->before++; /* also what ended in this millisecond */
+    if (!w->older_than && !age) out->before = TASK_NONE;
+    return EX_OK;
+}
+
+static void add(struct retention_count *to, const struct retention_count *n)
+{
+    to->tasks += n->tasks;
+    to->events += n->events;
+    to->groups += n->groups;
+    to->keys += n->keys;
+    to->tickets += n->tickets;
+    to->runners += n->runners;
+    to->rates += n->rates;
+}
+
+/* Step by step until nothing is left. What was removed is in *out also after an error. */
+static enum err remove_all(struct cli *cli, const struct retention *what,
+                           struct retention_count *out, struct error *e)
+{
+    int64_t patience = conf_int(cli->conf, CONF_DATABASE_BUSY_MS);
+    for (bool more = true; more;) {
+        struct retention_step step;
+        enum err rc = retention_step(cli->db, what, patience, &step, e);
+        if (rc) return rc;
+        for (size_t i = 0; i < step.gone_count; i++) files_remove(cli->db, step.gone[i]);
+        add(out, &step.removed);
+        more = step.more;
+    }
+    return ERR_OK;
+}
+
+/* Moves the log into the database. While a runner lives that is the runner's. */
+static enum err checkpoint(struct cli *cli, struct error *e)
+{
+    bool alive = true;
+    enum err rc = runner_alive(cli->db, clock_wall_ms(), &alive, e);
+    return rc || alive ? rc : db_checkpoint(cli->db, e);
+}
+
+static void print(const struct retention_count *n, const struct wish *w)
+{
+    const struct {
+        const char *name, *one, *many;
+        int64_t count;
+    } kinds[] = {
+        {"tasks", "task", "tasks", n->tasks},
+        {"events", "event", "events", n->events},
+        {"groups", "group", "groups", n->groups},
+        {"keys", "idempotency key", "idempotency keys", n->keys},
+        {"tickets", "ticket", "tickets", n->tickets},
+        {"runners", "dead runner", "dead runners", n->runners},
+        {"rates", "passed rate", "passed rates", n->rates},
+    };
+    struct buf out = {0};
+    if (w->json) buf_fmt(&out, "{\"dry_run\":%s", w->dry_run ? "true" : "false");
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (w->json)
+            buf_fmt(&out, ",\"%s\":%lld", kinds[i].name, (long long)kinds[i].count);
+        else if (kinds[i].count)
+            buf_fmt(&out, "%s%lld %s", out.len ? ", " : "", (long long)kinds[i].count,
+                    kinds[i].count == 1 ? kinds[i].one : kinds[i].many);
+    }
+    if (w->json)
+        buf_char(&out, '}');
+    else
+        buf_fmt(&out, "%s%s", out.len ? "" : "nothing", w->dry_run ? " to remove" : " removed");
+    puts(out.data);
+    buf_free(&out);
+}
+
+static int gc(struct cli *cli, int argc, char **argv)
+{
+    struct wish w = {0};
+    const struct cli_option options[] = {{"older-than", &w.older_than, NULL},
+                                         {"dry-run", NULL, &w.dry_run},
+                                         {"json", NULL, &w.json}};
+    struct error e = {0};
+    struct retention what;
+    struct retention_count count = {0};
+    int status = cli_options(cli, options, sizeof options / sizeof *options, &argc, argv);
+    if (!status && argc) status = cli_fail(cli, EX_USAGE, "'%s' is not expected here", argv[0]);
+    if (!status) status = cli_settings(cli);
+    if (!status) status = decide(cli, &w, &what);
+    if (!status) status = cli_database(cli);
+    if (status) return status;
+
+    enum err rc =
+        w.dry_run ? retention_due(cli->db, &what, &count, &e) : remove_all(cli, &what, &count, &e);
+    if (!rc || count.tasks || count.events) print(&count, &w);
+    if (!rc && !w.dry_run) rc = checkpoint(cli, &e);
+    return rc ? cli_error(cli, &e) : cli_flush(cli);
+}

@@ -1,0 +1,1 @@
+SELECT json FROM checkpoints WHERE task = :task;

@@ -1,0 +1,2 @@
+INSERT INTO checkpoints (task, json) VALUES (:task, json(:json))
+    ON CONFLICT (task) DO UPDATE SET json = excluded.json;

@@ -1,0 +1,3 @@
+-- What was used in windows that have passed.
+DELETE FROM rates WHERE (owner, what) IN
+    (SELECT owner, what FROM rates WHERE window < :before LIMIT :limit);

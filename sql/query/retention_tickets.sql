@@ -1,0 +1,3 @@
+DELETE FROM credentials WHERE id IN
+    (SELECT id FROM credentials WHERE kind = 'ticket' AND expires_at <= :before
+      ORDER BY expires_at LIMIT :limit);

@@ -1,0 +1,2 @@
+-- The event of a deletion takes its time from the row.
+UPDATE tasks SET updated_at = max(updated_at, :now) WHERE n = :n;

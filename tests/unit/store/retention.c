@@ -1,0 +1,411 @@
+/* What is old goes, in small steps, and nothing else does. */
+#include "fixture.h"
+
+#include "store/credentials.h"
+#include "store/idempotency.h"
+#include "store/presence.h"
+#include "store/rates.h"
+#include "store/retention.h"
+
+enum { HOUR = 3600 * 1000, DAY = 24 * HOUR };
+
+/* A finished task with `events` events more than it needs. */
+static int64_t make_finished(struct room *r, struct sketch s, int64_t at, int64_t events)
+{
+    s.now = at;
+    int64_t n = make(r, s);
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    assert_int_equal(
+        sql_try(
+            r->db,
+            "UPDATE tasks SET status = 'running', runner = 1, lease_until = 1, started_at = %lld,"
+            " attempt = 1, updated_at = %lld WHERE n = %lld;"
+            "WITH RECURSIVE many (i) AS (SELECT 1 WHERE %lld UNION ALL SELECT i + 1 FROM many"
+            " WHERE i < %lld) INSERT INTO task_says SELECT %lld, 'doc.created', %lld, '{}' FROM"
+            " many;"
+            "UPDATE tasks SET status = 'completed', runner = NULL, lease_until = NULL,"
+            " completed_at = %lld, updated_at = %lld WHERE n = %lld",
+            at, at, n, events, events, n, at, at, at, n),
+        SQLITE_OK);
+    OK(r, db_commit(r->db, &r->e));
+    return n;
+}
+
+static struct retention_count sweep(struct room *r, int64_t before, int64_t now)
+{
+    struct retention_count all = {0};
+    struct retention_step step = {.more = true};
+    for (int i = 0; step.more; i++) {
+        if (i > 10000) fail_msg("no end");
+        OK(r, retention_step(r->db, &(struct retention){before, now}, 30000, &step, &r->e));
+        assert_true((int64_t)step.gone_count == step.removed.tasks);
+        all.tasks += step.removed.tasks;
+        all.events += step.removed.events;
+        all.groups += step.removed.groups;
+        all.keys += step.removed.keys;
+        all.tickets += step.removed.tickets;
+        all.runners += step.removed.runners;
+        all.rates += step.removed.rates;
+        assert_consistent(r->db);
+    }
+    return all;
+}
+
+static int64_t evicted(struct room *r, const char *owner)
+{
+    int64_t seq = 0;
+    OK(r, events_floor(r->db, &(struct event_scope){.kind = SCOPE_OWNER, .owner = owner}, &seq,
+                       &r->e));
+    return seq;
+}
+
+/* ---- tasks ---------------------------------------------------------------------------------- */
+
+static void what_is_old_goes_with_all_that_is_its(void **state)
+{
+    struct room *r = *state;
+    int64_t old =
+        make_finished(r, (struct sketch){.group = "g", .input = "in", .input_bytes = 2}, T0, 5);
+    int64_t newest = sql_number(r->db, "SELECT max(seq) FROM events WHERE task = %lld", old);
+    int64_t young = make_finished(r, (struct sketch){.group = "g"}, T0 + DAY, 5);
+    make_finished(r, (struct sketch){.owner = "bob", .group = "g"}, T0 + DAY, 0);
+
+    struct retention_count due, n;
+    OK(r, retention_due(r->db, &(struct retention){T0 + HOUR, T0 + 2 * DAY}, &due, &r->e));
+    n = sweep(r, T0 + HOUR, T0 + 2 * DAY);
+    assert_memory_equal(&due, &n, sizeof n);
+    assert_int_equal(n.tasks, 1);
+    assert_true(n.events >= 8); /* its own, and what its group said then */
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks WHERE n = %lld", old), 0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks WHERE n = %lld", young), 1);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events WHERE task = %lld", old), 0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM inputs"), 0);
+    assert_int_equal(sql_number(r->db, "SELECT completed FROM groups WHERE owner = 'alice'"), 1);
+    assert_true(evicted(r, "alice") >= newest);
+    assert_int_equal(evicted(r, "bob"), 0);
+    /* its deletion is told as of now, so that it stays to be seen as long as anything else */
+    assert_int_equal(sql_number(r->db, "SELECT ts FROM events WHERE type = 'task.deleted'"),
+                     T0 + 2 * DAY);
+    assert_consistent(r->db);
+}
+
+static void the_oldest_goes_first_and_a_step_is_small(void **state)
+{
+    struct room *r = *state;
+    enum { TASKS = 3 * RETENTION_TASKS_A_STEP };
+    for (int i = 0; i < TASKS; i++) make_finished(r, (struct sketch){0}, T0 + TASKS - i, 0);
+    struct retention_step step;
+    const struct retention what = {T0 + HOUR, T0 + DAY};
+    OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
+    assert_true(step.more);
+    assert_in_range(step.removed.tasks, 1, RETENTION_TASKS_A_STEP);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks WHERE completed_at <= %lld",
+                                (int64_t)(T0 + step.removed.tasks)),
+                     0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), TASKS - step.removed.tasks);
+    int64_t rest = sweep(r, what.before, what.now).tasks;
+    assert_int_equal(rest + step.removed.tasks, TASKS);
+}
+
+static void what_is_not_finished_stays_whatever_its_age(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "waits"});
+    make(r, (struct sketch){.group = "later", .run_at = T0 + 100 * (int64_t)DAY});
+    make(r, (struct sketch){.group = "runs", .priority = 5});
+    assert_true(take(r, 1, T0).n > 0);
+    struct retention_count n = sweep(r, T0 + DAY, T0 + 2 * DAY);
+    assert_int_equal(n.tasks + n.groups, 0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 3);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM groups"), 3);
+}
+
+static void for_ever_is_for_ever(void **state)
+{
+    struct room *r = *state;
+    make_finished(r, (struct sketch){.group = "g"}, T0, 0);
+    struct retention_count n = sweep(r, TASK_NONE, T0 + 1000 * (int64_t)DAY);
+    assert_int_equal(n.tasks + n.events + n.groups, 0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 1);
+}
+
+static void a_long_log_goes_in_portions_and_never_has_a_gap(void **state)
+{
+    struct room *r = *state;
+    enum { EVENTS = 5000 };
+    int64_t n = make_finished(r, (struct sketch){.group = "g"}, T0, EVENTS);
+    int64_t newest = sql_number(r->db, "SELECT max(seq) FROM events WHERE task = %lld", n);
+    char *id = id_of(r->db, n);
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, task_delete(r->db, id, "alice", &r->e)); /* by hand as well */
+    OK(r, db_commit(r->db, &r->e));
+    free(id);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM remains"), 1);
+    assert_true(evicted(r, "alice") >= newest);
+
+    int64_t before = INT64_MAX;
+    int steps = 0;
+    for (struct retention_step step = {.more = true}; step.more; steps++) {
+        struct event_list rows = {0};
+        int64_t seen = 0;
+        do {
+            OK(r, events_read(r->db, &(struct event_scope){.kind = SCOPE_TASK, .task = n},
+                              rows.count ? rows.items[rows.count - 1].seq : 0, 1000, 1 << 20, &rows,
+                              &r->e));
+            for (size_t i = 0; i < rows.count; i++)
+                assert_int_equal(rows.items[i].task_seq, ++seen);
+        } while (rows.more);
+        event_list_free(&rows);
+        assert_true(seen < before);
+        before = seen;
+        int64_t began = clock_monotonic_ms();
+        OK(r, retention_step(r->db, &(struct retention){TASK_NONE, T0}, 1000, &step, &r->e));
+        assert_in_range(clock_monotonic_ms() - began, 0, 500 * slowness());
+        assert_consistent(r->db);
+    }
+    assert_true(steps > 1 || before < EVENTS);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM remains"), 0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events WHERE task = %lld", n), 0);
+}
+
+/* ---- events of no task, groups -------------------------------------------------------------- */
+
+static void events_of_no_task_go_by_their_own_age(void **state)
+{
+    struct room *r = *state;
+    int64_t first = 0, second = 0;
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, group_publish(r->db, "alice", "g", "r", "doc.created", "{}", T0, &first, &r->e));
+    OK(r, group_publish(r->db, "alice", "g", "r", "doc.created", "{}", T0 + DAY, &second, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    assert_int_equal(sweep(r, T0 + HOUR, T0 + DAY).events, 1);
+    assert_int_equal(evicted(r, "alice"), first);
+    assert_int_equal(sql_number(r->db, "SELECT min(seq) FROM events"), second);
+}
+
+static void a_group_of_which_only_its_name_is_left_goes_and_a_context_stays(void **state)
+{
+    struct room *r = *state;
+    int64_t seq;
+    make_finished(r, (struct sketch){.group = "worked"}, T0, 0);
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, group_publish(r->db, "alice", "named", "r", "doc.created", "{}", T0, &seq, &r->e));
+    OK(r, group_context_put(r->db, "alice", "kept", "{\"a\":1}", -1, T0, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    struct retention_count n = sweep(r, T0 + HOUR, T0 + DAY);
+    assert_int_equal(n.groups, 1);
+    sql_is(r->db, "kept worked", "SELECT group_concat(name, ' ') FROM groups");
+    n = sweep(r, T0 + 2 * (int64_t)DAY, T0 + 3 * (int64_t)DAY); /* it became empty by the first */
+    assert_int_equal(n.groups, 1);
+    sql_is(r->db, "{\"a\":1}", "SELECT context FROM groups");
+    struct group g;
+    OK(r, group_get(r->db, "alice", "worked", &g, &r->e));
+    assert_string_equal(g.status, "idle");
+    group_free(&g);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events"), 0);
+}
+
+/* ---- what expires --------------------------------------------------------------------------- */
+
+static void what_has_expired_goes_and_tokens_stay(void **state)
+{
+    struct room *r = *state;
+    const int64_t now = T0 + 30 * (int64_t)DAY;
+    unsigned char hash[SECRET_HASH_BYTES] = {1};
+    const unsigned char print[FINGERPRINT_BYTES] = {0};
+    struct credential c = {.owner = (char *)"alice", .created_at = T0, .expires_at = T0 + 1};
+    int64_t id, used;
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, credential_add(r->db, &c, hash, &id, &r->e));
+    c.ticket = TICKET_ALL;
+    hash[0]++;
+    OK(r, credential_add(r->db, &c, hash, &id, &r->e));
+    c.expires_at = now + HOUR;
+    hash[0]++;
+    OK(r, credential_add(r->db, &c, hash, &id, &r->e));
+    OK(r, idempotency_keep(r->db, "alice", "old", print, 1, T0, now, &r->e));
+    OK(r, idempotency_keep(r->db, "alice", "new", print, 1, T0, now + 1, &r->e));
+    OK(r, rate_count(r->db, "alice", "polls", T0 / 60000, &used, &r->e));
+    OK(r, rate_count(r->db, "bob", "polls", now / 60000, &used, &r->e));
+    assert_int_equal(
+        sql_try(r->db,
+                "INSERT INTO runners (id, pid, pid_start, boot_id, started_at, seen_until) VALUES"
+                " (1, 1, 1, '', 1, %lld), (2, 1, 1, '', 1, %lld), (3, 1, 1, '', 1, %lld)",
+                (int64_t)T0, (int64_t)T0, now),
+        SQLITE_OK);
+    OK(r, db_commit(r->db, &r->e));
+    make(r, (struct sketch){0});
+    assert_true(take(r, 2, T0).n > 0); /* a task names the second */
+
+    struct retention_count due, n;
+    OK(r, retention_due(r->db, &(struct retention){TASK_NONE, now}, &due, &r->e));
+    n = sweep(r, TASK_NONE, now);
+    assert_memory_equal(&due, &n, sizeof n);
+    assert_int_equal(n.keys, 1);
+    assert_int_equal(n.tickets, 1);
+    assert_int_equal(n.rates, 1);
+    assert_int_equal(n.runners, 1);
+    sql_is(r->db, "new", "SELECT group_concat(key) FROM idempotency");
+    sql_is(r->db, "token,ticket", "SELECT group_concat(kind) FROM credentials");
+    sql_is(r->db, "2,3", "SELECT group_concat(id) FROM runners");
+    sql_is(r->db, "bob", "SELECT group_concat(owner) FROM rates");
+}
+
+static void nothing_to_remove_is_no_transaction(void **state)
+{
+    struct room *r = *state;
+    struct retention_step step;
+    make_finished(r, (struct sketch){.group = "g"}, T0, 0);
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e)); /* somebody writes */
+    db_rollback(r->db);
+    db_changed(r->db);
+    OK(r, retention_step(r->db, &(struct retention){T0, T0 + HOUR}, 0, &step, &r->e));
+    assert_false(step.more);
+    assert_int_equal(step.removed.tasks + step.removed.events, 0);
+}
+
+static void counting_is_what_removing_does(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 30; i++) make_finished(r, (struct sketch){.group = "g"}, T0 + i, i);
+    struct retention_count due, n;
+    OK(r, retention_due(r->db, &(struct retention){T0 + HOUR, T0 + DAY}, &due, &r->e));
+    n = sweep(r, T0 + HOUR, T0 + DAY);
+    assert_memory_equal(&due, &n, sizeof n);
+    assert_int_equal(n.tasks, 30);
+}
+
+/* ---- beside writers ------------------------------------------------------------------------- */
+
+enum { WRITERS = 3 };
+
+struct writing {
+    struct signal_pipe go;
+    int64_t *worst; /* us, one place a writer, shared */
+    int count;
+};
+
+static void write_beside(struct room *r, void *arg)
+{
+    const struct writing *w = arg;
+    char byte;
+    MUST(!room_open(r));
+    MUST(read(w->go.from, &byte, 1) == 1);
+    int64_t worst = 0;
+    for (int i = 0; i < w->count; i++) {
+        int64_t n, began = clock_monotonic_us();
+        MUST(!db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        int64_t waited = clock_monotonic_us() - began;
+        if (waited > worst) worst = waited;
+        MUST(!sketch_create(r->db, &(struct sketch){.group = "new", .now = T0 + DAY}, NULL, &n,
+                            &r->e));
+        MUST(!db_commit(r->db, &r->e));
+        poll(NULL, 0, 1);
+    }
+    MUST(write(w->go.to, &worst, sizeof worst) == sizeof worst);
+}
+
+static void writers_beside_it_do_not_notice(void **state)
+{
+    struct room *r = *state;
+    int tasks = 600 / slowness(), each = 200 / slowness();
+    int64_t now = T0 + DAY;
+    for (int i = 0; i < tasks; i++)
+        make_finished(r, (struct sketch){.group = i % 2 ? "a" : "b"}, T0 + i, 20);
+    make_finished(r, (struct sketch){.group = "long"}, T0, 20000 / slowness());
+    int64_t newest = sql_number(r->db, "SELECT max(seq) FROM events");
+    struct writing w = {.go = pipe_open(), .count = each};
+    struct signal_pipe back = pipe_open(), go = w.go;
+    w.go.to = back.to;
+    room_close(r);
+    pid_t pids[WRITERS];
+    for (int i = 0; i < WRITERS; i++) pids[i] = room_fork(r, write_beside, &w);
+    OK(r, room_open(r));
+    for (int i = 0; i < WRITERS; i++) pipe_say(&go);
+    int64_t worst_step = 0;
+    for (struct retention_step step = {.more = true}; step.more;) {
+        int64_t began = clock_monotonic_us();
+        OK(r, retention_step(r->db, &(struct retention){T0 + HOUR, now}, 30000, &step, &r->e));
+        int64_t took = clock_monotonic_us() - began;
+        if (took > worst_step) worst_step = took;
+    }
+    int64_t worst = 0;
+    for (int i = 0; i < WRITERS; i++) {
+        int64_t one = 0;
+        assert_int_equal(read(back.from, &one, sizeof one), sizeof one);
+        if (one > worst) worst = one;
+        child_succeeds(r, pids[i]);
+    }
+    print_message("# worst wait of a writer %.1f ms, worst step %.1f ms\n", (double)worst / 1000,
+                  (double)worst_step / 1000);
+    assert_in_range(worst, 0, 1000000 * slowness());
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), WRITERS * each);
+    assert_true(evicted(r, "alice") >= newest - 1);
+    assert_consistent(r->db);
+    sql_is(r->db, "ok", "PRAGMA integrity_check");
+    pipe_close(&go);
+    pipe_close(&back);
+}
+
+/* ---- presence of a runner ------------------------------------------------------------------- */
+
+static void one_takes_the_lock_alone_and_several_share_it(void **state)
+{
+    struct room *r = *state;
+    int alone, second, shared, other;
+    OK(r, presence_take(r->path, &alone, &r->e));
+    assert_true(alone >= 0 && presence_is(alone, r->path));
+    OK(r, presence_take(r->path, &second, &r->e));
+    assert_int_equal(second, -1);
+    OK(r, presence_open(r->path, &shared, &r->e));
+    OK(r, presence_open(r->path, &other, &r->e));
+    assert_false(presence_share(shared));
+    presence_drop(alone);
+    assert_true(presence_share(shared) && presence_share(other));
+    presence_drop(shared);
+    OK(r, presence_take(r->path, &second, &r->e));
+    assert_int_equal(second, -1);
+    presence_drop(other);
+    OK(r, presence_take(r->path, &second, &r->e));
+    assert_true(second >= 0);
+    presence_drop(second);
+    assert_false(presence_is(r->children[0] ? 0 : STDIN_FILENO, r->path));
+}
+
+static void a_runner_is_wanted_while_a_task_waits_or_runs(void **state)
+{
+    struct room *r = *state;
+    bool wanted = true;
+    OK(r, presence_wanted(r->db, &wanted, &r->e));
+    assert_false(wanted);
+    make_finished(r, (struct sketch){0}, T0, 0);
+    OK(r, presence_wanted(r->db, &wanted, &r->e));
+    assert_false(wanted);
+    make(r, (struct sketch){.run_at = T0 + 1000 * (int64_t)DAY});
+    OK(r, presence_wanted(r->db, &wanted, &r->e));
+    assert_true(wanted);
+    assert_int_equal(sql_try(r->db, "UPDATE tasks SET run_at = NULL"), SQLITE_OK);
+    assert_true(take(r, 1, T0).n > 0);
+    OK(r, presence_wanted(r->db, &wanted, &r->e));
+    assert_true(wanted);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        room_test(what_is_old_goes_with_all_that_is_its),
+        room_test(the_oldest_goes_first_and_a_step_is_small),
+        room_test(what_is_not_finished_stays_whatever_its_age),
+        room_test(for_ever_is_for_ever),
+        room_test(a_long_log_goes_in_portions_and_never_has_a_gap),
+        room_test(events_of_no_task_go_by_their_own_age),
+        room_test(a_group_of_which_only_its_name_is_left_goes_and_a_context_stays),
+        room_test(what_has_expired_goes_and_tokens_stay),
+        room_test(nothing_to_remove_is_no_transaction),
+        room_test(counting_is_what_removing_does),
+        room_test(writers_beside_it_do_not_notice),
+        room_test(one_takes_the_lock_alone_and_several_share_it),
+        room_test(a_runner_is_wanted_while_a_task_waits_or_runs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
