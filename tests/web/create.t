@@ -179,6 +179,8 @@ subtest 'the input of a JSON request arrives as text or as JSON text' => sub {
         ['an empty object',   '{}',          $json, '{}'],
         ['an object as it was written', '{"z": [1, 2.50, null], "a": {"b": 0.1}}', $json,
             '{"z": [1, 2.50, null], "a": {"b": 0.1}}'],
+        ['numbers of any size, digit for digit', '[12345678901234567890123,-1e999, 9.9E+400]', $json,
+            '[12345678901234567890123,-1e999, 9.9E+400]'],
         ['an empty string', '""', $text, ''],
         ['null',            'null', '', ''],
     );
@@ -419,6 +421,8 @@ subtest 'leat-api is a CGI program as well, and then waits itself' => sub {
     $r = cgi(POST => '/api/tasks?type=mirror', 'half', CONTENT_LENGTH => 9);
     is $r->status . ' ' . $r->json->{code}, '400 bad_request', 'half a body is refused';
     is $count->(), $before, 'and makes no task';
+    $r = cgi(GET => '/', '', REQUEST_URI => '', SCRIPT_NAME => '');
+    is $r->status . ' ' . $r->json->{code}, '404 not_found', 'a request without any path';
 };
 
 $l->stop;

@@ -1,6 +1,7 @@
 # Asking once: idempotency keys, retry and delete, GET /api/run, and the limits on asking too often.
 use strict;
 use warnings;
+use ByHand qw(sql);
 use Leat;
 use POSIX ();
 use Test::More;
@@ -127,6 +128,21 @@ subtest 'a key is of one request, and of one owner' => sub {
 };
 
 # ---- again and away ------------------------------------------------------------------------------
+
+subtest 'a key is kept for idempotency_hours' => sub {
+    my $ask = sub { return $l->http(POST => '/api/tasks', json => {type => 'wordcount', input => $_[0], delay => 600}, headers => {'Idempotency-Key' => 'aging'}) };
+    my $id = $ask->('a')->json->{task_id};
+    my $created = $l->http(GET => "/api/tasks/$id")->json->{created_at};
+    my ($row) = sql($l, "SELECT (expires_at - $created) / 3600000.0 FROM idempotency WHERE key = 'key:aging'");
+    cmp_ok abs($row->[0] - 24), '<', 0.01, '24 hours';
+    is $ask->('a')->json->{task_id}, $id, 'so long it is the same task';
+    is $ask->('b')->status, 422, 'and nothing else';
+    sql($l, "UPDATE idempotency SET expires_at = created - 1 FROM (SELECT created_at AS created FROM tasks WHERE id = '$id') WHERE key = 'key:aging'");
+    my $r = $ask->('b');
+    is $r->status, 202, 'then the key is free';
+    isnt $r->json->{task_id}, $id, 'for another task';
+    $l->http(POST => "/api/tasks/$_/cancel") for $id, $r->json->{task_id};
+};
 
 subtest 'retry' => sub {
     my $id = made({type => 'picky', group => 'again'});

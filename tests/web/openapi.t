@@ -78,6 +78,7 @@ echo 'a line' >&2
 [ "$LEAT_ATTEMPT" = 2 ] || exit 75
 echo '{"words":3,"status":"mine"}'
 JOB
+$l->job(leaves => "#!/bin/sh\necho a >\"\$LEAT_FILES/a b.txt\"\n: >\"\$LEAT_FILES/a.pdf\"\n");
 $l->job(nap => "#!/bin/sh\nexec sleep \"\$(cat)\"\n");
 
 my $raw    = $l->http(GET => '/api/openapi.json');
@@ -277,6 +278,14 @@ subtest 'reading tasks' => sub {
     my $big = finished({type => 'cat', input => 'x' x 3000});
     gives(200, undef, GET => "/api/tasks/$big?dialect=$_") for qw(envelope flat notify repo);
     gives(200, undef, GET => "/api/tasks/$big/events", headers => {Accept => 'application/json'});
+    my $left = finished({type => 'leaves'});
+    for my $name ('a%20b.txt', 'a.pdf') {
+        my $r = gives(200, undef, GET => "/api/tasks/$left/files/$name");
+        gives(304, undef, GET => "/api/tasks/$left/files/$name", headers => {'If-None-Match' => $r->header('ETag')});
+    }
+    gives(200, undef, GET => "/api/tasks/$left?dialect=$_") for qw(envelope flat notify repo);
+    gives(200, undef, GET => "/api/tasks/$left/events", headers => {Accept => 'application/json'});
+    gives(404, 'not_found', GET => "/api/tasks/$left/files/c");
     my $r = gives(200, undef, GET => "/api/tasks/$done");
     my $etag = $r->header('ETag');
     gives(304, undef, GET => "/api/tasks/$done", headers => {'If-None-Match' => $etag});
@@ -381,6 +390,8 @@ subtest 'groups' => sub {
     gives(200, undef, GET => '/api/groups/c/context');
     gives(400, 'bad_json',        PUT => '/api/groups/c/context', body => '{');
     gives(413, 'body_too_large',  PUT => '/api/groups/c/context', json => 'x' x 4001);
+    gives(415, 'unsupported_media_type', $_->[0], $_->[1], body => $_->[2], headers => {'Content-Type' => 'text/plain'})
+        for [PUT => '/api/groups/c/context', '{}'], [POST => '/api/groups/c/events', '{"type":"a.b"}'], [POST => '/api/tickets', '{"all":true}'];
     gives(422, 'invalid_request', PUT => '/api/groups/c/context?owner=%ff', json => 1);
     gives(202, undef, POST => '/api/groups/c/events', json => {type => 'message.delta', payload => 'x'});
     gives(202, undef, POST => '/api/groups/c/events', json => {type => 'message.done'});
@@ -538,7 +549,7 @@ subtest 'a server with its limits, and with a fault' => sub {
     my ($key, $public) = map { "$l->{dir}/ec.$_" } qw(key pub);
     system("openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $key && openssl pkey -in $key -pubout -out $public") == 0
         or die 'openssl';
-    my $conf = "[limits]\npolls_per_minute = 1\nstream_opens_per_minute = 1\ncreates_per_minute = 1\n[stream]\nstream_seconds = 0.5\n";
+    my $conf = "[limits]\npolls_per_minute = 1\nstream_opens_per_minute = 1\ncreates_per_minute = 1\nqueued_per_owner = 1\n[stream]\nstream_seconds = 0.5\n";
     my $auth = "[auth]\nremote_user = yes\njwt_key_file = $public\n";
     my $b = eval { Leat->start(conf => $conf . $auth) };
     my $jwt = $b ? 1 : 0;
@@ -550,12 +561,24 @@ subtest 'a server with its limits, and with a fault' => sub {
     my $id = gives(202, undef, POST => '/api/tasks?type=asks', body => 'x', headers => [@alice], server => $b)->json->{task_id};
     gives(429, 'rate_limited', POST => '/api/tasks?type=asks', body => 'x', headers => [@alice], server => $b);
     gives(429, 'rate_limited', GET => '/api/run/asks', headers => [@alice, Accept => 'text/event-stream'], server => $b);
+    my $failed = by_hand($b, owner => 'alice', group => 'g');
+    $failed->run;
+    $failed->finish('failed');
+    by_hand($b, owner => 'alice');
+    gives(429, 'rate_limited', POST => "/api/$_/retry", headers => [@alice], server => $b) for 'tasks/' . $failed->id, 'groups/g';
     my @poll = (headers => [@alice, Accept => 'application/json'], server => $b);
     gives(200, undef, GET => "/api/tasks/$id", @poll);
-    gives(429, 'rate_limited', GET => $_, @poll) for "/api/tasks/$id", "/api/tasks/$id/events", '/api/groups/g/events', '/api/events';
+    # who asks twice asks more than once a minute, also where one has just begun
+    my $twice = sub {
+        my ($path, @how) = @_;
+        $b->http(GET => $path, @how[0, 1]);
+        gives(429, 'rate_limited', GET => $path, @how);
+    };
+    $twice->($_, @poll) for "/api/tasks/$id", "/api/tasks/$id/events", '/api/groups/g/events', '/api/events';
     my @lines = (headers => [@alice, Accept => 'application/x-ndjson'], server => $b);
     gives(200, undef, GET => '/api/events?follow=1', @lines);
-    gives(429, 'rate_limited', GET => "$_?follow=1", @lines) for "/api/tasks/$id/log", "/api/tasks/$id/events", '/api/groups/g/events', '/api/events';
+    $twice->("$_?follow=1", @lines) for "/api/tasks/$id/log", "/api/tasks/$id/events", '/api/groups/g/events', '/api/events';
+    $b->http(GET => '/api/events', headers => [@alice, Accept => 'text/event-stream']);
     like gives(200, undef, GET => '/api/events', headers => [@alice, Accept => 'text/event-stream'], server => $b)->body,
         qr/"reason":"overloaded"/, 'a stream is told so in band';
 

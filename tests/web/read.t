@@ -308,6 +308,7 @@ subtest 'Prefer: wait on a GET answers when the task changes' => sub {
     my $took = time - $begin;
     is $end->status, 304, '304 when the time ends first';
     is $end->header('ETag'), $etag, 'with the ETag';
+    is $end->header('Preference-Applied'), 'wait=1', 'which says that it waited';
     cmp_ok $took, '>=', 0.95, 'not before';
     ok !IO::Select->new(@waiting)->can_read(0), 'others still wait';
     open_gate($gate);
@@ -315,7 +316,9 @@ subtest 'Prefer: wait on a GET answers when the task changes' => sub {
         my $r = answer_of(shift @waiting);
         is $r->status . ' ' . $r->{json}{status}, '200 completed', "who waits $how is told";
         isnt $r->header('ETag'), $etag, 'with a new ETag';
+        is $r->header('Preference-Applied'), 'wait=20', 'and that its wish counted';
     }
+    is $l->http(GET => "/api/tasks/$id")->header('Preference-Applied'), undef, 'who wishes nothing is told nothing';
 
     $begin = time;
     my $wait = sub {

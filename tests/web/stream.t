@@ -576,14 +576,40 @@ subtest 'the log as text: what was said, and nothing else' => sub {
     is $silent->header('content-type'), 'text/plain; charset=utf-8', 'its head comes before there is a line';
     $silent->close;
 
+    # it has no heartbeat, so that a silent one ends after three of those, and says how to go on
     my $s = $l->stream($t->path('/log?follow=1'), headers => {Accept => '*/*'});
-    is $s->next_line, "caf\xc3\xa9 \"1\"";
-    is $s->next_line, 'two';
+    my $next = sub {
+        while (1) {
+            my $line = $s->next_line(5);
+            return $line if ($line // '') !~ /^# rotated; it goes on with \?(follow=1&last_event_id=\S+)$/;
+            $s = $l->stream($t->path("/log?$1"), headers => {Accept => '*/*'});
+        }
+    };
+    is $next->(), "caf\xc3\xa9 \"1\"";
+    is $next->(), 'two';
     $t->say('log.append', {level => 'info', message => 'three'});
-    is $s->next_line(5), 'three', 'as it is said';
+    is $next->(), 'three', 'as it is said';
     $t->finish;
-    is $s->body(5), '', 'and its end is the end';
+    is $next->(), undef, 'and its end is the end';
     ok $s->eof && !$s->broken;
+};
+
+subtest 'a log that is silent for three heartbeats ends whole, and goes on where it was' => sub {
+    my $t = by_hand($l);
+    $t->run;
+    $t->say('log.append', {level => 'info', message => 'one'});
+    my $s = $l->stream($t->path('/log?follow=1'), headers => {Accept => '*/*'});
+    my $begin = time;
+    is $s->next_line(5), 'one';
+    my $last = $s->next_line(10);
+    cmp_ok time - $begin, '>', 0.8, 'it was waited for';
+    like $last, qr/^# rotated; it goes on with \?follow=1&last_event_id=[\w-]+$/, 'it says how to go on';
+    is $s->body(5), '', 'that is its end';
+    ok $s->eof && !$s->broken, 'a whole one';
+    $t->say('log.append', {level => 'info', message => 'two'});
+    $t->finish;
+    my ($query) = ($last // '') =~ /\?(.*)/;
+    is $l->http(GET => $t->path("/log?$query"))->body, "two\n", 'nothing is lost or told again';
 };
 
 subtest 'HEAD answers as GET does, without a body' => sub {
