@@ -47,7 +47,9 @@ is_deeply \%env, {
     LEAT_GROUP => "g\n1", LEAT_OWNER => "o'brien", LEAT_REQUEST_ID => 'request-1',
     LEAT_CONTENT_TYPE => 'application/json', LEAT_DEADLINE => $env{LEAT_DEADLINE},
     LEAT_EVENTS => $l->dir . "/work/$t{env}.1.events",
+    LEAT_FILES => $l->dir . "/work/$t{env}.1.files",
     LEAT_CONTEXT_FILE => $l->dir . "/work/$t{env}.1.context",
+    LEAT_CHECKPOINT_FILE => $l->dir . "/work/$t{env}.1.checkpoint",
 }, 'the environment is cleared, then what the contract lists';
 like $l->result($t{bare}), qr/^LEAT_GROUP=\nLEAT_OWNER=alice\nLEAT_REQUEST_ID=request-1\nLEAT_CONTENT_TYPE=\n/m,
     'what a task has not is set but empty';

@@ -56,8 +56,15 @@ my $begun = time;
 is $l->once('--idle-exit', '5'), 0, '--once goes before --idle-exit';
 cmp_ok time - $begun, '<', 4, '... at once';
 
+# --idle-exit stays while a task waits for its time
+my $idle = $l->start('--idle-exit', '0.1');
+ok $l->finished($l->task('quick')), 'a task runs';
+ok !defined $l->ended($idle, 1), '--idle-exit stays for a task that is due later';
+$l->sql("UPDATE tasks SET status = 'cancelled', completed_at = updated_at, run_at = NULL WHERE id = '$later';");
+is $l->ended($idle), 0, '... and goes when it is no longer';
+
 # --idle-exit counts from the last task
-my $idle = $l->start('--idle-exit', '0.7');
+$idle = $l->start('--idle-exit', '0.7');
 my $task = $l->task('quick');
 ok $l->finished($task), 'a task runs';
 $begun = time;

@@ -17,7 +17,7 @@ $l->job(third => "#!/bin/sh\n[ \$LEAT_ATTEMPT = 3 ] || exit 75\necho \$LEAT_ATTE
 $l->job(bare  => "no interpreter line\n", $quick);
 $l->job(astray => "#!/nowhere/interpreter\n", $quick);
 $l->job(unset => "#!/bin/sh\n", "timeout = 3\nconcurency = 2\n");
-$l->job(later => "#!/bin/sh\n", "user = nobody\n");
+$l->job(later => "#!/bin/sh\n", "colour = blue\n");
 $l->job(small => "#!/bin/sh\n", "max_input_bytes = 3\n");
 $l->job(cramped => "#!/bin/sh\nexec head -c 3000000 /dev/zero >file\n", "file_mb = 1\n");
 
@@ -54,7 +54,7 @@ ends('dies', $twice, 'killed_by_signal', 1, qr/^killed by signal 9/, 'a signal')
 ends('bare', $once, 'exec_failed', 1, qr/^cannot execute: Exec format error/, 'no program');
 ends('astray', $twice, 'exec_failed', 1, qr/^cannot execute.*interpreter.*No such file/, 'no interpreter');
 ends('unset', $once, 'exec_failed', 1, qr/unset\.conf:2: unknown key 'concurency'/, 'a bad conf');
-ends('later', $once, 'exec_failed', 1, qr/later\.conf:1: user: not supported/, 'a key of a later version');
+ends('later', $once, 'exec_failed', 1, qr/later\.conf:1: unknown key 'colour'/, 'a key of a later version');
 ends('missing', $once, 'type_removed', 0, qr/no executable 'missing'/, 'no such type');
 ends('small', $once, 'exec_failed', 1, qr/max_input_bytes/, 'too large an input');
 ends('cramped', $once, 'killed_by_signal', 1, qr/signal 25/, 'a limit');

@@ -49,6 +49,23 @@ is $order[0], 'many urgent', 'the highest priority first';
 is_deeply [grep {/many \d/} @order], ['many 1', 'many 2', 'many 3'], 'of one owner the oldest first';
 my ($few) = grep { $order[$_] eq 'few 1' } 0 .. $#order;
 cmp_ok $few, '<=', 2, 'and owners take turns';
+
+# ten thousand of one owner do not keep another's single task waiting
+$l->conf("workers = 3\n");
+$l->job(short => "#!/bin/sh\nsleep 0.05\n");
+$l->sql("WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 10000)"
+        . " INSERT INTO tasks (id, owner, type, request_id, created_at, updated_at)"
+        . " SELECT printf('q%05d', i), 'many', 'short', 'r', 1, 1 FROM c;");
+my $runner = $l->start;
+ok wait_until { my ($r) = $l->sql("SELECT count(*) AS n FROM tasks WHERE type = 'short' AND status = 'completed';"); $r->{n} > 10 },
+    'one owner keeps all workers busy';
+my $single = $l->task('short', owner => 'single');
+is $l->finished($single)->{status}, 'completed', "... and another's single task runs";
+my ($between) = $l->sql("SELECT count(*) AS n FROM events e WHERE e.owner = 'many' AND json_extract(e.payload, '\$.to') = 'running'"
+        . " AND e.seq > (SELECT min(seq) FROM events WHERE task_id = '$single')"
+        . " AND e.seq < (SELECT min(seq) FROM events WHERE task_id = '$single' AND json_extract(payload, '\$.to') = 'running');");
+cmp_ok $between->{n}, '<=', 3, '... after at most one task a worker';
+is $l->stop($runner), 0, 'the runner stops';
 $l->gapless;
 is_deeply [$l->finish], [], 'nothing is left running';
 done_testing;

@@ -1,0 +1,63 @@
+#!/usr/bin/perl
+# What a job may say: events_per_task of all that it says, and always how it goes on and ends.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Leatd;
+use Test::More;
+
+my $l = Leatd->new(conf => "[limits]\nevents_per_task = 20\n");
+$l->job(chatter => <<'EOS', "attempts = 2\nbackoff = 0\n");
+#!/bin/sh
+read -r kind count status
+i=0
+while [ $i -lt $count ]; do
+    i=$((i + 1))
+    case $kind in
+    log) echo "line $i" >&2 ;;
+    event) echo "{\"type\":\"doc.created\",\"payload\":{\"n\":$i}}" >&3 ;;
+    progress) echo "$i" >&3; sleep 0.11 ;;
+    esac
+done
+echo done
+exit $status
+EOS
+
+my $enough = 'warn: the task has 20 events: nothing more that its job says is written (events_per_task)';
+sub types { return map { $_->{type} } $l->events($_[0]) }
+
+# created and running come before what it says, completed after
+my %t = map { ($_->[0] => $l->task('chatter', input => "$_->[1] 0\n")) } ['just enough', 'event 18'], ['one more', 'event 19'],
+    ['many', 'event 3000'], ['log', 'log 3000'], ['progress', 'progress 30'], ['little', 'log 1'];
+$t{again} = $l->task('chatter', input => "log 12 75\n", max_attempts => 3);
+is $l->once, 0, 'all run to their end';
+
+is join(' ', types($t{'just enough'})), join(' ', qw(task.created task.status_changed), ('doc.created') x 18, 'task.status_changed'),
+    'up to the limit everything is written';
+is join(' ', types($t{$_})),
+    join(' ', qw(task.created task.status_changed), ('doc.created') x 18, qw(log.append task.status_changed)),
+    "$_: then one warning, and the end"
+    for 'one more', 'many';
+is_deeply [$l->logged($t{many})], [$enough], 'the warning says so';
+is $l->result($t{many}), "done\n", 'the result is there';
+is $l->status($t{many}), 'completed', '... of a task that completed';
+
+is_deeply [$l->logged($t{log})], [(map { "info: line $_" } 1 .. 18), $enough], 'lines of log';
+my @progress = $l->events($t{progress}, 'task.progress');
+is scalar @progress, 18, 'progress';
+is_deeply [$l->logged($t{progress})], [$enough], '... with its warning';
+my $row = $l->row($t{progress});
+is "$row->{status} $row->{progress}", 'completed 100', '... and an end that sets it';
+
+is $l->path($t{again}), 'pending running pending running pending running failed', 'every change of status is written';
+is_deeply [$l->logged($t{again})], [(map { "info: line $_" } 1 .. 12, 1 .. 4), $enough], 'what earlier attempts said counts; it is said once';
+is_deeply [$l->logged($t{little})], ['info: line 1'], 'who says little is not warned';
+
+$l->conf("[limits]\nevents_per_task = 0\n");
+my $free = $l->task('chatter', input => "event 200 0\n");
+is $l->once, 0, 'without a limit';
+is scalar(() = $l->events($free, 'doc.created')), 200, '... everything is written';
+$l->gapless;
+is_deeply [$l->finish], [], 'nothing is left running';
+done_testing;

@@ -1,0 +1,209 @@
+#!/usr/bin/perl
+# Every kind of call to the system fails once, at one place after the other, while a runner has work: it goes
+# on, or ends as its manual page says and is started again, and in the end each task has ended exactly once.
+# The same for leat-api: what it acknowledged is there.
+#
+# FAULT_STRIDE=1 tries every place (hours), by default a few of each kind, others each time; SEED repeats
+# them. FAULTS="pwrite:17:ENOSPC ..." tries these.
+use strict;
+use warnings;
+use File::Copy qw(copy);
+use FindBin;
+use lib $FindBin::Bin;
+use Faults;
+use JSON::PP;
+use Leatd;
+use POSIX qw(WNOHANG);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $build = $ENV{BUILD} || 'build';
+plan skip_all => 'nothing can be loaded before the sanitizers' if !Faults::possible("$build/leatd");
+my $seed = $ENV{SEED} || time ^ $$;
+srand $seed;
+diag "SEED=$seed";
+
+# kind, error, places by default
+my @plan = (
+    [qw(write ENOSPC 4)], [qw(write SHORT 3)],  [qw(pwrite EIO 8)],    [qw(pwrite ENOSPC 8)], [qw(pwrite SHORT 4)],
+    [qw(pread EIO 6)],    [qw(sync EIO 6)],     [qw(fsync EIO 3)],     [qw(fork EAGAIN 5)],   [qw(execve ENOMEM 3)],
+    [qw(execve ENOENT 3)], [qw(memory ENOMEM 12)], [qw(open EMFILE 10)], [qw(open ENFILE 5)], [qw(mkdir ENOSPC 5)],
+    [qw(pipe EMFILE 6)],  [qw(rename EIO 2)],   [qw(remove EIO 4)],    [qw(epoll ENOMEM 5)],  [qw(socket ENOBUFS 8)],
+    [qw(flock EINTR 2)],  [qw(flock EIO 3)],    [qw(lock ENOLCK 5)],   [qw(dup EMFILE 5)],    [qw(map ENOMEM 3)],
+    [qw(stat EIO 8)],     [qw(limit EPERM 4)],
+);
+# 0, or what leatd(8) has: unknown on disk, a fault of the program, out of memory, input or output, busy, settings
+my %documented = map { $_ => 1 } 0, 1, 71, 74, 75, 78;
+
+# ---- what is to be done ----------------------------------------------------------------------------------
+
+my $l   = Leatd->new(conf => "lease_seconds = 30\n");
+my $dir = $l->dir;
+# The lock is the task's: whoever finds it taken says so.
+my $alone = "#!/bin/sh\nexec 9>>\$HOME/lock.\$LEAT_TASK_ID\n"
+    . "flock -n 9 || { echo \"\$LEAT_TASK_ID \$LEAT_ATTEMPT\" >>\$HOME/twice; exit 1; }\n";
+my %jobs = (
+    gives => "cat\n",
+    fails => "echo no >&2\nexit 64\n",
+    again => "[ \$LEAT_ATTEMPT -gt 1 ] || exit 75\necho again\n",
+    talks => "echo 10 begun >&3\necho '<4>careful' >&2\necho '{\"type\":\"page.read\",\"payload\":{\"n\":1}}' >&3\n"
+        . "echo '{\"checkpoint\":{\"at\":5}}' >&3\necho 90 nearly >&3\necho '{\"said\":true}'\n",
+    files => "echo one >\$LEAT_FILES/one.txt\necho two >\$LEAT_FILES/two.txt\n",
+    chat  => "read was <\$LEAT_CONTEXT_FILE\necho \"{\\\"context\\\":{\\\"was\\\":\$was}}\" >&3\n",
+);
+$l->job($_ => $alone . $jobs{$_}, "backoff = 0\n") for keys %jobs;
+my %task = map { $_ => $l->task($_, max_attempts => $_ eq 'again' ? 2 : 1) } qw(fails again talks files);
+$task{gives} = $l->task('gives', input => 'hello');
+$task{large} = $l->task('gives', input => 'x' x 100_000);
+$task{"chat$_"} = $l->task('chat', group => 'room') for 1, 2;
+my %expected = map { $_ => 'completed' } keys %task;
+$expected{fails} = 'failed';
+$l->sql("UPDATE tasks SET serialize = 1, blocked = (n = (SELECT max(n) FROM tasks)) WHERE type = 'chat';"
+        . ' PRAGMA wal_checkpoint(TRUNCATE);');
+
+my $faults = Faults->new($dir);
+my $json   = JSON::PP->new->utf8->allow_nonref;
+
+sub query {
+    my ($db, $text) = @_;
+    my $out = `sqlite3 -json -cmd '.timeout 10000' $db "$text" 2>&1`;
+    die "$out\n" if $?;
+    return @{ $json->decode($out eq '' ? '[]' : $out) };
+}
+
+# Runs a program to its end: its wait status; undef when it has none.
+sub run {
+    my ($seconds, $env, $log, @command) = @_;
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        setpgrp 0, 0;
+        $ENV{$_} = $env->{$_} for keys %$env;
+        open STDIN,  '<',  '/dev/null' or die;
+        open STDOUT, '>',  "$log.out"  or die;
+        open STDERR, '>>', $log        or die;
+        exec @command or POSIX::_exit(127);
+    }
+    my $status;
+    wait_until { $status = $? if waitpid($pid, WNOHANG); defined $status } $seconds;
+    return $status if defined $status;
+    kill KILL => -$pid;
+    waitpid $pid, 0;
+    return;
+}
+
+# Tries one fault; gives what is wrong, "" if nothing is.
+sub try_fault {
+    my ($fault, $home) = @_;
+    mkdir $home or die "$home: $!";
+    copy("$dir/leat.db", "$home/leat.db") or die "$home: $!";
+    my $db    = "$home/leat.db";
+    my $page  = $faults->page($home);
+    my %env   = (HOME => $home, LEAT_DATABASE_PATH => $db);
+    my @leatd = ("$build/leatd", '--config', "$dir/leat.conf", '--once');
+    my $began = time;
+
+    my $status = run(45, {%env, $page->env($fault)}, "$home/log", @leatd) // return 'the runner does not end';
+    my $took   = time - $began;
+    return "the runner is killed by signal $status" if $status & 127;
+    my $exit = $status >> 8;
+    return "the runner ends with status $exit" if !$documented{$exit};
+    return "a failed sync, and it ends with $exit" if $fault =~ /^sync/ && $page->failed && $exit != 1;
+    return "status $exit, and nothing failed" if $exit && !$page->failed;
+
+    my %seen = map { $_->{id} => $_->{status} } query($db, "SELECT id, status FROM tasks WHERE completed_at");
+    for (1 .. 10) {
+        my ($open) = query($db, "UPDATE tasks SET run_at = NULL WHERE status = 'pending' AND run_at IS NOT NULL;"
+                . " SELECT count(*) AS n FROM tasks WHERE completed_at IS NULL");
+        last if !$open->{n};
+        $status = run(45, \%env, "$home/log", @leatd);
+        return 'the next runner ends with ' . ($status // 'no') . ' status' if $status // 1;
+    }
+    # what the last one may have left to the next
+    $status = run(45, \%env, "$home/log", @leatd);
+
+    my @wrong;
+    my %row = map { $_->{id} => $_ } query($db, "SELECT t.id, status, error_code, attempt, CAST(body AS text) AS result,"
+            . " (SELECT count(*) FROM events e WHERE e.task = t.n AND e.type = 'task.status_changed' AND"
+            . " json_extract(e.payload, '\$.to') NOT IN ('pending', 'running')) AS ends, (SELECT count(*) FROM events e"
+            . " WHERE e.task = t.n) - (SELECT max(task_seq) FROM events e WHERE e.task = t.n) AS gap"
+            . " FROM tasks t LEFT JOIN results r ON r.task = t.n" =~ s/\$/\\\$/gr);
+    for my $name (sort keys %task) {
+        my $row = $row{ $task{$name} } // { status => 'gone' };
+        my $is  = $row->{status} . ($row->{error_code} ? " ($row->{error_code})" : '');
+        # A job that could not be begun, or whose files could not be kept, has failed as it may.
+        my $may = $fault =~ /^(?:execve|limit|dup|write|fsync|rename|mkdir|pipe|open|stat|memory|fork|remove)/
+            && $is eq 'failed (exec_failed)';
+        push @wrong, "$name is $is" if $row->{status} ne $expected{$name} && !$may;
+        push @wrong, "$name ended $row->{ends} times" if ($row->{ends} // 0) != 1;
+        push @wrong, "the log of $name has a gap" if $row->{gap};
+        push @wrong, "$name was $seen{$row->{id}} and is $is" if ($seen{ $row->{id} } // $row->{status}) ne $row->{status};
+        next if $row->{status} ne 'completed';
+        my %result = (gives => 'hello', large => 'x' x 100_000, again => "again\n", talks => qq({"said":true}\n));
+        push @wrong, "the result of $name is another" if ($row->{result} // '') ne ($result{$name} // '');
+        my @files = map { m{([^/]+)$} } glob "$home/files/$task{$name}/*";
+        push @wrong, "the files of $name are @files" if "@files" ne ($name eq 'files' ? 'one.txt two.txt' : '');
+    }
+    my $chats = grep { $row{ $task{$_} }{status} eq 'completed' } qw(chat1 chat2);
+    my ($all) = query($db, "SELECT (SELECT context FROM groups) AS context, (SELECT group_concat(integrity_check)"
+            . " FROM pragma_integrity_check) AS check_, (SELECT count(*) FROM files) AS files");
+    push @wrong, 'the context is ' . ($all->{context} // 'null') if ($all->{context} // 'null') ne '{"was":' x $chats . 'null' . '}' x $chats;
+    push @wrong, "integrity: $all->{check_}" if $all->{check_} ne 'ok';
+    push @wrong, "twice at a time: " . slurp("$home/twice") if -s "$home/twice";
+    push @wrong, 'working folders are left: ' . join ' ', glob "$home/work/*" if glob "$home/work/*";
+    my @kept = glob "$home/files/*";
+    push @wrong, "files are left: @kept" if @kept != ($row{ $task{files} }{status} eq 'completed');
+    push @wrong, sprintf 'it took %.1f s', $took if $took > 20;
+    return join '; ', @wrong;
+}
+
+# ---- the runner ------------------------------------------------------------------------------------------
+
+# How often each kind of call occurs when nothing fails.
+my $plain = $faults->page;
+{
+    mkdir "$dir/plain";
+    copy("$dir/leat.db", "$dir/plain/leat.db");
+    my $status = run(60, {HOME => "$dir/plain", LEAT_DATABASE_PATH => "$dir/plain/leat.db", $plain->env}, "$dir/plain/log",
+        "$build/leatd", '--config', "$dir/leat.conf", '--once');
+    is $status, 0, 'nothing fails: the runner ends with 0' or diag slurp("$dir/plain/log");
+    my ($open) = query("$dir/plain/leat.db", 'SELECT count(*) AS n FROM tasks WHERE completed_at IS NULL');
+    is $open->{n}, 0, '... and all is done';
+}
+my %calls = $plain->calls;
+my @todo;
+for (@plan) {
+    my ($kind, $error, $places) = @$_;
+    my $stride = $ENV{FAULT_STRIDE} || $calls{$kind} / $places;
+    $stride = 1 if $stride < 1;
+    for (my $at = $ENV{FAULT_STRIDE} ? 1 : 1 + rand $stride; $at < $calls{$kind} + 1; $at += $stride) {
+        push @todo, "$kind:" . int($at) . ":$error";
+    }
+}
+@todo = split ' ', $ENV{FAULTS} if $ENV{FAULTS};
+diag scalar(@todo) . ' faults; calls: ' . join ' ', map {"$_ $calls{$_}"} sort keys %calls;
+
+# Several at a time: a runner that waits until there may be space again needs no processor.
+my $at_once = 6;
+my @workers;
+for my $w (0 .. $at_once - 1) {
+    my $pid = fork // die "fork: $!";
+    push @workers, $pid;
+    next if $pid;
+    open my $said, '>', "$dir/said.$w" or POSIX::_exit(1);
+    $said->autoflush;
+    for (my $i = $w; $i < @todo; $i += $at_once) {
+        my $wrong = eval { try_fault($todo[$i], "$dir/f$i") } // "the test itself: $@";
+        $wrong =~ s/\n/ /g;
+        print {$said} "$i $wrong\n";
+        system 'rm', '-rf', "$dir/f$i" if $wrong eq '';
+    }
+    POSIX::_exit(0);
+}
+waitpid $_, 0 for @workers;
+my %wrong = map { /^(\d+) (.*)/ ? ($1, $2) : () } map { split /\n/, slurp("$dir/said.$_") } 0 .. $at_once - 1;
+for my $i (0 .. $#todo) {
+    is $wrong{$i}, '', $todo[$i] or diag slurp("$dir/f$i/log");
+}
+system "cp -r $dir /tmp/h5/keepdir" if $ENV{KEEP};
+is_deeply [$l->finish], [], 'nothing is left running';
+done_testing;
