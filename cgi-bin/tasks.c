@@ -208,7 +208,7 @@ void tasks_delete(struct route_match *m)
     struct error e = {0};
     enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
     if (!rc) {
-        rc = task_delete(site->db, m->params[0], auth_reader(m->request), &e);
+        rc = task_delete(site->db, m->params[0], auth_reader(m->request), clock_wall_ms(), &e);
         rc = db_end(site->db, rc, &e);
     }
     if (rc) {

@@ -741,7 +741,7 @@ static int64_t again_at(const struct slot *s)
     if (!s->outcome.backoff) return TASK_NONE;
     double random = id_random(1000) / 1000.0;
     int64_t wait =
-        s->outcome.unspent ? SYSTEM_BACKOFF_MS : jobtype_backoff(&s->type, s->task.attempt, random);
+        s->outcome.unspent ? SYSTEM_BACKOFF_MS : jobtype_backoff(&s->type, s->task.tries, random);
     return s->ended_at + wait;
 }
 

@@ -173,7 +173,7 @@ static enum err mark_revoked(struct db *db, const struct credential *token, int6
     stmt_int(st, ":now", now);
     enum err rc = stmt_run(db, st, e);
     if (rc) return rc;
-    if (!(st = stmt_begin(db, Q_CREDENTIAL_REVOKE_TICKETS, e))) return ERR_INTERNAL;
+    if (!(st = stmt_begin(db, Q_CREDENTIAL_REVOKE_TICKETS, e))) return stmt_failed(db);
     stmt_text(st, ":owner", token->owner);
     stmt_int(st, ":now", now);
     return stmt_run(db, st, e);

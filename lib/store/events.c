@@ -117,7 +117,7 @@ enum err event_task(struct db *db, int64_t seq, int64_t *n, struct error *e)
 enum err events_newest(struct db *db, int64_t *seq, struct error *e)
 {
     sqlite3_stmt *st = stmt_begin(db, Q_EVENTS_NEWEST, e);
-    return st ? stmt_number(db, st, seq, e) : ERR_INTERNAL;
+    return st ? stmt_number(db, st, seq, e) : stmt_failed(db);
 }
 
 enum err events_floor(struct db *db, const struct event_scope *scope, int64_t *seq, struct error *e)

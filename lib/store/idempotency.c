@@ -41,7 +41,7 @@ enum err idempotency_keep(struct db *db, const char *owner, const char *key,
     stmt_int(st, ":expires_at", expires_at);
     enum err rc = stmt_run(db, st, e);
     if (rc) return rc;
-    if (!(st = stmt_begin(db, Q_IDEMPOTENCY_EXPIRE, e))) return ERR_INTERNAL;
+    if (!(st = stmt_begin(db, Q_IDEMPOTENCY_EXPIRE, e))) return stmt_failed(db);
     stmt_int(st, ":now", now);
     return stmt_run(db, st, e);
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "store/stmt.h"
+#include "store/tasks.h"
 #include "task/task.h"
 
 #include <assert.h>
@@ -64,9 +65,9 @@ static enum err count_deleted(struct db *db, int64_t *count, struct error *e)
 {
     int64_t held = 0;
     sqlite3_stmt *st = stmt_begin(db, Q_EVENTS_NEWEST, e);
-    enum err rc = st ? stmt_number(db, st, count, e) : ERR_INTERNAL;
+    enum err rc = st ? stmt_number(db, st, count, e) : stmt_failed(db);
     if (rc) return rc;
-    if (!(st = stmt_begin(db, Q_CENSUS_EVENTS, e))) return ERR_INTERNAL;
+    if (!(st = stmt_begin(db, Q_CENSUS_EVENTS, e))) return stmt_failed(db);
     rc = stmt_number(db, st, &held, e);
     *count -= held;
     return rc;
@@ -100,27 +101,14 @@ static enum err remove_remains(struct progress *p, struct error *e)
     for (;;) {
         int64_t task = 0, removed = 0;
         sqlite3_stmt *st = stmt_begin(p->db, Q_RETENTION_REMAINS, e);
-        enum err rc = st ? stmt_number(p->db, st, &task, e) : ERR_INTERNAL;
+        enum err rc = st ? stmt_number(p->db, st, &task, e) : stmt_failed(p->db);
         if (rc || !task) return rc;
         rc = remove_rows(p, Q_RETENTION_REMAINS_EVENTS, ":task", task, EVENTS_AT_ONCE, &removed, e);
         if (rc) return rc;
-        if (!(st = stmt_begin(p->db, Q_RETENTION_REMAINS_END, e))) return ERR_INTERNAL;
+        if (!(st = stmt_begin(p->db, Q_RETENTION_REMAINS_END, e))) return stmt_failed(p->db);
         stmt_int(st, ":task", task);
         if ((rc = stmt_run(p->db, st, e)) || p->out->more) return rc;
     }
-}
-
-static enum err remove_task(struct db *db, int64_t n, int64_t now, struct error *e)
-{
-    sqlite3_stmt *st = stmt_begin(db, Q_TASK_TOUCH, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":n", n);
-    stmt_int(st, ":now", now);
-    enum err rc = stmt_run(db, st, e);
-    if (rc) return rc;
-    if (!(st = stmt_begin(db, Q_TASK_DELETE, e))) return ERR_INTERNAL;
-    stmt_int(st, ":n", n);
-    return stmt_run(db, st, e);
 }
 
 /* The tasks that are due, at most one step's. */
@@ -154,7 +142,7 @@ static enum err remove_tasks(struct progress *p, struct error *e)
     enum err rc = find_tasks(p, ns, &count, e);
     for (size_t i = 0; !rc && i < count; i++) {
         if (time_is_up(p)) break;
-        rc = remove_task(p->db, ns[i], p->what->now, e);
+        rc = task_remove(p->db, ns[i], p->what->now, e);
         if (!rc) out->gone_count++;
     }
     out->removed.tasks = (int64_t)out->gone_count;

@@ -41,6 +41,7 @@ enum column {
     C_RESULT,
     C_RESULT_TYPE,
     C_RESULT_BYTES,
+    C_TRIES,
     COLUMNS
 };
 
@@ -67,7 +68,7 @@ enum err task_create(struct db *db, const struct task_new *t, int64_t *n, struct
     change_note(db, &new, TASK_PENDING, t->now);
     if (!t->input) return ERR_OK;
 
-    if (!(st = stmt_begin(db, Q_INPUT_CREATE, e))) return ERR_INTERNAL;
+    if (!(st = stmt_begin(db, Q_INPUT_CREATE, e))) return stmt_failed(db);
     stmt_int(st, ":task", *n);
     stmt_text(st, ":content_type", t->content_type);
     stmt_blob(st, ":body", t->input, t->input_bytes);
@@ -92,6 +93,7 @@ static void read_row(sqlite3_stmt *st, struct task *t)
         .message = stmt_column_text(st, C_MESSAGE),
         .attempt = sqlite3_column_int64(st, C_ATTEMPT),
         .max_attempts = sqlite3_column_int64(st, C_MAX_ATTEMPTS),
+        .tries = sqlite3_column_int64(st, C_TRIES),
         .timeout_ms = stmt_column_int(st, C_TIMEOUT),
         .run_at = stmt_column_int(st, C_RUN_AT),
         .created_at = sqlite3_column_int64(st, C_CREATED_AT),
@@ -296,7 +298,21 @@ enum err task_retry(struct db *db, int64_t n, int64_t attempts, int64_t now, str
     return error_set(e, ERR_STATE, "only a failed, timed-out or cancelled task can be retried");
 }
 
-enum err task_delete(struct db *db, const char *id, const char *owner, struct error *e)
+enum err task_remove(struct db *db, int64_t n, int64_t now, struct error *e)
+{
+    assert(db_writing(db));
+    sqlite3_stmt *st = stmt_begin(db, Q_TASK_TOUCH, e);
+    if (!st) return stmt_failed(db);
+    stmt_int(st, ":n", n);
+    stmt_int(st, ":now", now);
+    enum err rc = stmt_run(db, st, e);
+    if (rc) return rc;
+    if (!(st = stmt_begin(db, Q_TASK_DELETE, e))) return stmt_failed(db);
+    stmt_int(st, ":n", n);
+    return stmt_run(db, st, e);
+}
+
+enum err task_delete(struct db *db, const char *id, const char *owner, int64_t now, struct error *e)
 {
     assert(db_writing(db));
     struct task t = {0};
@@ -308,10 +324,7 @@ enum err task_delete(struct db *db, const char *id, const char *owner, struct er
     if (!task_status_terminal(status))
         return error_set(e, ERR_STATE, "the task is %s: only a finished one can be deleted",
                          task_status_name(status));
-    sqlite3_stmt *st = stmt_begin(db, Q_TASK_DELETE, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":n", n);
-    return stmt_run(db, st, e);
+    return task_remove(db, n, now, e);
 }
 
 enum err task_result(struct db *db, int64_t n, struct buf *body, char **type, struct error *e)

@@ -79,7 +79,12 @@ enum err task_cancel_n(struct db *db, int64_t n, enum task_status status, int64_
 enum err task_retry(struct db *db, int64_t n, int64_t attempts, int64_t now, struct error *e);
 
 /* Deletes a finished task with its events. ERR_NOTFOUND, ERR_STATE. */
-enum err task_delete(struct db *db, const char *id, const char *owner, struct error *e);
+enum err task_delete(struct db *db, const char *id, const char *owner, int64_t now,
+                     struct error *e);
+
+/* Removes the finished task `n`: what an index can find of it at once, see store/retention.h for the rest.
+ * Its task.deleted is of `now`. */
+enum err task_remove(struct db *db, int64_t n, int64_t now, struct error *e);
 
 /* The whole result; *type is owned by the caller. ERR_NOTFOUND when there is none. */
 enum err task_result(struct db *db, int64_t n, struct buf *body, char **type, struct error *e);

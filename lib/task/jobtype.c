@@ -187,10 +187,10 @@ enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, s
     return rc;
 }
 
-int64_t jobtype_backoff(const struct jobtype *t, int64_t attempt, double random)
+int64_t jobtype_backoff(const struct jobtype *t, int64_t tries, double random)
 {
     int64_t wait = t->backoff_ms;
-    for (int64_t i = 1; i < attempt && wait < BACKOFF_MAX_MS; i++) wait *= 2;
+    for (int64_t i = 1; i < tries && wait < BACKOFF_MAX_MS; i++) wait *= 2;
     if (wait > BACKOFF_MAX_MS) wait = BACKOFF_MAX_MS;
     return wait + (int64_t)((double)wait * (random - 0.5) / 2);
 }

@@ -48,8 +48,8 @@ enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, s
 /* The names of all types in the folder, sorted; *names and its strings are the caller's. ERR_IO. */
 enum err jobtype_list(char ***names, size_t *count, const char *jobs, struct error *e);
 
-/* Milliseconds to wait before attempt `attempt` + 1: backoff doubled for each attempt before it,
- * at most 300 s, then spread by up to a quarter either way by `random` in [0, 1). */
-int64_t jobtype_backoff(const struct jobtype *t, int64_t attempt, double random);
+/* Milliseconds to wait after `tries` attempts: backoff, doubled for each but the first, at most 300 s,
+ * then spread by up to a quarter either way by `random` in [0, 1). */
+int64_t jobtype_backoff(const struct jobtype *t, int64_t tries, double random);
 
 #endif

@@ -26,6 +26,7 @@ struct task {
     double progress;
     char *phase, *message;
     int64_t attempt, max_attempts;
+    int64_t tries; /* attempts since it was last asked for, without those that lost their runner */
     int64_t timeout_ms;
     int64_t run_at, created_at, started_at, completed_at, updated_at;
     bool cancel_requested;

@@ -1,6 +1,6 @@
 -- A finished task again, with as many further attempts as its type gives.
 UPDATE tasks
-   SET status = 'pending', max_attempts = attempt + :attempts, lost = 0, run_at = NULL, started_at = NULL,
+   SET status = 'pending', max_attempts = attempt + :attempts, earlier = attempt, lost = 0, run_at = NULL, started_at = NULL,
        completed_at = NULL, updated_at = :now, progress = 0, phase = NULL, message = NULL,
        remaining = NULL, cancel_requested = 0, error_code = NULL, error_message = NULL,
        error_retryable = NULL

@@ -31,6 +31,7 @@ CREATE TABLE tasks (
     attempt          INTEGER NOT NULL DEFAULT 0,         -- claims so far; fences a runner's writes
     max_attempts     INTEGER NOT NULL DEFAULT 1,
     lost             INTEGER NOT NULL DEFAULT 0,         -- attempts that ended with their runner
+    earlier          INTEGER NOT NULL DEFAULT 0,         -- attempts before the last explicit retry
     timeout_ms       INTEGER,                            -- NULL: the type's
     run_at           INTEGER,                            -- NULL: at once
     serialize        INTEGER NOT NULL DEFAULT 0,         -- 1: one such task of its group at a time
@@ -181,7 +182,8 @@ SELECT t.n, t.id, t.owner, t.type, t.group_id, t.request_id, t.status, t.priorit
        END AS queue_position,
        (SELECT e.task_seq FROM events e WHERE e.task = t.n ORDER BY e.seq DESC LIMIT 1) AS event_count,
        (SELECT e.seq FROM events e WHERE e.task = t.n ORDER BY e.seq DESC LIMIT 1) AS cursor,
-       r.inline AS result, r.content_type AS result_type, length(r.body) AS result_bytes
+       r.inline AS result, r.content_type AS result_type, length(r.body) AS result_bytes,
+       t.attempt - t.earlier - t.lost AS tries
   FROM tasks t LEFT JOIN results r ON r.task = t.n;
 
 -- One way to write an event of a task: numbers it and copies the columns of its envelope. VALUES, here

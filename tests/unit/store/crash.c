@@ -134,7 +134,7 @@ static void delete_some(struct room *r, struct acts *acts)
                                  .limit = 2};
     MUST(!task_list_read(r->db, &q, &l, &r->e));
     for (size_t i = 0; i < l.count; i++) {
-        MUST(!task_delete(r->db, l.items[i].id, NULL, &r->e));
+        MUST(!task_delete(r->db, l.items[i].id, NULL, T0, &r->e));
         struct fact *f = &acts->facts[acts->count++];
         *f = (struct fact){.kind = DELETED, .n = l.items[i].n};
         strcpy(f->id, l.items[i].id);

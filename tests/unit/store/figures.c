@@ -260,7 +260,7 @@ static void a_census_agrees_with_a_recount(void **state)
     census_free(&c);
 
     OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
-    OK(r, task_delete(r->db, id, NULL, &r->e));
+    OK(r, task_delete(r->db, id, NULL, T0, &r->e));
     OK(r, db_commit(r->db, &r->e));
     free(id);
     OK(r, census_take(r->db, T0 + 60000, &c, &r->e));

@@ -252,7 +252,7 @@ static void the_files_of_a_deleted_task_go(void **state)
     lay_out(&b, "a.txt", "hello");
     assert_int_equal(complete(&b, true), ERR_OK);
     OK(b.r, db_begin(b.r->db, DB_SYNC_AFTER, &b.r->e));
-    OK(b.r, task_delete(b.r->db, b.id, NULL, &b.r->e));
+    OK(b.r, task_delete(b.r->db, b.id, NULL, T0, &b.r->e));
     OK(b.r, db_commit(b.r->db, &b.r->e));
     assert_int_equal(sql_number(b.r->db, "SELECT count(*) FROM files"), 0);
     files_remove(b.r->db, b.id);

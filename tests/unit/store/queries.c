@@ -49,6 +49,7 @@ static void the_columns_of_task_rows_are_those_that_tasks_are_read_by(void **sta
         "result",
         "result_type",
         "result_bytes",
+        "tries",
     };
     static const enum query queries[] = {
         Q_TASK_BY_ID,      Q_TASK_BY_N,     Q_TASK_PAGE_OWNER,       Q_TASK_PAGE_STATUS,

@@ -137,7 +137,7 @@ static void a_long_log_goes_in_portions_and_never_has_a_gap(void **state)
     int64_t newest = sql_number(r->db, "SELECT max(seq) FROM events WHERE task = %lld", n);
     char *id = id_of(r->db, n);
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-    OK(r, task_delete(r->db, id, "alice", &r->e)); /* by hand as well */
+    OK(r, task_delete(r->db, id, "alice", T0, &r->e)); /* by hand as well */
     OK(r, db_commit(r->db, &r->e));
     free(id);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM remains"), 1);

@@ -440,7 +440,7 @@ static void deleting_leaves_one_event_and_moves_the_mark(void **state)
     char *id = id_of(r->db, b);
     int64_t at = newest(r);
     OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
-    OK(r, task_delete(r->db, id, "alice", &r->e));
+    OK(r, task_delete(r->db, id, "alice", T0, &r->e));
     OK(r, db_commit(r->db, &r->e));
     events_are(r, at,
                "task.deleted {}\ngroup.status_changed {\"from\":\"failed\",\"to\":\"completed\","
@@ -455,7 +455,7 @@ static void deleting_leaves_one_event_and_moves_the_mark(void **state)
                      last_of_b);
     id = id_of(r->db, a);
     OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
-    OK(r, task_delete(r->db, id, "alice", &r->e));
+    OK(r, task_delete(r->db, id, "alice", T0, &r->e));
     OK(r, db_commit(r->db, &r->e));
     free(id);
     assert_true(last_of_a < last_of_b);
@@ -677,7 +677,7 @@ static void step(struct room *r, int64_t now)
         if (dice < 87)
             rc = task_cancel(r->db, id, id_random(4) ? NULL : "bob", now, &r->e);
         else if (dice < 94)
-            rc = task_delete(r->db, id, NULL, &r->e);
+            rc = task_delete(r->db, id, NULL, T0, &r->e);
         else
             rc = task_retry(r->db, n, 2, now, &r->e);
         free(id);

@@ -183,7 +183,7 @@ static void another_owners_task_cannot_be_cancelled_or_deleted(void **state)
     OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
     assert_int_equal(task_cancel(r->db, id, "bob", T0, &r->e), ERR_NOTFOUND);
     OK(r, task_cancel(r->db, id, "alice", T0, &r->e));
-    assert_int_equal(task_delete(r->db, id, "bob", &r->e), ERR_NOTFOUND);
+    assert_int_equal(task_delete(r->db, id, "bob", T0, &r->e), ERR_NOTFOUND);
     OK(r, db_commit(r->db, &r->e));
     sql_is(r->db, "cancelled", "SELECT status FROM tasks");
     free(id);
@@ -461,6 +461,36 @@ static void what_is_finished_cannot_be_cancelled(void **state)
     }
 }
 
+static int64_t tries(struct room *r, int64_t n)
+{
+    struct task t = get(r, n);
+    int64_t count = t.tries;
+    task_free(&t);
+    return count;
+}
+
+/* What backoff doubles by. */
+static void tries_are_counted_from_the_last_wish_and_without_lost_runners(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){.max_attempts = 9});
+    assert_int_equal(tries(r, n), 0);
+    for (int i = 1; i <= 4; i++) {
+        struct claim c = take(r, 1, T0);
+        finish(r, &c, &(struct claim_end){.status = TASK_PENDING, .lost = i == 2, .now = T0});
+        assert_int_equal(tries(r, n), i < 2 ? i : i - 1);
+    }
+    struct claim c = take(r, 1, T0);
+    finish(r, &c, &(struct claim_end){.status = TASK_FAILED, .now = T0});
+    assert_int_equal(tries(r, n), 4);
+    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, task_retry(r->db, n, 3, T0, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    assert_int_equal(tries(r, n), 0);
+    take(r, 1, T0);
+    assert_int_equal(tries(r, n), 1);
+}
+
 static void a_task_that_did_not_complete_can_be_tried_again_by_wish(void **state)
 {
     static const enum task_status ends[] = {TASK_FAILED, TASK_TIMEOUT, TASK_CANCELLED};
@@ -534,7 +564,7 @@ static void only_a_finished_task_can_be_deleted(void **state)
     char *id = id_of(r->db, n);
     for (int i = 0; i < 3; i++) {
         OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
-        assert_int_equal(task_delete(r->db, id, "alice", &r->e), i < 2 ? ERR_STATE : ERR_OK);
+        assert_int_equal(task_delete(r->db, id, "alice", T0, &r->e), i < 2 ? ERR_STATE : ERR_OK);
         OK(r, db_commit(r->db, NULL));
         struct claim c = {n, 1, 1};
         if (i == 0) take(r, 1, T0);
@@ -671,7 +701,7 @@ static void the_floor_is_the_position_before_what_is_retained(void **state)
         assert_int_equal(cancel(r, 1, T0), ERR_OK); /* 3 */
         char *id = id_of(r->db, 1);
         OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
-        OK(r, task_delete(r->db, id, NULL, &r->e)); /* 4 */
+        OK(r, task_delete(r->db, id, NULL, T0, &r->e)); /* 4 */
         OK(r, db_commit(r->db, &r->e));
         free(id);
     }
@@ -701,6 +731,7 @@ int main(void)
         room_test(cancelling_a_running_task_asks_its_runner),
         room_test(cancelling_twice_is_once),
         room_test(what_is_finished_cannot_be_cancelled),
+        room_test(tries_are_counted_from_the_last_wish_and_without_lost_runners),
         room_test(a_task_that_did_not_complete_can_be_tried_again_by_wish),
         room_test(nothing_else_can_be_tried_again),
         room_test(an_etag_changes_with_events_and_with_the_wish_to_cancel),
