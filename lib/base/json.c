@@ -78,8 +78,17 @@ static void tame_numbers(char *text, size_t len)
     }
 }
 
+/* Out of memory is no fault of the text. */
+static void *take_memory(size_t size)
+{
+    void *p = malloc(size);
+    if (!p) mem_exhausted();
+    return p;
+}
+
 json_t *json_read(const char *text, size_t len, struct error *e)
 {
+    json_set_alloc_funcs(take_memory, free);
     if (nesting(text, len) > JSON_DEPTH) {
         error_set(e, ERR_INVALID, "JSON is nested deeper than %d levels", JSON_DEPTH);
         return NULL;

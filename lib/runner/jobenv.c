@@ -13,7 +13,9 @@ static void add(char **env, const char *name, const char *value)
     while (env[n]) n++;
     assert(n < ENTRIES_MAX);
     struct buf entry = {0};
-    buf_fmt(&entry, "%s=%s", name, value ? value : "");
+    buf_str(&entry, name);
+    buf_char(&entry, '=');
+    buf_str(&entry, value ? value : "");
     env[n] = entry.data;
 }
 

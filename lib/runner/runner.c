@@ -43,6 +43,7 @@ enum {
     LOG_LOOK_MS = 1000,           /* after so long without a commit of ours nobody has told us */
     LOG_LOOK_MIN_MS = 100,        /* between two looks ... */
     LOG_LOOK_MAX_MS = 3000,       /* ... by how fast it grows */
+    ENDS_MS = 3,                  /* between two commits of ends, which wait for the disk */
     IDLE_LOG_PAGES = 500,         /* the same, when there is nothing else to do ... */
     IDLE_MS = 2000,               /* ... for so long */
 };
@@ -92,9 +93,11 @@ struct runner {
     int64_t no_claim_until; /* the system refused a process or a file */
     int64_t idle_since;     /* INT64_MAX while something runs or is due */
     int64_t wrote_at;
+    int64_t ends_at; /* ends of attempts are not written before, unless nothing runs */
 
     struct sweep sweep;
 
+    bool rang;                   /* the bell, by a commit of ours */
     bool look;                   /* something may have become due */
     bool cancels;                /* something may have been cancelled */
     bool dying;                  /* a lost task's processes were killed and may still be there */
@@ -410,16 +413,23 @@ static enum err claim_tasks(struct runner *r, struct error *e)
     return ERR_OK;
 }
 
-/* All that is new into the open transaction. *culprit: the slot at which it failed, if it was one. */
-static enum err write_all(struct runner *r, bool renew, bool claim, struct slot **culprit,
-                          struct error *e)
+/* Whether the slot has something for a transaction of ends, or for one of all the rest. */
+static bool has_part(const struct slot *s, bool ends)
+{
+    return slot_has_news(s) && slot_has_end(s) == ends;
+}
+
+/* All that is new into the open transaction: ends, or the rest. *culprit: the slot at which it failed, if
+ * it was one. */
+static enum err write_all(struct runner *r, bool ends, bool renew, bool claim,
+                          struct slot **culprit, struct error *e)
 {
     enum err rc = ERR_OK;
     int64_t wall = clock_wall_ms();
     if (renew) rc = runner_renew(r->db, r->id, wall + lease_ms(r), wall + lease_ms(r), e);
     for (size_t i = 0; !rc && i < r->slot_count; i++) {
         struct slot *s = r->slots[i];
-        if (!slot_has_news(s)) continue;
+        if (!has_part(s, ends)) continue;
         rc = slot_write(s, e);
         if (rc == ERR_FENCED) {
             slot_fence(s);
@@ -455,21 +465,19 @@ static enum err take_failure(struct runner *r, enum err rc, struct slot *culprit
     return ERR_OK;
 }
 
-/* One transaction for all that this turn brought. */
-static enum err write_turn(struct runner *r, int64_t now, struct error *e)
+/* One transaction for what this turn brought: ends, or the rest. Ends wait for the disk; so that no worker
+ * does, what is new goes first and is started, and ends that come close together go together. */
+static enum err write_part(struct runner *r, bool ends, int64_t now, struct error *e)
 {
-    if (now < r->blocked_until) return ERR_OK;
-    bool renew = now >= r->renew_at, claim = can_claim(r, now), news = false, ends = false;
-    for (size_t i = 0; i < r->slot_count; i++) {
-        news |= slot_has_news(r->slots[i]);
-        ends |= slot_has_end(r->slots[i]);
-    }
+    if (now < r->blocked_until || (ends && now < r->ends_at && r->working)) return ERR_OK;
+    bool renew = !ends && now >= r->renew_at, claim = !ends && can_claim(r, now), news = false;
+    for (size_t i = 0; i < r->slot_count; i++) news |= has_part(r->slots[i], ends);
     if (!renew && !claim && !news) return ERR_OK;
 
     struct slot *culprit = NULL;
     enum err rc = db_begin(r->db, ends ? DB_SYNC_BEFORE : DB_SYNC_NONE, e);
     if (!rc) {
-        rc = write_all(r, renew, claim, &culprit, e);
+        rc = write_all(r, ends, renew, claim, &culprit, e);
         rc = db_end(r->db, rc, e);
     }
     bool committed = !rc;
@@ -480,7 +488,7 @@ static enum err write_turn(struct runner *r, int64_t now, struct error *e)
         struct error why = {0};
         if (!committed) {
             slot_unclaim(s);
-        } else if (slot_has_news(s)) {
+        } else if (has_part(s, ends)) {
             slot_written(s);
         } else if (slot_start(s, &why)) {
             log_failure("cannot start a job", &why);
@@ -489,11 +497,19 @@ static enum err write_turn(struct runner *r, int64_t now, struct error *e)
         }
     }
     if (!committed) return rc;
+    r->rang = true;
     r->blocked_until = r->blocked_since = 0;
     r->wrote_at = now;
     if (renew) r->renew_at = now + lease_ms(r) / 3;
     if (ends) r->look = true;
+    if (ends) r->ends_at = now + ENDS_MS;
     return ERR_OK;
+}
+
+static enum err write_turn(struct runner *r, int64_t now, struct error *e)
+{
+    enum err rc = write_part(r, false, now, e);
+    return rc ? rc : write_part(r, true, now, e);
 }
 
 /* Whether others may have made the log long while we wrote nothing, which would have told. */
@@ -610,7 +626,10 @@ static int64_t wait_ms(const struct runner *r, int64_t now)
     for (size_t i = 0; i < r->slot_count; i++) {
         int64_t deadline = slot_deadline(r->slots[i]);
         if (deadline > now || !blocked) at = earlier(at, deadline);
-        if (slot_has_news(r->slots[i]) && !blocked) return 0;
+        if (slot_has_news(r->slots[i]) && !blocked) {
+            if (!slot_has_end(r->slots[i]) || !r->working) return 0;
+            at = earlier(at, r->ends_at);
+        }
     }
     at = earlier(at, blocked ? r->blocked_until : r->renew_at);
     if (r->phase == CLAIMING) at = earlier(at, r->recover_at);
@@ -641,6 +660,25 @@ static void tell_status(struct runner *r)
     notify_status(r->notify, text);
 }
 
+/* Whether others have committed since the last look. */
+static bool notice_changes(struct runner *r)
+{
+    bool changed = db_changed(r->db);
+    r->look |= changed;
+    r->cancels |= changed;
+    r->written |= changed;
+    return changed;
+}
+
+/* Our own commits have rung the bell: we need not wake up for that, unless others have too. */
+static bool unring(struct runner *r)
+{
+    if (!r->rang) return false;
+    r->rang = false;
+    bell_answer(r->bell);
+    return notice_changes(r);
+}
+
 enum err runner_run(struct runner *r, struct error *e)
 {
     r->renew_at = clock_monotonic_ms() + lease_ms(r) / 3;
@@ -659,10 +697,7 @@ enum err runner_run(struct runner *r, struct error *e)
         loop_signal(SIGCHLD); /* the slots look for themselves */
         enum err rc = rescue(r, now, e);
         if (rc) return rc;
-        bool changed = db_changed(r->db);
-        r->look |= changed;
-        r->cancels |= changed;
-        r->written |= changed;
+        notice_changes(r);
         turn_slots(r, now);
         take_cancels(r);
         count_slots(r);
@@ -678,7 +713,9 @@ enum err runner_run(struct runner *r, struct error *e)
         if (now >= r->blocked_until) figures_turn(r->db);
         if (!db_idle(r->db))
             log_error("a statement is left open", " runner=%lld", (long long)r->id);
-        if ((rc = loop_wait(r->loop, wait_ms(r, clock_monotonic_ms()), e))) return rc;
+        int64_t wait = wait_ms(r, clock_monotonic_ms());
+        if (unring(r)) wait = 0;
+        if ((rc = loop_wait(r->loop, wait, e))) return rc;
     }
     enum err rc = r->left ? ERR_OK : leave(r, e);
     log_info("runner_stop", " runner=%lld", (long long)r->id);

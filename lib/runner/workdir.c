@@ -106,7 +106,12 @@ static bool can_be_name(const char *id)
 static char *name(const char *root, const char *id, int64_t attempt, const char *suffix)
 {
     struct buf path = {0};
-    buf_fmt(&path, "%s/%s.%lld%s", root, id, (long long)attempt, suffix);
+    buf_str(&path, root);
+    buf_char(&path, '/');
+    buf_str(&path, id);
+    buf_char(&path, '.');
+    buf_int(&path, attempt);
+    buf_str(&path, suffix);
     return path.data;
 }
 

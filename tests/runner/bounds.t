@@ -13,7 +13,7 @@ my $dir = $l->dir;
 $l->job(import => "#!/usr/bin/perl\nuse Fcntl ':flock'; use Time::HiRes 'sleep';\n"
         . "open my \$f, '>>', \"$dir/locks\" or die; flock \$f, LOCK_SH or die;\n"
         . "open my \$log, '>>', \"$dir/log\" or die; \$log->autoflush;\n"
-        . "syswrite \$log, \"+\\n\"; sleep 0.03; syswrite \$log, \"-\\n\";\n", "concurrency = 2\n");
+        . "syswrite \$log, \"+\\n\"; sleep 0.1; syswrite \$log, \"-\\n\";\n", "concurrency = 2\n");
 $l->job(mail => "#!/bin/sh\nuntil [ -e $dir/go ]; do sleep 0.02; done\n");
 
 # how many ran at a time, as the job itself saw it
