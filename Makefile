@@ -198,7 +198,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
 
 # ---- lint ----------------------------------------------------------------------------------------
 
-C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch]))
+C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/runner/*.c))
 SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh nginx/dev/packages nginx/dev/run .ci/run \
             $(filter-out %.conf,$(wildcard lib/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)

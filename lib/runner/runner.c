@@ -43,7 +43,8 @@ enum {
     LOG_LOOK_MS = 1000,           /* after so long without a commit of ours nobody has told us */
     LOG_LOOK_MIN_MS = 100,        /* between two looks ... */
     LOG_LOOK_MAX_MS = 3000,       /* ... by how fast it grows */
-    ENDS_MS = 3,                  /* between two commits of ends, which wait for the disk */
+    ENDS_MS = 5,                  /* between two commits of ends, which wait for the disk */
+    ENDS_SPARE = 32,              /* slots at least for those that wait for that */
     IDLE_LOG_PAGES = 500,         /* the same, when there is nothing else to do ... */
     IDLE_MS = 2000,               /* ... for so long */
 };
@@ -74,8 +75,8 @@ struct runner {
     int64_t id;
     struct slot_shop shop;
     struct bounds bounds;
-    /* Twice as many slots as workers: those whose job has ended hold it until that is written, and the
-     * same transaction claims for others. */
+    /* More slots than workers: those whose job has ended hold it until that is written, while others
+     * run. */
     struct slot **slots;
     size_t slot_count, workers;
     size_t busy;    /* slots that are not free */
@@ -214,9 +215,10 @@ static void take_settings(struct runner *r)
     r->shop.files_bytes = conf_int(r->conf, CONF_RUNNER_FILES_BYTES_MAX);
     r->shop.progress_rate = conf_int(r->conf, CONF_RUNNER_PROGRESS_PER_SECOND);
     r->workers = (size_t)conf_int(r->conf, CONF_RUNNER_WORKERS);
-    if (2 * r->workers <= r->slot_count) return;
-    r->slots = mem_grow(r->slots, 2 * r->workers, sizeof(struct slot *));
-    while (r->slot_count < 2 * r->workers) r->slots[r->slot_count++] = slot_new(&r->shop);
+    size_t wanted = r->workers + (r->workers > ENDS_SPARE ? r->workers : ENDS_SPARE);
+    if (wanted <= r->slot_count) return;
+    r->slots = mem_grow(r->slots, wanted, sizeof(struct slot *));
+    while (r->slot_count < wanted) r->slots[r->slot_count++] = slot_new(&r->shop);
 }
 
 enum err runner_open(struct runner **out, const struct runner_options *options, struct error *e)

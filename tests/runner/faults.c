@@ -30,18 +30,39 @@
 #include <unistd.h>
 
 enum kind {
-    WRITE, PWRITE, PREAD, SYNC, FSYNC, FORK, EXECVE, MEMORY, OPEN, MKDIR, PIPE, RENAME, REMOVE, EPOLL, SOCKET,
-    FLOCK, LOCK, DUP, MAP, STAT, LIMIT, KINDS
+    WRITE,
+    PWRITE,
+    PREAD,
+    SYNC,
+    FSYNC,
+    FORK,
+    EXECVE,
+    MEMORY,
+    OPEN,
+    MKDIR,
+    PIPE,
+    RENAME,
+    REMOVE,
+    EPOLL,
+    SOCKET,
+    FLOCK,
+    LOCK,
+    DUP,
+    MAP,
+    STAT,
+    LIMIT,
+    KINDS
 };
 static const char *const kind_names[KINDS] = {
-    "write", "pwrite", "pread", "sync", "fsync", "fork", "execve", "memory", "open", "mkdir", "pipe", "rename",
-    "remove", "epoll", "socket", "flock", "lock", "dup", "map", "stat", "limit"};
+    "write",  "pwrite", "pread", "sync", "fsync",  "fork",   "execve",
+    "memory", "open",   "mkdir", "pipe", "rename", "remove", "epoll",
+    "socket", "flock",  "lock",  "dup",  "map",    "stat",   "limit"};
 
 static const struct {
     const char *name;
     int number;
-} errors[] = {{"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EAGAIN", EAGAIN}, {"ENOMEM", ENOMEM},
-              {"ENOENT", ENOENT}, {"EMFILE", EMFILE}, {"ENFILE", ENFILE}, {"ENOLCK", ENOLCK},
+} errors[] = {{"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EAGAIN", EAGAIN},   {"ENOMEM", ENOMEM},
+              {"ENOENT", ENOENT}, {"EMFILE", EMFILE}, {"ENFILE", ENFILE},   {"ENOLCK", ENOLCK},
               {"EROFS", EROFS},   {"EINTR", EINTR},   {"ENOBUFS", ENOBUFS}, {"EPERM", EPERM},
               {"EACCES", EACCES}, {"EDQUOT", EDQUOT}, {"SHORT", -1}};
 
@@ -132,12 +153,12 @@ static void *find(const char *name)
     return at;
 }
 
-#define FAILING(kind, result, failed, name, params, args)                                           \
-    result name params                                                                              \
-    {                                                                                               \
-        static __typeof__(&name) next;                                                              \
-        if (!next) next = NEXT(name);                                                               \
-        return fails(kind) ? (failed) : next args;                                                  \
+#define FAILING(kind, result, failed, name, params, args)                                          \
+    result name params                                                                             \
+    {                                                                                              \
+        static __typeof__(&name) next;                                                             \
+        if (!next) next = NEXT(name);                                                              \
+        return fails(kind) ? (failed) : next args;                                                 \
     }
 
 /* ---- writing and reading -------------------------------------------------------------------------- */
@@ -240,7 +261,8 @@ void *reallocarray(void *old, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes) || fails(MEMORY)) return NULL;
     return __libc_realloc(old, bytes);
 }
-FAILING(MAP, void *, MAP_FAILED, mmap64, (void *at, size_t len, int how, int flags, int fd, off64_t from),
+FAILING(MAP, void *, MAP_FAILED, mmap64,
+        (void *at, size_t len, int how, int flags, int fd, off64_t from),
         (at, len, how, flags, fd, from))
 
 /* ---- files ---------------------------------------------------------------------------------------- */
@@ -249,14 +271,14 @@ static mode_t mode_of(int flags, va_list args)
 {
     return flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
 }
-#define OPENING(name)                                                                               \
-    int name(const char *path, int flags, ...)                                                      \
-    {                                                                                               \
-        va_list args;                                                                               \
-        va_start(args, flags);                                                                      \
-        mode_t mode = mode_of(flags, args);                                                         \
-        va_end(args);                                                                               \
-        return fails(OPEN) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);             \
+#define OPENING(name)                                                                              \
+    int name(const char *path, int flags, ...)                                                     \
+    {                                                                                              \
+        va_list args;                                                                              \
+        va_start(args, flags);                                                                     \
+        mode_t mode = mode_of(flags, args);                                                        \
+        va_end(args);                                                                              \
+        return fails(OPEN) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);           \
     }
 OPENING(open)
 OPENING(open64)
@@ -273,7 +295,8 @@ FAILING(OPEN, DIR *, NULL, opendir, (const char *path), (path))
 FAILING(OPEN, DIR *, NULL, fdopendir, (int fd), (fd))
 FAILING(MKDIR, int, -1, mkdir, (const char *path, mode_t mode), (path, mode))
 FAILING(MKDIR, int, -1, mkfifo, (const char *path, mode_t mode), (path, mode))
-FAILING(RENAME, int, -1, renameat, (int from, const char *old, int to, const char *new), (from, old, to, new))
+FAILING(RENAME, int, -1, renameat, (int from, const char *old, int to, const char *new),
+        (from, old, to, new))
 FAILING(REMOVE, int, -1, unlink, (const char *path), (path))
 FAILING(REMOVE, int, -1, unlinkat, (int folder, const char *path, int how), (folder, path, how))
 FAILING(REMOVE, int, -1, rmdir, (const char *path), (path))
@@ -297,10 +320,13 @@ FAILING(DUP, int, -1, dup3, (int from, int to, int flags), (from, to, flags))
 FAILING(FLOCK, int, -1, flock, (int fd, int how), (fd, how))
 FAILING(SOCKET, ssize_t, -1, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
 FAILING(SOCKET, ssize_t, -1, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags))
-FAILING(SOCKET, ssize_t, -1, send, (int fd, const void *bytes, size_t len, int flags), (fd, bytes, len, flags))
-FAILING(SOCKET, ssize_t, -1, recv, (int fd, void *bytes, size_t len, int flags), (fd, bytes, len, flags))
+FAILING(SOCKET, ssize_t, -1, send, (int fd, const void *bytes, size_t len, int flags),
+        (fd, bytes, len, flags))
+FAILING(SOCKET, ssize_t, -1, recv, (int fd, void *bytes, size_t len, int flags),
+        (fd, bytes, len, flags))
 FAILING(EPOLL, int, -1, epoll_create1, (int flags), (flags))
-FAILING(EPOLL, int, -1, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask))
+FAILING(EPOLL, int, -1, inotify_add_watch, (int fd, const char *path, uint32_t mask),
+        (fd, path, mask))
 FAILING(EPOLL, int, -1, epoll_pwait,
         (int fd, struct epoll_event *out, int max, int timeout, const sigset_t *mask),
         (fd, out, max, timeout, mask))
@@ -308,8 +334,9 @@ FAILING(EPOLL, int, -1, epoll_pwait,
 /* To take one away does not fail. */
 int epoll_ctl(int fd, int what, int which, struct epoll_event *event)
 {
-    return what == EPOLL_CTL_ADD && fails(EPOLL) ? -1
-                                                 : (int)syscall(SYS_epoll_ctl, fd, what, which, event);
+    return what == EPOLL_CTL_ADD && fails(EPOLL)
+               ? -1
+               : (int)syscall(SYS_epoll_ctl, fd, what, which, event);
 }
 
 static int control(int fd, int what, long arg)
@@ -318,14 +345,14 @@ static int control(int fd, int what, long arg)
     if (what == F_DUPFD_CLOEXEC && fails(DUP)) return -1;
     return (int)syscall(SYS_fcntl, fd, what, arg);
 }
-#define CONTROLLING(name)                                                                           \
-    int name(int fd, int what, ...)                                                                 \
-    {                                                                                               \
-        va_list args;                                                                               \
-        va_start(args, what);                                                                       \
-        long arg = va_arg(args, long);                                                              \
-        va_end(args);                                                                               \
-        return control(fd, what, arg);                                                              \
+#define CONTROLLING(name)                                                                          \
+    int name(int fd, int what, ...)                                                                \
+    {                                                                                              \
+        va_list args;                                                                              \
+        va_start(args, what);                                                                      \
+        long arg = va_arg(args, long);                                                             \
+        va_end(args);                                                                              \
+        return control(fd, what, arg);                                                             \
     }
 CONTROLLING(fcntl)
 CONTROLLING(fcntl64)
