@@ -191,17 +191,17 @@ static int64_t jittered_retry(const struct conf *conf)
     return ms - ms / 4 + id_random((uint32_t)(ms / 2) + 1);
 }
 
-/* 200 with retry and stream.end {overloaded}: EventSource gives up for good on any other status. */
-static void answer_overloaded(struct site *site, struct request *request)
+void follow_overloaded(struct site *site, struct request *request)
 {
     static const char *const reason = "overloaded";
-    figures_add(site->db, FIGURE_STREAM_ENDS, &reason, 1);
+    const char *epoch = site->db ? db_epoch(site->db) : "";
+    if (site->db) figures_add(site->db, FIGURE_STREAM_ENDS, &reason, 1);
     int64_t retry = jittered_retry(request->conf);
     struct buf out = {0};
     struct dialect d;
     site_dialect(request, &d, NULL);
     frame_retry(&out, FRAME_SSE, retry);
-    frame_end(&out, FRAME_SSE, &d, END_OVERLOADED, clock_wall_ms(), retry, 0, db_epoch(site->db));
+    frame_end(&out, FRAME_SSE, &d, END_OVERLOADED, clock_wall_ms(), retry, 0, epoch);
     struct response r;
     response_start(&r, request, 200);
     response_header(&r, "Cache-Control", "no-store, no-transform");
@@ -351,7 +351,7 @@ static bool may_stream(struct site *site, struct request *request, enum frame_fo
     if (!full && !hit.name) rc = limits_stream(site, request, &hit, &e);
     if (!full && !hit.name && !rc) return true;
     if (form == FRAME_SSE)
-        answer_overloaded(site, request);
+        follow_overloaded(site, request);
     else if (hit.name)
         limits_answer(request, &hit);
     else if (rc)
@@ -368,7 +368,7 @@ static void answer_sse(struct site *site, struct request *request, const char *i
     struct error e = {0};
     enum err rc = locate(site, request, id, f, &e);
     if (rc == ERR_BUSY) {
-        answer_overloaded(site, request);
+        follow_overloaded(site, request);
     } else if (rc) {
         site_fail(site, request, &e);
     } else if (f->nothing_to_say) {

@@ -286,6 +286,32 @@ static int run(struct site *site, struct listener *listener)
     return EX_OSERR;
 }
 
+/* Answers the one request of a CGI process that cannot do its work, so that the client hears of it from us
+ * and not from the web server. */
+static void apologise(struct site *site, struct listener *listener, const struct error *why)
+{
+    struct error e = {0};
+    struct conn *conn = NULL;
+    struct request request = {0};
+    if (!listener || !listener_is_cgi(listener) || listener_accept(listener, &conn, &e) || !conn)
+        return;
+    if (conn_begin(conn, &e)) {
+        conn_free(conn);
+        return;
+    }
+    if (request_parse(&request, conn, site->conf, &e))
+        problem(&request, 400, "bad_request", "%s", e.text);
+    else if (!cors_admit(&request))
+        ; /* answered */
+    else if (why->code == ERR_BUSY && request.method == METHOD_GET &&
+             request_accepts(&request, "text/event-stream"))
+        follow_overloaded(site, &request);
+    else
+        problem_error(&request, why);
+    conn_finish(conn);
+    request_free(&request);
+}
+
 /* Opens all that a site needs; on failure what was opened is left to the end of the process. */
 static int open_site(struct site *site, const char *config, const char *argv0,
                      struct listener **listener)
@@ -314,20 +340,21 @@ static int open_site(struct site *site, const char *config, const char *argv0,
         .path = path, .busy_ms = conf_int(conf, CONF_DATABASE_BUSY_MS), .migrate = true};
     struct buf slot = {0};
     buf_fmt(&slot, "%s.wait", path);
-    enum err rc = db_open(&site->db, &options, &e);
+    enum err rc = listener_open(listener, &e);
+    if (!rc) rc = db_open(&site->db, &options, &e);
     if (!rc) {
         site->wait_slot = open(slot.data, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
         if (site->wait_slot < 0) rc = error_errno(&e, ERR_IO, "cannot open %s", slot.data);
     }
     buf_free(&slot);
     if (!rc) rc = bell_open(&site->bell, path, &e);
-    if (!rc) rc = listener_open(listener, &e);
     if (!rc) rc = loop_open(&site->loop, &e);
     if (!rc) rc = hub_open(&site->hub, site->loop, site->db, site->bell, &e);
     /* A process for one request has nothing to tell that would be worth a transaction. */
     if (!rc && !listener_is_cgi(*listener)) figures_join(site->db, site->program);
     if (!rc) return 0;
     log_error("cannot start", " error=\"%s\"", e.text);
+    apologise(site, *listener, &e);
     return rc == ERR_BUSY ? EX_TEMPFAIL : rc == ERR_NEWER ? EX_CONFIG : EX_OSERR;
 }
 

@@ -57,6 +57,10 @@ struct site *site_of(const struct route_match *m);
 /* Answers with the problem that fits `e`. After ERR_UNSYNCED the process stops once that is sent. */
 void site_fail(struct site *site, struct request *request, const struct error *e);
 
+/* Answers a stream that is not open to its client at this moment: 200 with retry and stream.end
+ * {overloaded}, because EventSource gives up for good on any other status (follow.c). */
+void follow_overloaded(struct site *site, struct request *request);
+
 /* How documents are shown to this request. */
 struct task_view site_view(const struct site *site, const struct request *request);
 

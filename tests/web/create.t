@@ -1,6 +1,7 @@
 # Creating a task: what a client may send, what it is answered, and what then arrives at the job.
 use strict;
 use warnings;
+use Fcntl qw(LOCK_EX);
 use Leat;
 use IO::Select;
 use IO::Socket::INET;
@@ -423,6 +424,26 @@ subtest 'leat-api is a CGI program as well, and then waits itself' => sub {
     is $count->(), $before, 'and makes no task';
     $r = cgi(GET => '/', '', REQUEST_URI => '', SCRIPT_NAME => '');
     is $r->status . ' ' . $r->json->{code}, '404 not_found', 'a request without any path';
+};
+
+subtest 'as a CGI program it also answers when it cannot open the database' => sub {
+    my $json = '{"type":"mirror"}';
+    my $r = cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', LEAT_DATABASE_PATH => "$l->{dir}/none/leat.db");
+    is $r->status, 500, 'a folder that is not there';
+    is $r->header('Content-Type'), 'application/problem+json', '... is a problem';
+    unlike $r->{body}, qr{none/leat}, '... that does not tell where the database is';
+    mkdir "$l->{dir}/locked" or die;
+    my $path = "$l->{dir}/locked/leat.db";
+    open my $lock, '>', "$path.lock" or die;
+    flock $lock, LOCK_EX or die;
+    my @locked = (LEAT_DATABASE_PATH => $path, LEAT_DATABASE_BUSY_MS => 50);
+    $r = cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', @locked);
+    is $r->status, 503, 'a database that somebody else is at work in';
+    is $r->json->{code}, 'database_busy', '... is busy';
+    ok $r->header('Retry-After'), '... for a while';
+    $r = cgi(GET => '/api/events', '', HTTP_ACCEPT => 'text/event-stream', @locked);
+    is $r->status, 200, 'a stream ends in a way that EventSource comes back from';
+    like $r->{body}, qr/^retry: \d+\n.*"stream\.end".*"overloaded"/s, '... which says why';
 };
 
 $l->stop;
