@@ -151,14 +151,21 @@ static int64_t lease_ms(const struct runner *r)
     return conf_ms(r->conf, CONF_RUNNER_LEASE_SECONDS);
 }
 
+/* Into the open transaction: that it lives. It is registered anew, under the id that it has, if it has
+ * none yet or was taken for dead and forgotten. */
+static enum err say_alive(struct runner *r, struct error *e)
+{
+    int64_t now = clock_wall_ms(), until = now + lease_ms(r);
+    enum err rc = r->id ? runner_renew(r->db, r->id, until, until, e) : ERR_NOTFOUND;
+    if (rc != ERR_NOTFOUND) return rc;
+    struct process_id self = process_name(getpid());
+    return runner_register(r->db, &self, r->place, now, until, &r->id, e);
+}
+
 static enum err register_self(struct runner *r, struct error *e)
 {
-    struct process_id self = process_name(getpid());
-    int64_t now = clock_wall_ms();
     enum err rc = db_begin(r->db, DB_SYNC_NONE, e);
-    if (rc) return rc;
-    rc = runner_register(r->db, &self, r->place, now, now + lease_ms(r), &r->id, e);
-    return db_end(r->db, rc, e);
+    return rc ? rc : db_end(r->db, say_alive(r, e), e);
 }
 
 /* Shows that a runner is there, unless it goes as soon as nothing is due: it would be relied on. */
@@ -427,8 +434,7 @@ static enum err write_all(struct runner *r, bool ends, bool renew, bool claim,
                           struct slot **culprit, struct error *e)
 {
     enum err rc = ERR_OK;
-    int64_t wall = clock_wall_ms();
-    if (renew) rc = runner_renew(r->db, r->id, wall + lease_ms(r), wall + lease_ms(r), e);
+    if (renew) rc = say_alive(r, e);
     for (size_t i = 0; !rc && i < r->slot_count; i++) {
         struct slot *s = r->slots[i];
         if (!has_part(s, ends)) continue;

@@ -16,6 +16,7 @@ enum err runner_register(struct db *db, const struct process_id *self, const cha
     assert(db_writing(db));
     sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_REGISTER, e);
     if (!st) return stmt_failed(db);
+    stmt_int(st, ":id", *id ? *id : TASK_NONE);
     stmt_int(st, ":pid", self->pid);
     stmt_int(st, ":pid_start", self->start);
     stmt_int(st, ":session", self->session);
@@ -43,6 +44,8 @@ enum err runner_renew(struct db *db, int64_t id, int64_t seen_until, int64_t lea
 {
     enum err rc = seen(db, id, seen_until, e);
     if (rc) return rc;
+    if (!sqlite3_changes(db_sqlite(db)))
+        return error_set(e, ERR_NOTFOUND, "runner %lld is not registered", (long long)id);
     sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_LEASES, e);
     if (!st) return stmt_failed(db);
     stmt_int(st, ":runner", id);

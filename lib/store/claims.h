@@ -25,11 +25,12 @@ struct claim {
     int64_t n, runner, attempt;
 };
 
-/* Registers a living runner; *id is its own. */
+/* Registers a living runner; *id is its own from now on. One that had an id keeps it; 0: a new one. */
 enum err runner_register(struct db *db, const struct process_id *self, const char *boot_id,
                          int64_t now, int64_t seen_until, int64_t *id, struct error *e);
 
-/* Says that it still lives, and moves the leases of all it runs to `lease_until`. */
+/* Says that it still lives, and moves the leases of all it runs to `lease_until`. ERR_NOTFOUND: it was
+ * taken for dead so long ago that it is registered no more. */
 enum err runner_renew(struct db *db, int64_t id, int64_t seen_until, int64_t lease_until,
                       struct error *e);
 

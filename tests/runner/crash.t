@@ -89,6 +89,12 @@ ok told($held, 1), 'a task runs';
 is $l->once, 0, 'a second runner comes and goes';
 is $l->path($held), 'pending running', '... and leaves the task of a living one alone';
 
+# forgotten by the database
+$l->sql('DELETE FROM runners;');
+ok wait_until { my ($row) = $l->sql("SELECT count(*) AS n FROM runners WHERE pid = $mine;"); $row->{n} },
+    'a living runner that is no longer registered registers again';
+is $l->path($held), 'pending running', '... and keeps its task';
+
 # asleep past its lease
 kill STOP => $mine;
 my $thief = $l->start;

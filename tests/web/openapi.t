@@ -212,7 +212,7 @@ sub token {
 
 sub finished {
     my ($fields, $status) = @_;
-    my $r = gives(200, undef, POST => '/api/tasks', json => $fields, headers => {Prefer => 'wait=20'});
+    my $r = gives(200, undef, POST => '/api/tasks', json => $fields, headers => {Prefer => 'wait=2'});
     is $r->json->{status}, $status // 'completed', "... $r->{json}{status}";
     return $r->json->{task_id};
 }
@@ -258,7 +258,7 @@ subtest 'making tasks' => sub {
         sql($l, "UPDATE tasks SET status = 'cancelled' WHERE group_id = 'taken'; DELETE FROM tasks WHERE group_id = 'taken'");
         POSIX::_exit(0);
     }
-    gives(404, 'not_found', POST => '/api/tasks', json => {type => 'cat', group => 'taken', delay => 600}, headers => {Prefer => 'wait=20'});
+    gives(404, 'not_found', POST => '/api/tasks', json => {type => 'cat', group => 'taken', delay => 600}, headers => {Prefer => 'wait=2'});
     waitpid $pid, 0;
 
     gives(400, 'bad_json',               POST => '/api/tasks', body => '{', headers => {'Content-Type' => 'application/json'});

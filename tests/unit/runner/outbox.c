@@ -41,7 +41,7 @@ static int set_up(void **state)
                            .now = 1000};
     struct process_id self = {.pid = 1, .start = 1};
     struct task t = {0};
-    int64_t n, runner;
+    int64_t n, runner = 0;
     if (db_open(&b->db, &options, NULL) || db_begin(b->db, DB_SYNC_NONE, NULL) ||
         task_create(b->db, &new, &n, NULL) ||
         runner_register(b->db, &self, "", 1000, 2000, &runner, NULL) ||

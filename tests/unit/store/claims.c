@@ -314,6 +314,21 @@ static void a_bound_that_was_not_known_is_asked_for(void **state)
     assert_int_equal(asked, 4); /* import; import, mail; import */
 }
 
+static void a_runner_that_was_forgotten_comes_back_under_its_own_name(void **state)
+{
+    struct room *r = *state;
+    int64_t id = runner(r, T0, T0 + 100), other = runner(r, T0, T0 + 100);
+    assert_true(id > 0 && other > id);
+    assert_int_equal(sql_try(r->db, "DELETE FROM runners"), SQLITE_OK);
+    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    assert_int_equal(runner_renew(r->db, id, T0 + 200, T0 + 200, &r->e), ERR_NOTFOUND);
+    OK(r, runner_register(r->db, &SELF, "boot-1", T0 + 100, T0 + 200, &id, &r->e));
+    OK(r, runner_renew(r->db, id, T0 + 300, T0 + 300, &r->e));
+    OK(r, db_commit(r->db, &r->e));
+    assert_int_equal(sql_number(r->db, "SELECT id FROM runners"), id);
+    assert_true(runner(r, T0, T0 + 100) > other); /* an id is never another's */
+}
+
 /* ---- fencing -------------------------------------------------------------------------------- */
 
 /* Tries every write about `c`; each must say that the claim is gone and change nothing. */
@@ -779,6 +794,7 @@ int main(void)
         room_test(a_higher_priority_does_not_overtake_within_the_group),
         room_test(what_waits_for_its_group_is_not_due),
         room_test(cancelling_the_first_of_a_group_lets_the_next_go),
+        room_test(a_runner_that_was_forgotten_comes_back_under_its_own_name),
         room_test(no_more_of_a_type_run_than_its_bound),
         room_test(a_bound_that_was_not_known_is_asked_for),
         room_test(another_runner_cannot_write),
