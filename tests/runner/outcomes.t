@@ -122,7 +122,7 @@ subtest 'the database cannot be written' => sub {
         my @nobody = ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups');
         system "chmod 755 " . $l->dir . "; chmod 444 $l->{db}*";
         my $r = create($l, by => \@nobody);
-        is_deeply [$r->{status}, $r->{ended} >> 8], [0, 71], 'for a user who may not write leat-api does not start: 71';
+        is_deeply [$r->{status}, $r->{ended} >> 8], [500, 71], 'for a user who may not write leat-api answers 500 and ends with 71';
         my $said = `@nobody $build/leatd --config @{[$l->dir]}/leat.conf --once 2>&1`;
         is $? >> 8, 74, 'leatd of such a user ends with 74' or diag $said;
         like $said, qr/\Q$l->{db}\E/, '... and names the file';

@@ -295,7 +295,7 @@ static int start_forks(void **state)
 {
     (void)state;
     struct error e = {0};
-    return forkserver_start(&forks, &e);
+    return forkserver_start(&forks, &e) ? -1 : 0;
 }
 
 static int stop_forks(void **state)
