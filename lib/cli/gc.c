@@ -51,17 +51,6 @@ static int decide(struct cli *cli, const struct wish *w, struct retention *out)
     return EX_OK;
 }
 
-static void add(struct retention_count *to, const struct retention_count *n)
-{
-    to->tasks += n->tasks;
-    to->events += n->events;
-    to->groups += n->groups;
-    to->keys += n->keys;
-    to->tickets += n->tickets;
-    to->runners += n->runners;
-    to->rates += n->rates;
-}
-
 /* Step by step until nothing is left. What was removed is in *out also after an error. */
 static enum err remove_all(struct cli *cli, const struct retention *what,
                            struct retention_count *out, struct error *e)
@@ -72,7 +61,7 @@ static enum err remove_all(struct cli *cli, const struct retention *what,
         enum err rc = retention_step(cli->db, what, patience, &step, e);
         if (rc) return rc;
         for (size_t i = 0; i < step.gone_count; i++) files_remove(cli->db, step.gone[i]);
-        add(out, &step.removed);
+        retention_add(out, &step.removed);
         more = step.more;
     }
     return ERR_OK;

@@ -24,17 +24,6 @@ static int64_t interval(int64_t retain_ms)
     return tenth > OFTEN_MS ? tenth : OFTEN_MS;
 }
 
-static void add(struct retention_count *to, const struct retention_count *n)
-{
-    to->tasks += n->tasks;
-    to->events += n->events;
-    to->groups += n->groups;
-    to->keys += n->keys;
-    to->tickets += n->tickets;
-    to->runners += n->runners;
-    to->rates += n->rates;
-}
-
 static void tell(const struct retention_count *n)
 {
     if (!n->tasks && !n->events && !n->groups) return; /* the rest is of no interest */
@@ -87,7 +76,7 @@ void sweep_turn(struct sweep *s, struct db *db, int64_t retain_ms, int64_t now)
                      log_quote(text, sizeof text, e.text));
         return;
     }
-    add(&s->removed, &step.removed);
+    retention_add(&s->removed, &step.removed);
     s->more = step.more;
     if (step.more) {
         s->at = ended + (pause > PAUSE_MS ? pause : PAUSE_MS);

@@ -178,6 +178,17 @@ static enum err remove_all(struct progress *p, struct error *e)
     return rc;
 }
 
+void retention_add(struct retention_count *to, const struct retention_count *n)
+{
+    to->tasks += n->tasks;
+    to->events += n->events;
+    to->groups += n->groups;
+    to->keys += n->keys;
+    to->tickets += n->tickets;
+    to->runners += n->runners;
+    to->rates += n->rates;
+}
+
 enum err retention_step(struct db *db, const struct retention *what, int64_t wait_ms,
                         struct retention_step *out, struct error *e)
 {

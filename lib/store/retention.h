@@ -31,6 +31,9 @@ struct retention_count {
     int64_t tasks, events, groups, keys, tickets, runners, rates;
 };
 
+/* Adds `n` to *to, member by member. */
+void retention_add(struct retention_count *to, const struct retention_count *n);
+
 /* What one step did. */
 struct retention_step {
     struct retention_count removed;
