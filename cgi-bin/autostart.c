@@ -111,7 +111,8 @@ static _Noreturn void report(int fd)
 static void place_descriptors(const struct plan *p, int *say)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const int given[] = {null, null, p->log < 0 ? null : p->log, p->presence, *say};
+    const int given[] = {null, null,
+                         p->log < 0 ? null : p->log, [PRESENCE] = p->presence, [REPORT] = *say};
     int high[REPORT + 1];
     for (int i = 0; i <= REPORT; i++)
         if ((high[i] = fcntl(given[i], F_DUPFD_CLOEXEC, HIGH)) < 0) report(*say);

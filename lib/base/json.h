@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define JSON_DEPTH                                                                                 \
-    200 /* deeper documents are refused: SQLite and browsers have limits of their own */
+/* Deeper documents are refused: SQLite and browsers have limits of their own. */
+#define JSON_DEPTH 200
 
 /* Reads one JSON value (scalars too) from `len` bytes. Returns a new reference, or NULL with `e`
  * naming line and column (ERR_INVALID): syntax, invalid UTF-8, nesting over JSON_DEPTH. A number beyond

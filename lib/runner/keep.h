@@ -34,11 +34,10 @@ struct keep_order {
 
 struct keep_report {
     struct file_list files; /* by name; empty: there is no folder `to` */
-    char *refused[KEEP_TOLD_MAX +
-                  1]; /* sentences, one a file; the last counts the rest. NULL-terminated
-                                         when fewer */
-    char *too_much;   /* which bound was crossed, or NULL */
-    char *failed;     /* why the files could not be kept, or NULL */
+    /* Sentences, one a file; the last counts the rest. NULL-terminated when fewer. */
+    char *refused[KEEP_TOLD_MAX + 1];
+    char *too_much; /* which bound was crossed, or NULL */
+    char *failed;   /* why the files could not be kept, or NULL */
 };
 
 /* Whether there is anything in the job's folder. */

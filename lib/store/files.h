@@ -40,8 +40,7 @@ struct files_end {
     const char *prefix; /* of the URLs in events */
     const char *from;   /* a folder with the files and nothing else, synced */
     const struct file_list *list;
-    bool
-        placed; /* set once the folder has been moved, which a rollback does not undo: try again with it */
+    bool placed; /* set once the folder was moved, which no rollback undoes: try again with it */
     int64_t now;
 };
 

@@ -339,6 +339,17 @@ sub http {
     return $answer;
 }
 
+# The task when it has this status (or, without one, when it has ended).
+sub reaches {
+    my ($self, $id, $status) = @_;
+    my $task;
+    wait_until {
+        $task = $self->http(GET => "/api/tasks/$id")->json;
+        $status ? $task->{status} eq $status : $task->{status} !~ /^(?:pending|running)$/
+    } 30;
+    return $task;
+}
+
 # stream(PATH, headers => .., method => .., body => ..): opens the connection, reads the headers
 # (within `timeout`, 10 s) and leaves the rest to next_frame and its like.
 sub stream {

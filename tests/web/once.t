@@ -36,16 +36,7 @@ sub made {
 
 sub task { return $l->http(GET => "/api/tasks/$_[0]")->json }
 
-# The task when it has this status (or, without one, when it has ended).
-sub reaches {
-    my ($id, $status) = @_;
-    my $task;
-    wait_until {
-        $task = task($id);
-        $status ? $task->{status} eq $status : $task->{status} !~ /^(?:pending|running)$/
-    } 30;
-    return $task;
-}
+sub reaches { return $l->reaches(@_) }
 
 sub events {
     my ($path) = @_;
