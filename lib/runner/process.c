@@ -122,9 +122,10 @@ static enum left left_over(int64_t pid, const struct process_id *leader, const c
     if (st->zombie || st->group != leader->pid || st->session == leader->pid ||
         st->start < leader->start)
         return NOT_LEFT;
-    if (leader->session && st->session != leader->session) return NOT_LEFT;
+    /* A session that began outside this pid namespace reads as 0, and is a session like others. */
+    if (leader->start && st->session != leader->session) return NOT_LEFT;
     enum whose says = whose(pid, task_id);
-    return says == OURS || (says == NOT_SAID && leader->session) ? LEFT : NOT_LEFT;
+    return says == OURS || (says == NOT_SAID && leader->start) ? LEFT : NOT_LEFT;
 }
 
 /* Kills that very process: the descriptor is of whoever has the pid now, and it is looked at again

@@ -16,8 +16,9 @@
 /* A process, named so that it cannot be mistaken for another: pid, start time, boot. */
 struct process_id {
     int64_t pid;
-    int64_t start;   /* clock ticks since boot, proc(5) field 22; 0: not known */
-    int64_t session; /* id of its session, which is that of its runner's; 0: not known */
+    int64_t start; /* clock ticks since boot, proc(5) field 22; 0: not known */
+    int64_t
+        session; /* id of its session, which is that of its runner's; 0: began outside this pid namespace */
 };
 
 /* The right to write about one running task. */

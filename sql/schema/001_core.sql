@@ -162,7 +162,7 @@ CREATE TABLE runners (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     pid        INTEGER NOT NULL,
     pid_start  INTEGER NOT NULL,
-    session    INTEGER NOT NULL DEFAULT 0, -- its session, and that of its jobs; 0: not known
+    session    INTEGER NOT NULL DEFAULT 0, -- its session, and that of its jobs
     boot_id    TEXT NOT NULL,
     started_at INTEGER NOT NULL,
     seen_until INTEGER NOT NULL

@@ -45,24 +45,38 @@ static void reap(pid_t pid)
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
 }
 
-/* How many processes of a group live; zombies do not. */
-static int members(pid_t group)
+/* How many processes of a group live; zombies do not. With `name`: how many of that name sleep, and so
+ * have been made and started what they were made for. */
+static int members_named(pid_t group, const char *name)
 {
     glob_t found;
     int count = 0;
     assert_int_equal(glob("/proc/[0-9]*/stat", GLOB_NOSORT, NULL, &found), 0);
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        char text[512] = "", status;
+        char text[512] = "", program[20], status;
         int parent, its;
         FILE *f = fopen(found.gl_pathv[i], "r");
         if (!f) continue;
-        const char *p = fgets(text, sizeof text, f) ? strrchr(text, ')') : NULL;
-        if (p && sscanf(p, ") %c %d %d", &status, &parent, &its) == 3)
-            count += its == group && status != 'Z';
+        const char *p = fgets(text, sizeof text, f) ? strchr(text, '(') : NULL;
+        if (p && sscanf(p, "(%19[^)]) %c %d %d", program, &status, &parent, &its) == 4)
+            count +=
+                its == group && (name ? status == 'S' && !strcmp(program, name) : status != 'Z');
         fclose(f);
     }
     globfree(&found);
     return count;
+}
+
+static int members(pid_t group)
+{
+    return members_named(group, NULL);
+}
+
+/* Waits until a `sleep` of the group sleeps. */
+static void sleeps(pid_t group)
+{
+    for (int i = 0; i < 500 && !members_named(group, "sleep"); i++) poll(NULL, 0, 10);
+    assert_int_equal(members_named(group, "sleep"), 1);
 }
 
 /* Waits until nothing is left of the group. */
@@ -175,6 +189,7 @@ static void a_group_that_is_not_the_tasks_is_left_alone(void **state)
 {
     (void)state;
     pid_t pid = start("sleep 100 & echo", "another");
+    sleeps(pid);
     struct process_id leader = process_name(pid);
     reap(pid);
     assert_true(process_group_gone(&leader, "t1"));
@@ -185,12 +200,13 @@ static void a_group_that_is_not_the_tasks_is_left_alone(void **state)
 static void what_has_cleared_its_environment_is_known_by_its_session(void **state)
 {
     (void)state;
-    pid_t pid = start("env -i sleep 100 & sleep 0.2; echo", "t1");
+    pid_t pid = start("env -i sleep 100 & echo", "t1");
+    sleeps(pid);
     struct process_id leader = process_name(pid), other = leader;
     assert_int_equal(leader.session, getsid(0));
     reap(pid);
     assert_int_equal(members(pid), 1);
-    other.session = 1;
+    other.session++;
     assert_true(process_group_gone(&other, "t1"));
     assert_int_equal(members(pid), 1);
     assert_true(ends(&leader, "t1"));
