@@ -1,48 +1,22 @@
 #include "runner/child.h"
 
-#include "runner/process.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static enum err fork_one(struct child *out, struct forkserver *forks, const struct child_plan *plan,
-                         struct error *e)
+enum err child_go(const struct child *c, const struct child_plan *plan, struct error *e)
 {
-    int control[2];
-    pid_t pid = 0;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control))
-        return error_errno(e, ERR_IO, "socketpair");
-    enum err rc = forkserver_fork(forks, plan, control[1], &pid, e);
-    close(control[1]);
-    if (rc) {
-        close(control[0]);
-        return rc;
-    }
-    setpgid(pid, pid); /* the child does so too: whoever comes first */
-    *out = (struct child){.id = process_name(pid), .control = control[0]};
-    if (out->id.start) return ERR_OK;
-    /* Whose name is not known could not be told from others once we are gone. */
-    close(out->control); /* it ends */
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
-    *out = CHILD_NONE;
-    return error_set(e, ERR_IO, "cannot look at process %lld", (long long)pid);
+    return order_send(c->control, plan, e);
 }
 
-enum err child_fork(struct child *out, struct forkserver *forks, const struct child_plan *plan,
-                    struct error *e)
+void child_drop(struct child *c)
 {
-    enum err rc = fork_one(out, forks, plan, e);
-    if (rc == ERR_STATE) rc = fork_one(out, forks, plan, e);
-    return rc == ERR_STATE ? error_set(e, ERR_IO, "fork: the fork server is gone") : rc;
-}
-
-bool child_go(struct child *c)
-{
-    /* One that is dead already will be reaped. */
-    return send(c->control, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 || errno == EPIPE;
+    close(c->control);
+    child_signal(c, SIGKILL);
+    while (waitpid((pid_t)c->id.pid, NULL, 0) < 0 && errno == EINTR) continue;
+    *c = CHILD_NONE;
 }
 
 void child_signal(const struct child *c, int signo)

@@ -1,28 +1,27 @@
-/* The process of a job, from its fork to its end. */
+/* The process of a job, from its fork to its end. runner/forkserver.h makes them. */
 #ifndef LEAT_RUNNER_CHILD_H
 #define LEAT_RUNNER_CHILD_H
 
 #include "base/error.h"
-#include "runner/forkserver.h"
+#include "runner/order.h"
 #include "store/claims.h"
 
 #include <stdbool.h>
 
-/* A child of this process, the leader of its own process group, until child_reap. */
+/* A child of this process, the leader of its own process group, until child_reap. It executes nothing
+ * before child_go, so that a job's pid is on disk before the job exists, and dies with the runner. */
 struct child {
     struct process_id id; /* .pid 0: none */
-    int control;
+    int control;          /* runner/order.h */
 };
 
 #define CHILD_NONE ((struct child){.control = -1})
 
-/* Forks it and gets it ready, but executes nothing before child_go: a job's pid is on disk before
- * the job exists. It dies with the runner. Errors are those of forkserver_fork. */
-enum err child_fork(struct child *out, struct forkserver *forks, const struct child_plan *plan,
-                    struct error *e);
+/* Has it become what the plan says. Errors are those of order_send: it still waits, see child_drop. */
+enum err child_go(const struct child *c, const struct child_plan *plan, struct error *e);
 
-/* Lets it execute its program. False: the system refused, it will wait for ever. */
-bool child_go(struct child *c);
+/* Ends one that waits, and is not needed; *c is CHILD_NONE. */
+void child_drop(struct child *c);
 
 /* Signals its whole group. */
 void child_signal(const struct child *c, int signo);

@@ -2,11 +2,12 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "runner/order.h"
+#include "runner/process.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,108 +18,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum {
-    CONTROL = 4, /* the child's end of the control socket */
-    FDS = CONTROL + 1,
-    HIGH = 10, /* above all of them */
-    ORDER_MAX = 65536,
-    ENV_MAX = 64,
-};
+enum { HIGH = 10 }; /* above the descriptors that the server is given */
 
-struct forkserver {
-    pid_t pid;
-    int socket;
-};
-
-/* A request: this, then its strings one behind the other, each with its NUL: file, folder and the
- * environment. The five descriptors come beside it. */
-struct order {
-    struct jobtype type;
-    struct job_user user;
-    rlim_t nofile;
-    int entries; /* of the environment */
-};
-
-/* The answer. */
+/* The answer to a message that has brought a control socket. */
 struct forked {
     pid_t pid;  /* -1: none, ... */
     int number; /* ... because of that (errno) */
 };
 
-/* ---- the child ---------------------------------------------------------------------------------- */
+struct forkserver {
+    struct loop *loop;
+    struct loop_fd watch; /* of the socket; .fd -1: it is gone */
+    pid_t pid;
+    int refused; /* errno of the last that was not made; 0: told already */
+    struct child ready[FORKSERVER_READY_MAX];
+    size_t count;
+    /* Our ends of the control sockets of those that are being made, the oldest first. */
+    int asked[FORKSERVER_READY_MAX];
+    size_t asked_count;
+};
 
-static _Noreturn void refuse(int control, enum refused_step step)
-{
-    struct refusal r = {.step = step, .number = errno};
-    ssize_t ignored = write(control, &r, sizeof r);
-    (void)ignored;
-    _exit(127);
-}
-
-/* fds to 0-3 and the control socket to CONTROL, nothing else. */
-static bool place_descriptors(const int fds[FDS])
-{
-    int from[FDS];
-    for (int i = 0; i < FDS; i++)
-        if ((from[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, HIGH)) < 0) return false;
-    for (int i = 0; i < FDS; i++)
-        if (dup3(from[i], i, i == CONTROL ? O_CLOEXEC : 0) < 0) return false;
-    return !close_range(CONTROL + 1, ~0U, 0) || errno == ENOSYS; /* ours close at exec anyway */
-}
-
-/* Lowers a limit; one that is lower already stays. */
-static bool limit(unsigned what, rlim_t soft, rlim_t hard)
-{
-    struct rlimit now;
-    if (getrlimit(what, &now)) return false;
-    if (now.rlim_max != RLIM_INFINITY && hard > now.rlim_max) hard = now.rlim_max;
-    if (soft > hard) soft = hard;
-    return !setrlimit(what, &(struct rlimit){soft, hard});
-}
-
-static bool set_limits(const struct jobtype *t, rlim_t nofile)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) || !limit(RLIMIT_NOFILE, nofile, files.rlim_max))
-        return false;
-    rlim_t memory = (rlim_t)t->memory_bytes, cpu = (rlim_t)t->cpu_seconds;
-    rlim_t file = (rlim_t)t->file_bytes, processes = (rlim_t)t->processes;
-    return (!memory || limit(RLIMIT_AS, memory, memory)) &&
-           (!cpu || limit(RLIMIT_CPU, cpu, cpu + 1)) && /* SIGXCPU first, SIGKILL a second later */
-           (!file || limit(RLIMIT_FSIZE, file, file)) &&
-           (!processes || limit(RLIMIT_NPROC, processes, processes));
-}
-
-static bool set_user(const struct job_user *u)
-{
-    return !u->set || (!setgroups((size_t)u->group_count, u->groups) &&
-                       !setresgid(u->gid, u->gid, u->gid) && !setresuid(u->uid, u->uid, u->uid));
-}
-
-/* In the child, with all signals at their defaults and blocked. */
-static _Noreturn void become(const struct order *o, const int fds[FDS], const char *file,
-                             const char *folder, char **env, pid_t runner)
-{
-    setpgid(0, 0);
-    if (!place_descriptors(fds)) refuse(fds[CONTROL], STEP_DESCRIPTORS); /* it lies above them */
-    if (!set_limits(&o->type, o->nofile)) refuse(CONTROL, STEP_LIMITS);
-    if (o->type.nice && setpriority(PRIO_PROCESS, 0, (int)o->type.nice)) refuse(CONTROL, STEP_NICE);
-    if (!set_user(&o->user)) refuse(CONTROL, STEP_USER);
-    if (chdir(folder)) refuse(CONTROL, STEP_FOLDER);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) refuse(CONTROL, STEP_PRIVILEGES);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);    /* forgotten when the user changes, so not before */
-    if (getppid() != runner) _exit(127); /* it died before that line */
-
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    char go;
-    ssize_t n;
-    while ((n = read(CONTROL, &go, 1)) < 0 && errno == EINTR) continue;
-    if (n != 1) _exit(127); /* never told to go */
-    execve(file, (char *const[]){(char *)o->type.name, NULL}, env);
-    refuse(CONTROL, STEP_EXEC);
-}
+union beside {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int))];
+};
 
 /* ---- the server --------------------------------------------------------------------------------- */
 
@@ -129,49 +52,31 @@ static void reset_signals(void)
     for (int signo = 1; signo < NSIG; signo++) sigaction(signo, &initial, NULL);
 }
 
-/* The descriptors that came with a message; those that are missing are -1: the last ones, when there was no
- * room for all. */
-static void take_descriptors(struct msghdr *m, int fds[FDS])
-{
-    for (int i = 0; i < FDS; i++) fds[i] = -1;
-    const struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len <= CMSG_LEN(FDS * sizeof(int)))
-        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
-}
-
 /* Like fork(), but the child is our parent's: nothing of libc's runs in between. */
 static pid_t fork_sibling(void)
 {
     return (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 }
 
-static struct forked carry_out(const char *bytes, size_t len, const int fds[FDS], pid_t runner)
+static struct forked make_child(int s, int control, pid_t runner)
 {
-    struct order o;
-    char *env[ENV_MAX + 1] = {0};
-    memcpy(&o, bytes, sizeof o);
-    /* A message of ours: whole, and every string ends within it. */
-    assert(len > sizeof o && !bytes[len - 1] && o.entries <= ENV_MAX);
-    const char *file = bytes + sizeof o, *folder = file + strlen(file) + 1;
-    char *at = (char *)folder + strlen(folder) + 1;
-    for (int i = 0; i < o.entries; i++, at += strlen(at) + 1) env[i] = at;
-
-    if (fds[CONTROL] < 0) return (struct forked){-1, EMFILE};
+    if (control < 0) return (struct forked){-1, EMFILE};
     pid_t pid = fork_sibling();
-    if (!pid) become(&o, fds, file, folder, env, runner);
+    if (!pid) {
+        close(s);
+        setpgid(0, 0);
+        prctl(PR_SET_NAME, "leatd-wait");
+        order_wait(control, runner);
+    }
     return (struct forked){pid, errno};
 }
 
 static _Noreturn void serve(int s, pid_t runner)
 {
-    static char bytes[ORDER_MAX];
     for (;;) {
-        union {
-            struct cmsghdr head;
-            char room[CMSG_SPACE(FDS * sizeof(int))];
-        } beside;
-        struct iovec part = {bytes, sizeof bytes};
+        char byte;
+        union beside beside;
+        struct iovec part = {&byte, 1};
         struct msghdr m = {.msg_iov = &part,
                            .msg_iovlen = 1,
                            .msg_control = &beside,
@@ -179,17 +84,21 @@ static _Noreturn void serve(int s, pid_t runner)
         ssize_t n = recvmsg(s, &m, MSG_CMSG_CLOEXEC);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) _exit(0); /* the runner is gone */
-        int fds[FDS];
-        take_descriptors(&m, fds);
-        struct forked answer = carry_out(bytes, (size_t)n, fds, runner);
-        for (int i = 0; i < FDS; i++)
-            if (fds[i] >= 0) close(fds[i]);
+        int control = -1;
+        const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        if (c && c->cmsg_len == CMSG_LEN(sizeof control))
+            memcpy(&control, CMSG_DATA(c), sizeof control);
+        struct forked answer = make_child(s, control, runner);
+        if (control >= 0) close(control);
         if (send(s, &answer, sizeof answer, MSG_NOSIGNAL) < 0) _exit(0);
     }
 }
 
-/* ---- the runner's side -------------------------------------------------------------------------- */
+/* ---- its life ----------------------------------------------------------------------------------- */
 
+static void hear(void *arg, int events);
+
+/* Starts the process. */
 static enum err start(struct forkserver *f, struct error *e)
 {
     int ends[2];
@@ -213,105 +122,182 @@ static enum err start(struct forkserver *f, struct error *e)
     int saved = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
-    if (pid < 0) {
+    errno = saved;
+    f->pid = pid;
+    f->watch = (struct loop_fd){ends[0], LOOP_IN, hear, f};
+    enum err rc = pid < 0 ? error_errno(e, ERR_IO, "fork") : loop_add(f->loop, &f->watch, e);
+    if (rc) {
         close(ends[0]);
-        errno = saved;
-        return error_errno(e, ERR_IO, "fork");
+        f->watch.fd = -1;
     }
-    *f = (struct forkserver){.pid = pid, .socket = ends[0]};
-    return ERR_OK;
-}
-
-enum err forkserver_start(struct forkserver **out, struct error *e)
-{
-    struct forkserver f;
-    enum err rc = start(&f, e);
-    if (!rc) *out = mem_dup(&f, sizeof f);
     return rc;
 }
 
-/* Its socket is closed, or it is gone. */
+/* It is gone, or goes now. Those that it may have been making end with their control sockets. */
 static void bury(struct forkserver *f)
 {
-    if (f->socket >= 0) close(f->socket);
-    f->socket = -1;
+    if (f->watch.fd >= 0) {
+        loop_del(f->loop, &f->watch);
+        close(f->watch.fd);
+        f->watch.fd = -1;
+    }
+    while (f->asked_count) close(f->asked[--f->asked_count]);
     while (f->pid > 0 && waitpid(f->pid, NULL, 0) < 0 && errno == EINTR) continue;
     f->pid = 0;
+}
+
+enum err forkserver_start(struct forkserver **out, struct loop *loop, struct error *e)
+{
+    struct forkserver *f = mem_alloc(sizeof *f);
+    *f = (struct forkserver){.loop = loop, .watch.fd = -1};
+    enum err rc = start(f, e);
+    if (!rc)
+        *out = f;
+    else
+        forkserver_stop(f);
+    return rc;
 }
 
 void forkserver_stop(struct forkserver *f)
 {
     if (!f) return;
+    while (f->count) child_drop(&f->ready[--f->count]);
     bury(f);
     free(f);
 }
 
-static enum err write_order(struct buf *out, const struct child_plan *plan, struct error *e)
-{
-    struct order o;
-    memset(&o, 0, sizeof o); /* its padding is sent too */
-    o.type = *plan->type;
-    if (plan->user) o.user = *plan->user;
-    o.nofile = plan->nofile;
-    while (plan->env[o.entries]) o.entries++;
-    buf_add(out, &o, sizeof o);
-    buf_add(out, plan->file, strlen(plan->file) + 1);
-    buf_add(out, plan->folder, strlen(plan->folder) + 1);
-    for (int i = 0; i < o.entries; i++) buf_add(out, plan->env[i], strlen(plan->env[i]) + 1);
-    if (out->len > ORDER_MAX || o.entries > ENV_MAX)
-        return error_set(e, ERR_INVALID, "the environment of the job is too large");
-    return ERR_OK;
-}
+/* ---- asking ------------------------------------------------------------------------------------- */
 
-/* One question and its answer. ASKED_NOT: the fork server is gone, or takes nothing. ASKED_LOST: it is gone
- * with the answer, and there may be a child. */
-enum asked { ASKED, ASKED_NOT, ASKED_LOST };
-static enum asked ask(const struct forkserver *f, struct buf *order, const int fds[FDS],
-                      struct forked *answer)
+/* Sends one end of a new control socket to the server. *gone: there is no server any more. */
+static enum err send_control(struct forkserver *f, bool *gone, struct error *e)
 {
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(FDS * sizeof(int))];
-    } beside = {.room = {0}};
-    struct iovec part = {order->data, order->len};
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+        return error_errno(e, ERR_IO, "socketpair");
+    union beside beside = {.room = {0}};
+    struct iovec part = {"", 1};
     struct msghdr m = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &beside, .msg_controllen = sizeof beside};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(FDS * sizeof(int));
-    memcpy(CMSG_DATA(c), fds, FDS * sizeof(int));
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &ends[1], sizeof(int));
     ssize_t n;
-    while ((n = sendmsg(f->socket, &m, MSG_NOSIGNAL)) < 0 && errno == EINTR) continue;
-    if (n < 0) return ASKED_NOT;
-    while ((n = recv(f->socket, answer, sizeof *answer, 0)) < 0 && errno == EINTR) continue;
-    return n == (ssize_t)sizeof *answer ? ASKED : ASKED_LOST;
+    while ((n = sendmsg(f->watch.fd, &m, MSG_NOSIGNAL)) < 0 && errno == EINTR) continue;
+    int saved = errno;
+    close(ends[1]);
+    if (n >= 0) {
+        f->asked[f->asked_count++] = ends[0];
+        return ERR_OK;
+    }
+    close(ends[0]);
+    errno = saved;
+    *gone = errno == EPIPE || errno == ECONNRESET;
+    return error_errno(e, ERR_IO, "cannot ask the fork server");
 }
 
-enum err forkserver_fork(struct forkserver *f, const struct child_plan *plan, int control,
-                         pid_t *pid, struct error *e)
+/* Asks for one more child; there is room for it. */
+static enum err ask(struct forkserver *f, struct error *e)
 {
-    struct buf order = {0};
-    const int fds[FDS] = {plan->descriptors[0], plan->descriptors[1], plan->descriptors[2],
-                          plan->descriptors[3], control};
-    struct forked answer = {-1, EPIPE};
-    enum err rc = write_order(&order, plan, e);
-    enum asked asked = rc || f->socket < 0 ? ASKED_NOT : ask(f, &order, fds, &answer);
-    if (!rc && asked == ASKED_NOT) {
-        log_warn("the fork server is gone, starting another", " pid=%lld", (long long)f->pid);
-        bury(f);
-        rc = start(f, e);
-        if (!rc) asked = ask(f, &order, fds, &answer);
+    bool gone = f->watch.fd < 0;
+    enum err rc = gone ? ERR_OK : send_control(f, &gone, e);
+    if (!gone) return rc;
+    log_warn("the fork server is gone, starting another", " ready=%zu", f->count);
+    bury(f);
+    rc = start(f, e);
+    return rc ? rc : send_control(f, &gone, e);
+}
+
+/* The child of the oldest question. */
+static void take_answer(struct forkserver *f, const struct forked *answer)
+{
+    int control = f->asked[0];
+    f->asked_count--;
+    memmove(f->asked, f->asked + 1, f->asked_count * sizeof *f->asked);
+    if (answer->pid < 0) {
+        f->refused = answer->number;
+        close(control);
+        return;
     }
-    if (!rc && asked != ASKED) {
-        answer = (struct forked){-1, EPIPE};
-        bury(f);
+    setpgid(answer->pid, answer->pid); /* the child does so too: whoever comes first */
+    struct child c = {.id = process_name(answer->pid), .control = control};
+    if (c.id.start) {
+        f->ready[f->count++] = c;
+        return;
     }
-    buf_free(&order);
-    if (asked == ASKED_LOST) return error_set(e, ERR_STATE, "the fork server is gone");
-    if (rc) return rc;
-    errno = answer.number;
-    if (answer.pid < 0) return error_errno(e, ERR_IO, "fork");
-    *pid = answer.pid;
-    return ERR_OK;
+    /* Whose name is not known could not be told from others once we are gone. */
+    f->refused = errno ? errno : ESRCH;
+    child_drop(&c);
+}
+
+/* Receives answers, waiting for one if `wait`. */
+static void receive(struct forkserver *f, bool wait)
+{
+    while (f->asked_count) {
+        struct forked answer;
+        ssize_t n = recv(f->watch.fd, &answer, sizeof answer, wait ? 0 : MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) return;
+        if (n != (ssize_t)sizeof answer) {
+            bury(f);
+            return;
+        }
+        take_answer(f, &answer);
+        wait = false;
+    }
+}
+
+static void hear(void *arg, int events)
+{
+    struct forkserver *f = arg;
+    receive(f, false);
+    if (f->watch.fd >= 0 && events & LOOP_HUP) bury(f);
+}
+
+/* Says once why a child was not made. */
+static enum err tell_refused(struct forkserver *f, struct error *e)
+{
+    if (!f->refused) return ERR_OK;
+    errno = f->refused;
+    f->refused = 0;
+    return error_errno(e, ERR_IO, "fork");
+}
+
+enum err forkserver_want(struct forkserver *f, size_t count, struct error *e)
+{
+    if (count > FORKSERVER_READY_MAX) count = FORKSERVER_READY_MAX;
+    while (f->count > count) child_drop(&f->ready[--f->count]);
+    enum err rc = tell_refused(f, e);
+    while (!rc && f->count + f->asked_count < count) rc = ask(f, e);
+    return rc;
+}
+
+size_t forkserver_ready(const struct forkserver *f)
+{
+    return f->count;
+}
+
+enum err forkserver_take(struct forkserver *f, struct child *out, struct error *e)
+{
+    enum err rc = ERR_OK;
+    /* Somebody may have killed one that waited. */
+    while (f->count && child_ended(&f->ready[f->count - 1])) child_drop(&f->ready[--f->count]);
+    for (int tries = 0; !rc && !f->count; tries++) {
+        if (tries == 3) return error_set(e, ERR_IO, "fork: the fork server is gone");
+        if (!f->asked_count) rc = ask(f, e);
+        if (!rc) receive(f, true);
+        if (!rc && !f->count) rc = tell_refused(f, e);
+    }
+    if (!rc) *out = f->ready[--f->count];
+    return rc;
+}
+
+void forkserver_give(struct forkserver *f, struct child *c)
+{
+    if (f->count + f->asked_count < FORKSERVER_READY_MAX)
+        f->ready[f->count++] = *c;
+    else
+        child_drop(c);
+    *c = CHILD_NONE;
 }

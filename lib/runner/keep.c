@@ -145,18 +145,20 @@ enum err keep_start(struct child *out, int *report, struct forkserver *forks,
     enum err rc = null < 0 ? error_errno(e, ERR_IO, "/dev/null") : make_file(&request, e);
     if (!rc) rc = make_file(&answer, e);
     if (!rc && write_all(request, text.data, text.len)) rc = error_errno(e, ERR_IO, "memfd");
-    if (!rc)
-        rc = child_fork(out, forks,
-                        &(struct child_plan){
-                            .file = "/proc/self/exe",
-                            .folder = "/",
-                            .env = (char *const[]){NULL},
-                            .type = &self,
-                            .descriptors = {request, answer, null, null},
-                            .nofile = nofile,
-                        },
-                        e);
-    if (!rc && !child_go(out)) child_signal(out, SIGKILL); /* which its report will show */
+    if (!rc) rc = forkserver_take(forks, out, e);
+    if (!rc) {
+        rc = child_go(out,
+                      &(struct child_plan){
+                          .file = "/proc/self/exe",
+                          .folder = "/",
+                          .env = (char *const[]){NULL},
+                          .type = &self,
+                          .descriptors = {request, answer, null, null},
+                          .nofile = nofile,
+                      },
+                      e);
+        if (rc) child_drop(out);
+    }
     buf_free(&text);
     if (null >= 0) close(null);
     if (request >= 0) close(request);

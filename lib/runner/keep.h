@@ -9,7 +9,7 @@
 #define LEAT_RUNNER_KEEP_H
 
 #include "base/error.h"
-#include "runner/child.h"
+#include "runner/forkserver.h"
 #include "store/claims.h"
 #include "task/file.h"
 
@@ -43,7 +43,7 @@ struct keep_report {
 /* Whether there is anything in the job's folder. */
 bool keep_needed(const char *from);
 
-/* Starts the process. *report: a descriptor for keep_read, the caller's. Errors as child_fork. */
+/* Starts the process. *report: a descriptor for keep_read, the caller's. Errors as forkserver_take. */
 enum err keep_start(struct child *out, int *report, struct forkserver *forks,
                     const struct keep_order *order, rlim_t nofile, struct error *e);
 

@@ -92,6 +92,8 @@ struct runner {
     int64_t blocked_until; /* the database takes nothing before; 0: it does */
     int64_t blocked_since; /* 0: it does not fail */
     int64_t no_claim_until; /* the system refused a process or a file */
+    int64_t claimed_at;     /* the last time */
+    size_t spares;          /* children to have ready for what comes */
     int64_t idle_since;     /* INT64_MAX while something runs or is due */
     int64_t wrote_at;
     int64_t ends_at; /* ends of attempts are not written before, unless nothing runs */
@@ -188,7 +190,8 @@ static enum err open_all(struct runner *r, struct error *e)
     const char *path = conf_text(c, CONF_DATABASE_PATH);
     if (!path) return error_set(e, ERR_INVALID, "[database] path is not set");
     enum err rc = find_jobs(&r->jobs, conf_text(c, CONF_RUNNER_JOBS), e);
-    if (!rc) rc = forkserver_start(&r->forks, e);
+    if (!rc) rc = loop_open(&r->loop, e);
+    if (!rc) rc = forkserver_start(&r->forks, r->loop, e);
     if (!rc)
         rc = db_open(
             &r->db,
@@ -201,7 +204,6 @@ static enum err open_all(struct runner *r, struct error *e)
     if (!rc) rc = workroot_make(&r->work, conf_text(c, CONF_RUNNER_WORK), path, e);
     if (!rc) rc = files_make_root(r->db, r->work.kept, &r->files_group, e);
     if (!rc) rc = bell_open(&r->bell, path, e);
-    if (!rc) rc = loop_open(&r->loop, e);
     if (rc) return rc;
     r->bell_watch = (struct loop_fd){bell_fd(r->bell), LOOP_IN, bell_rang, r};
     if ((rc = loop_add(r->loop, &r->bell_watch, e))) return rc;
@@ -235,6 +237,7 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
     r->conf = options->conf;
     r->presence = -1;
     r->look = true;
+    r->spares = 1;
     enum err rc = open_all(r, e);
     if (rc) {
         runner_close(r);
@@ -360,7 +363,8 @@ static void count_slots(struct runner *r)
     }
 }
 
-/* Whether a task is due and there is a place for it. Reads only when something may have changed. */
+/* Whether a task is due and there is a place and a child for it. Reads only when something may have
+ * changed. */
 static bool can_claim(struct runner *r, int64_t now)
 {
     if (r->phase != CLAIMING || now < r->no_claim_until || r->working >= r->workers) return false;
@@ -373,7 +377,25 @@ static bool can_claim(struct runner *r, int64_t now)
             r->due = wall + TICK_MS;
         }
     }
-    return r->due <= wall;
+    return r->due <= wall && forkserver_ready(r->forks);
+}
+
+/* The system refused what a job needs. */
+static void pause_claims(struct runner *r, int64_t now, const struct error *e)
+{
+    log_failure("cannot start a job", e);
+    r->no_claim_until = now + SYSTEM_PAUSE_MS;
+    r->look = true;
+}
+
+/* Has children made ahead of what they will run, while it is due or was a moment ago. */
+static void prepare_children(struct runner *r, int64_t now)
+{
+    bool wanted = r->phase == CLAIMING && now >= r->no_claim_until &&
+                  (r->due <= clock_wall_ms() || now - r->claimed_at < TICK_MS);
+    if (!wanted) r->spares = 1;
+    struct error e = {0};
+    if (forkserver_want(r->forks, wanted ? r->spares : 0, &e)) pause_claims(r, now, &e);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
@@ -400,20 +422,30 @@ static enum err claim_tasks(struct runner *r, struct error *e)
     int64_t now = clock_wall_ms();
     for (size_t i = 0; i < r->slot_count && r->working < r->workers; i++) {
         if (!slot_is_free(r->slots[i])) continue;
+        if (!forkserver_ready(r->forks)) {
+            /* They are used up faster than so many are made. */
+            if (r->spares < r->workers) r->spares *= 2;
+            break;
+        }
         struct task t = {0};
+        struct child child = CHILD_NONE;
         struct candidate c = {.runner = r};
+        enum err rc = forkserver_take(r->forks, &child, e);
+        if (rc) return rc;
         const struct claim_wish wish = {
             .runner = r->id,
             .now = now,
             .lease_until = now + lease_ms(r),
+            .child = child.id,
             .bounds = bounds_json(&r->bounds),
             .may = may_run,
             .arg = &c,
         };
-        enum err rc = claim_next(r->db, &wish, &t, e);
+        rc = claim_next(r->db, &wish, &t, e);
+        if (rc) forkserver_give(r->forks, &child);
         if (rc == ERR_NOTFOUND) break;
         if (rc) return rc;
-        slot_claim(r->slots[i], &t, &c.type);
+        slot_claim(r->slots[i], &t, &c.type, &child);
         r->working++;
         r->look = true;
     }
@@ -499,15 +531,14 @@ static enum err write_part(struct runner *r, bool ends, int64_t now, struct erro
         } else if (has_part(s, ends)) {
             slot_written(s);
         } else if (slot_start(s, &why)) {
-            log_failure("cannot start a job", &why);
-            r->no_claim_until = now + SYSTEM_PAUSE_MS;
-            r->look = true;
+            pause_claims(r, now, &why);
         }
     }
     if (!committed) return rc;
     r->rang = true;
     r->blocked_until = r->blocked_since = 0;
     r->wrote_at = now;
+    if (claim) r->claimed_at = now;
     if (renew) r->renew_at = now + lease_ms(r) / 3;
     if (ends) r->look = true;
     if (ends) r->ends_at = now + ENDS_MS;
@@ -643,9 +674,11 @@ static int64_t wait_ms(const struct runner *r, int64_t now)
     if (r->phase == CLAIMING) at = earlier(at, r->recover_at);
     if (r->phase == DRAINING) at = earlier(at, r->drain_until);
     if (r->phase == CLAIMING && r->working < r->workers && !blocked) {
-        if (r->due != INT64_MAX)
-            at = earlier(at, r->no_claim_until > now ? r->no_claim_until
-                                                     : now + r->due - clock_wall_ms());
+        int64_t due = r->due == INT64_MAX ? INT64_MAX : now + r->due - clock_wall_ms();
+        if (r->no_claim_until > now)
+            at = earlier(at, due == INT64_MAX ? due : r->no_claim_until);
+        else if (due > now || forkserver_ready(r->forks)) /* else the fork server wakes us */
+            at = earlier(at, due);
         if (r->look && now >= r->no_claim_until) return 0;
     }
     /* One that must stay looks again with every tick. */
@@ -711,6 +744,7 @@ enum err runner_run(struct runner *r, struct error *e)
         count_slots(r);
         if ((rc = write_turn(r, now, e))) return rc;
         count_slots(r);
+        prepare_children(r, now);
         if (r->phase == CLAIMING && now >= r->blocked_until)
             sweep_turn(&r->sweep, r->db, conf_ms(r->conf, CONF_RUNNER_RETAIN_HOURS), now);
         tell_status(r);

@@ -34,7 +34,7 @@ enum {
     SYSTEM_BACKOFF_MS = 5000,
 };
 
-enum state { FREE, CLAIMED, WAITING, RUNNING, STOPPING, KILLED, DRAINING, KEEPING, ENDED, FENCED };
+enum state { FREE, CLAIMED, RUNNING, STOPPING, KILLED, DRAINING, KEEPING, ENDED, FENCED };
 
 struct slot {
     const struct slot_shop *shop;
@@ -49,7 +49,6 @@ struct slot {
     int64_t started; /* monotonic ms; of the fork */
     int64_t timeout_ms;
     int64_t timeout_at, kill_at; /* monotonic ms */
-    bool never_went;             /* the system did not let us tell it to go */
 
     struct channel out, err, events;
     struct buf result;
@@ -137,9 +136,11 @@ int64_t slot_task(const struct slot *s)
     return s->state == FREE ? 0 : s->claim.n;
 }
 
-void slot_claim(struct slot *s, struct task *t, const struct jobtype *type)
+void slot_claim(struct slot *s, struct task *t, const struct jobtype *type,
+                const struct child *child)
 {
     s->type = *type;
+    s->child = *child;
     s->task = *t;
     *t = (struct task){0};
     s->claim = (struct claim){s->task.n, s->shop->runner, s->task.attempt};
@@ -148,7 +149,9 @@ void slot_claim(struct slot *s, struct task *t, const struct jobtype *type)
 
 void slot_unclaim(struct slot *s)
 {
-    if (s->state == CLAIMED) reset(s);
+    if (s->state != CLAIMED) return;
+    child_drop(&s->child);
+    reset(s);
 }
 
 /* ---- starting ----------------------------------------------------------------------------------- */
@@ -225,7 +228,7 @@ static enum err open_events(struct slot *s, int *fd, struct error *e)
     return *fd < 0 ? error_errno(e, ERR_IO, "cannot open %s", s->dir.events) : ERR_OK;
 }
 
-/* Forks the job with its four descriptors. */
+/* Has the child become the job, with its four descriptors. */
 static enum err start_child(struct slot *s, int64_t input_bytes, const char *content_type,
                             struct error *e)
 {
@@ -252,17 +255,17 @@ static enum err start_child(struct slot *s, int64_t input_bytes, const char *con
             .context = s->task.group ? s->dir.context : NULL,
             .deadline = clock_wall_ms() + s->timeout_ms,
         });
-        rc = child_fork(&s->child, s->shop->forks,
-                        &(struct child_plan){
-                            .file = file.data,
-                            .folder = s->dir.folder,
-                            .env = env,
-                            .type = &s->type,
-                            .user = &s->user,
-                            .descriptors = {fds[0], fds[1], fds[2], fds[3]},
-                            .nofile = s->shop->nofile,
-                        },
-                        e);
+        rc = child_go(&s->child,
+                      &(struct child_plan){
+                          .file = file.data,
+                          .folder = s->dir.folder,
+                          .env = env,
+                          .type = &s->type,
+                          .user = &s->user,
+                          .descriptors = {fds[0], fds[1], fds[2], fds[3]},
+                          .nofile = s->shop->nofile,
+                      },
+                      e);
         jobenv_free(env);
         buf_free(&file);
     }
@@ -294,7 +297,7 @@ static enum err put_checkpoint(struct slot *s, struct error *e)
     return rc;
 }
 
-/* Forks what jobtype_load found. ERR_INVALID: it is the task's own fault. */
+/* Starts what jobtype_load found. ERR_INVALID: it is the task's own fault. */
 static enum err start_job(struct slot *s, struct error *e)
 {
     int64_t bytes = -1;
@@ -321,6 +324,7 @@ enum err slot_start(struct slot *s, struct error *e)
     /* Asked for while it was on its way back to waiting. */
     if (s->task.cancel_requested) {
         s->stop = STOP_CANCEL;
+        child_drop(&s->child);
         finish(s, ENDING_SIGNAL, SIGTERM, NULL);
         return ERR_OK;
     }
@@ -329,8 +333,16 @@ enum err slot_start(struct slot *s, struct error *e)
         s->timeout_ms = s->task.timeout_ms != TASK_NONE ? s->task.timeout_ms : s->type.timeout_ms;
         rc = start_job(s, e);
     }
+    if (!rc) {
+        char id[ID_SIZE], type[JOBTYPE_NAME_MAX + 1];
+        s->state = RUNNING;
+        log_info("task_start", " task_id=%s type=%s attempt=%lld child=%lld",
+                 log_quote(id, sizeof id, s->task.id), log_quote(type, sizeof type, s->task.type),
+                 (long long)s->task.attempt, (long long)s->child.id.pid);
+        return ERR_OK;
+    }
+    child_drop(&s->child);
     switch (rc) {
-    case ERR_OK: s->state = WAITING; return ERR_OK;
     case ERR_NOTFOUND: finish(s, ENDING_NO_TYPE, 0, e->text); return ERR_OK;
     case ERR_INVALID: finish(s, ENDING_UNUSABLE, 0, e->text); return ERR_OK;
     default: finish(s, ENDING_NO_SYSTEM, 0, e->text); return rc;
@@ -588,10 +600,7 @@ static void look_for_end(struct slot *s)
         reset(s);
         return;
     }
-    s->ending = s->never_went     ? ENDING_NO_SYSTEM
-                : ended.no_exec   ? ENDING_NO_EXEC
-                : ended.signalled ? ENDING_SIGNAL
-                                  : ENDING_EXIT;
+    s->ending = ended.no_exec ? ENDING_NO_EXEC : ended.signalled ? ENDING_SIGNAL : ENDING_EXIT;
     s->ending_number = ended.number;
     if (ended.no_exec) remember_said(s, ended.error.text);
     channel_last(&s->out);
@@ -602,14 +611,9 @@ static void look_for_end(struct slot *s)
 
 void slot_stop(struct slot *s, enum stop why)
 {
-    bool stoppable = s->state == WAITING || s->state == RUNNING;
     /* One that ended before we wanted it to has ended by itself. */
-    if (!stoppable || child_ended(&s->child)) return;
+    if (s->state != RUNNING || child_ended(&s->child)) return;
     s->stop = why;
-    if (s->state == WAITING) {
-        kill_now(s);
-        return;
-    }
     s->state = STOPPING;
     s->kill_at = clock_monotonic_ms() + s->type.kill_grace_ms;
     child_signal(&s->child, SIGTERM);
@@ -676,8 +680,7 @@ void slot_turn(struct slot *s, bool blocked)
     else if (s->child.id.pid > 0)
         look_for_end(s);
     int64_t now = clock_monotonic_ms();
-    if ((s->state == WAITING || s->state == RUNNING) && now >= s->timeout_at)
-        slot_stop(s, STOP_TIMEOUT);
+    if (s->state == RUNNING && now >= s->timeout_at) slot_stop(s, STOP_TIMEOUT);
     if (s->state == STOPPING && now >= s->kill_at) kill_now(s);
 
     bool reading = s->state == RUNNING || s->state == STOPPING || s->state == KILLED;
@@ -694,7 +697,6 @@ int64_t slot_deadline(const struct slot *s)
 {
     int64_t at = INT64_MAX;
     switch (s->state) {
-    case WAITING:
     case RUNNING: at = s->timeout_at; break;
     case STOPPING: at = s->kill_at; break;
     case DRAINING: return 0;
@@ -718,7 +720,7 @@ int64_t slot_deadline(const struct slot *s)
 bool slot_has_news(const struct slot *s)
 {
     if (s->state == FREE || s->state == CLAIMED || s->state == FENCED) return false;
-    return s->state == WAITING || s->state == ENDED || s->outbox.count || s->checkpoint;
+    return s->state == ENDED || s->outbox.count || s->checkpoint;
 }
 
 bool slot_has_end(const struct slot *s)
@@ -789,9 +791,7 @@ static enum err write_end(struct slot *s, struct error *e)
 
 enum err slot_write(struct slot *s, struct error *e)
 {
-    enum err rc = ERR_OK;
-    if (s->state == WAITING) rc = claim_started(s->shop->db, &s->claim, &s->child.id, e);
-    if (!rc) rc = outbox_write(&s->outbox, s->shop->db, &s->claim, e);
+    enum err rc = outbox_write(&s->outbox, s->shop->db, &s->claim, e);
     if (!rc && s->checkpoint) rc = claim_checkpoint(s->shop->db, &s->claim, s->checkpoint, e);
     if (!rc && s->state == ENDED) rc = write_end(s, e);
     return rc;
@@ -799,26 +799,15 @@ enum err slot_write(struct slot *s, struct error *e)
 
 void slot_written(struct slot *s)
 {
-    char id[ID_SIZE], type[JOBTYPE_NAME_MAX + 1];
-    log_quote(id, sizeof id, s->task.id);
-    log_quote(type, sizeof type, s->task.type);
     outbox_clear(&s->outbox);
     free(s->checkpoint);
     s->checkpoint = NULL;
-    if (s->state == WAITING) {
-        s->state = RUNNING;
-        if (!child_go(&s->child)) {
-            s->never_went = true;
-            remember_said(s, "cannot tell it to begin");
-            kill_now(s);
-        }
-        log_info("task_start", " task_id=%s type=%s attempt=%lld child=%lld", id, type,
-                 (long long)s->task.attempt, (long long)s->child.id.pid);
-    } else if (s->state == ENDED) {
-        log_info("task_end", " task_id=%s type=%s status=%s%s%s elapsed_ms=%lld", id, type,
-                 task_status_name(s->outcome.status), s->outcome.code ? " code=" : "",
-                 s->outcome.code ? s->outcome.code : "",
-                 (long long)(clock_monotonic_ms() - s->started));
-        reset(s);
-    }
+    if (s->state != ENDED) return;
+    char id[ID_SIZE], type[JOBTYPE_NAME_MAX + 1];
+    log_info("task_end", " task_id=%s type=%s status=%s%s%s elapsed_ms=%lld",
+             log_quote(id, sizeof id, s->task.id), log_quote(type, sizeof type, s->task.type),
+             task_status_name(s->outcome.status), s->outcome.code ? " code=" : "",
+             s->outcome.code ? s->outcome.code : "",
+             (long long)(clock_monotonic_ms() - s->started));
+    reset(s);
 }

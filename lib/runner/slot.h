@@ -1,11 +1,10 @@
 /* A place where one task at a time runs.
  *
- *     FREE ─> CLAIMED ─> WAITING ─> RUNNING ─> DRAINING (─> KEEPING) ─> ENDED ─> FREE
- *                           └──────────┴─> STOPPING ─> KILLED ─┘
+ *     FREE ─> CLAIMED ─> RUNNING ─> DRAINING (─> KEEPING) ─> ENDED ─> FREE
+ *                           └─> STOPPING ─> KILLED ─┘
  *
- * CLAIMED: taken in the database. WAITING: forked, but executes nothing before its pid is on disk.
- * STOPPING: SIGTERM was sent, KILLED: SIGKILL. DRAINING: the process is gone, what it left in its pipes is
- * read. KEEPING: a process takes over the files that it made, if there are any. ENDED: the outcome is known and not yet written. From WAITING on, a slot whose claim is gone
+ * CLAIMED: taken in the database, for a child that waits. STOPPING: SIGTERM was sent, KILLED: SIGKILL. DRAINING: the process is gone, what it left in its pipes is
+ * read. KEEPING: a process takes over the files that it made, if there are any. ENDED: the outcome is known and not yet written. From RUNNING on, a slot whose claim is gone
  * (slot_fence) is FENCED until its process is gone, and then FREE: it writes nothing more.
  *
  * Invariants:
@@ -20,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "runner/forkserver.h"
 #include "runner/jobenv.h"
 #include "runner/outcome.h"
 #include "runner/workdir.h"
@@ -65,14 +65,15 @@ bool slot_is_free(const struct slot *s);
 /* Whether it has a job on its hands: neither FREE nor ENDED. */
 bool slot_is_working(const struct slot *s);
 
-/* CLAIMED by `t` (taken over: *t is empty after it), whose type is `type`, or not known ("") and then
- * looked for by slot_start. */
-void slot_claim(struct slot *s, struct task *t, const struct jobtype *type);
+/* CLAIMED by `t` (taken over: *t is empty after it) for `child` (taken over too), whose type is `type`,
+ * or not known ("") and then looked for by slot_start. */
+void slot_claim(struct slot *s, struct task *t, const struct jobtype *type,
+                const struct child *child);
 
 /* The transaction was rolled back: CLAIMED is FREE again. */
 void slot_unclaim(struct slot *s);
 
-/* The transaction was committed: CLAIMED becomes WAITING, or ENDED when the job cannot be started.
+/* The transaction was committed: CLAIMED becomes RUNNING, or ENDED when the job cannot be started.
  * ERR_IO and the like when it was the system that refused; the task will be tried again. */
 enum err slot_start(struct slot *s, struct error *e);
 

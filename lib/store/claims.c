@@ -107,6 +107,8 @@ enum err claim_next(struct db *db, const struct claim_wish *wish, struct task *o
     stmt_int(st, ":runner", wish->runner);
     stmt_int(st, ":now", wish->now);
     stmt_int(st, ":lease_until", wish->lease_until);
+    stmt_int(st, ":pid", wish->child.pid ? wish->child.pid : TASK_NONE);
+    stmt_int(st, ":pid_start", wish->child.pid ? wish->child.start : TASK_NONE);
     if ((rc = stmt_run(db, st, e))) return rc;
     if ((rc = task_get_n(db, n, out, e))) return rc;
     struct change was = change_of(out->id, out->request_id, out->type, TASK_PENDING, since);
@@ -147,18 +149,6 @@ static enum err run_fenced(struct db *db, sqlite3_stmt *st, struct error *e)
     enum err rc = stmt_run(db, st, e);
     if (rc) return rc;
     return sqlite3_changes(db_sqlite(db)) ? ERR_OK : fenced(e);
-}
-
-enum err claim_started(struct db *db, const struct claim *c, const struct process_id *child,
-                       struct error *e)
-{
-    assert(db_writing(db));
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_STARTED, e);
-    if (!st) return stmt_failed(db);
-    bind_claim(st, c);
-    stmt_int(st, ":pid", child->pid);
-    stmt_int(st, ":pid_start", child->start);
-    return run_fenced(db, st, e);
 }
 
 /* What a claim's task says of itself. */

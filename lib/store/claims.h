@@ -44,6 +44,7 @@ enum err runner_alive(struct db *db, int64_t now, bool *alive, struct error *e);
 /* What is to be claimed. */
 struct claim_wish {
     int64_t runner, now, lease_until;
+    struct process_id child; /* that waits to run it; .pid 0: none is recorded */
     /* How many tasks of a type may run at a time, on all runners together: a JSON object, or NULL. A
      * type that is not in it has no bound that is known. */
     const char *bounds;
@@ -61,10 +62,6 @@ enum err claim_next(struct db *db, const struct claim_wish *wish, struct task *o
 /* When the next task is due of a type that is below its bound, INT64_MAX when none waits. */
 enum err claim_next_due(struct db *db, int64_t now, const char *bounds, int64_t *due,
                         struct error *e);
-
-/* Records the child that runs the claim. */
-enum err claim_started(struct db *db, const struct claim *c, const struct process_id *child,
-                       struct error *e);
 
 /* What a job says is dropped once its task has db_options.events_per_task events; the first that is
  * dropped leaves a warning in the task's log. */
@@ -115,7 +112,7 @@ struct running {
     char id[ID_SIZE];
     char type[65];
     int64_t max_attempts, lost;
-    struct process_id child;  /* pid 0: not started yet */
+    struct process_id child;  /* pid 0: none was recorded */
     struct process_id runner; /* who claimed it */
     char runner_boot[ID_SIZE];
     int64_t lease_until;

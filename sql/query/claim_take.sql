@@ -1,6 +1,6 @@
 UPDATE tasks
    SET status = 'running', attempt = attempt + 1, runner = :runner, lease_until = :lease_until,
-       pid = NULL, pid_start = NULL, run_at = NULL,
+       pid = :pid, pid_start = :pid_start, run_at = NULL,
        waited_ms = max(0, :now - coalesce(run_at, updated_at)), started_at = :now, completed_at = NULL,
        updated_at = :now, progress = 0, phase = NULL, message = NULL, remaining = NULL,
        error_code = NULL, error_message = NULL, error_retryable = NULL

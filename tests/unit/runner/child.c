@@ -1,4 +1,4 @@
-#include "runner/child.h"
+#include "runner/forkserver.h"
 
 #include "base/buf.h"
 
@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+static struct loop *loop;
 static struct forkserver *forks;
 
 /* A shell script as a job: its standard output comes back in `out`. */
@@ -33,15 +35,23 @@ static struct job shell(void)
     return j;
 }
 
-/* Forks it; the script is its standard input. */
-static struct child forked(struct job *j, const char *script)
+static struct child waiting(void)
+{
+    struct child c = CHILD_NONE;
+    struct error e = {0};
+    if (forkserver_take(forks, &c, &e)) fail_msg("%s", e.text);
+    return c;
+}
+
+/* Starts it; the script is its standard input. */
+static struct child started(struct job *j, const char *script)
 {
     int in[2], out[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     assert_int_equal(write(in[1], script, strlen(script)), strlen(script));
     close(in[1]);
-    struct child c = CHILD_NONE;
+    struct child c = waiting();
     struct error e = {0};
     char *const env[] = {(char *)"PATH=/usr/bin:/bin", (char *)"GREETING=hello", NULL};
     const struct child_plan plan = {.file = j->file,
@@ -50,7 +60,7 @@ static struct child forked(struct job *j, const char *script)
                                     .type = &j->type,
                                     .descriptors = {in[0], out[1], null, null},
                                     .nofile = 256};
-    if (child_fork(&c, forks, &plan, &e)) fail_msg("%s", e.text);
+    if (child_go(&c, &plan, &e)) fail_msg("%s", e.text);
     close(in[0]);
     close(out[1]);
     close(null);
@@ -76,8 +86,7 @@ static struct child_end ended(struct job *j, struct child *c, struct buf *out)
 
 static struct child_end run(struct job *j, const char *script, struct buf *out)
 {
-    struct child c = forked(j, script);
-    child_go(&c);
+    struct child c = started(j, script);
     return ended(j, &c, out);
 }
 
@@ -91,34 +100,84 @@ static void assert_says(const char *script, const char *expected)
     buf_free(&out);
 }
 
-static void it_executes_nothing_before_it_may_go(void **state)
+static void one_that_waits_lives_until_it_is_dropped(void **state)
 {
     (void)state;
-    struct job j = shell();
-    struct child c = forked(&j, "echo ran");
-    struct pollfd p = {.fd = j.out, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, 100), 0);
+    struct child c = waiting();
+    pid_t pid = (pid_t)c.id.pid;
+    assert_int_equal(getpgid(pid), pid);
+    assert_true(c.id.start > 0);
     assert_false(child_ended(&c));
-    child_go(&c);
-    struct buf out = {0};
-    ended(&j, &c, &out);
-    assert_string_equal(out.data, "ran\n");
-    buf_free(&out);
+    child_drop(&c);
+    assert_int_equal(c.id.pid, 0);
+    assert_int_equal(kill(pid, 0), -1);
 }
 
-static void one_that_may_not_go_ends_when_it_is_killed(void **state)
+static void one_that_was_killed_before_it_may_go_ends_by_that(void **state)
 {
     (void)state;
     struct job j = shell();
-    struct child c = forked(&j, "echo ran");
+    struct child c = waiting();
     child_signal(&c, SIGKILL);
-    struct buf out = {0};
-    struct child_end end = ended(&j, &c, &out);
+    while (!child_ended(&c)) poll(NULL, 0, 1);
+    struct error e = {0};
+    char *const env[] = {NULL};
+    const struct child_plan plan = {.file = j.file,
+                                    .folder = j.folder,
+                                    .env = env,
+                                    .type = &j.type,
+                                    .descriptors = {0, 1, 2, 2},
+                                    .nofile = 256};
+    assert_int_equal(child_go(&c, &plan, &e), ERR_OK);
+    struct child_end end = {0};
+    assert_true(child_reap(&c, &end));
     assert_true(end.signalled);
     assert_int_equal(end.number, SIGKILL);
     assert_false(end.no_exec);
-    assert_string_equal(out.data, "");
-    buf_free(&out);
+}
+
+/* Turns the loop until so many are ready. */
+static void assert_ready(size_t count)
+{
+    struct error e = {0};
+    for (int i = 0; i < 500 && forkserver_ready(forks) != count; i++)
+        assert_int_equal(loop_wait(loop, 10, &e), ERR_OK);
+    assert_int_equal(forkserver_ready(forks), count);
+}
+
+static void children_are_made_ahead(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    assert_int_equal(forkserver_want(forks, 3, &e), ERR_OK);
+    assert_int_equal(forkserver_want(forks, 3, &e), ERR_OK);
+    assert_ready(3);
+    struct child c = waiting(), other = waiting();
+    assert_int_equal(forkserver_ready(forks), 1);
+    assert_int_not_equal(c.id.pid, other.id.pid);
+    forkserver_give(forks, &other);
+    assert_int_equal(forkserver_ready(forks), 2);
+    child_drop(&c);
+    assert_int_equal(forkserver_want(forks, 1000, &e), ERR_OK);
+    assert_ready(FORKSERVER_READY_MAX);
+    assert_int_equal(forkserver_want(forks, 0, &e), ERR_OK);
+    assert_int_equal(forkserver_ready(forks), 0);
+}
+
+static void one_made_ahead_that_was_killed_is_not_taken(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    assert_int_equal(forkserver_want(forks, 1, &e), ERR_OK);
+    assert_ready(1);
+    struct child c = waiting();
+    pid_t pid = (pid_t)c.id.pid;
+    forkserver_give(forks, &c);
+    kill(pid, SIGKILL);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_says("echo another", "another\n");
+    assert_int_equal(kill(pid, 0), -1);
 }
 
 static void the_exit_status_is_told(void **state)
@@ -228,8 +287,7 @@ static void what_it_leaves_of_its_group_is_killed(void **state)
     (void)state;
     struct job j = shell();
     struct buf out = {0};
-    struct child c = forked(&j, "sleep 1000 >/dev/null & echo $!");
-    child_go(&c);
+    struct child c = started(&j, "sleep 1000 >/dev/null & echo $!");
     ended(&j, &c, &out);
     pid_t left = (pid_t)strtol(out.data, NULL, 10);
     assert_true(left > 1);
@@ -254,27 +312,67 @@ static void its_parent_is_this_process(void **state)
     assert_says("echo $PPID", expected);
 }
 
-/* The fork server is the only other child. */
-static void a_fork_server_that_was_killed_is_replaced(void **state)
+/* The pid of the fork server; 0: it has not said its name yet. */
+static pid_t find_server(void)
 {
-    (void)state;
-    char path[64], text[256] = "";
+    char path[64], text[1024] = "";
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     assert_non_null(fgets(text, sizeof text, f));
     fclose(f);
-    pid_t server = (pid_t)strtol(text, NULL, 10);
+    for (char *at = text; *at && *at != '\n'; at++) {
+        char name[32] = "";
+        pid_t pid = (pid_t)strtol(at, &at, 10);
+        snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+        if ((f = fopen(path, "r"))) {
+            const char *read = fgets(name, sizeof name, f);
+            fclose(f);
+            siginfo_t info = {0};
+            waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+            if (read && !strcmp(name, "leatd-fork\n") && !info.si_pid) return pid;
+        }
+    }
+    return 0;
+}
+
+static void kill_server(void)
+{
+    pid_t server = 0;
+    for (int i = 0; i < 500 && !(server = find_server()); i++) poll(NULL, 0, 10);
     assert_true(server > 1);
     kill(server, SIGKILL);
+}
+
+static void a_fork_server_that_was_killed_is_replaced(void **state)
+{
+    (void)state;
+    kill_server();
     assert_says("echo again", "again\n");
+}
+
+static void one_that_is_killed_while_children_are_made_is_replaced(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    for (int i = 0; i < 20; i++) {
+        kill_server();
+        assert_int_equal(forkserver_want(forks, 4, &e), ERR_OK);
+        pid_t server = find_server(); /* the next one, if the first was seen to be gone */
+        if (server) kill(server, SIGKILL);
+        struct child c = waiting();
+        assert_false(child_ended(&c));
+        child_drop(&c);
+        assert_int_equal(forkserver_want(forks, 0, &e), ERR_OK);
+        assert_says("echo again", "again\n");
+    }
 }
 
 static void an_environment_that_is_too_large_is_refused(void **state)
 {
     (void)state;
     struct job j = shell();
-    struct child c = CHILD_NONE;
+    struct child c = waiting();
     struct error e = {0};
     char *large = malloc(70000);
     memset(large, 'x', 70000);
@@ -286,8 +384,9 @@ static void an_environment_that_is_too_large_is_refused(void **state)
                                     .type = &j.type,
                                     .descriptors = {0, 1, 2, 2},
                                     .nofile = 256};
-    assert_int_equal(child_fork(&c, forks, &plan, &e), ERR_INVALID);
-    assert_int_equal(c.id.pid, 0);
+    assert_int_equal(child_go(&c, &plan, &e), ERR_INVALID);
+    assert_false(child_ended(&c));
+    child_drop(&c);
     free(large);
 }
 
@@ -295,21 +394,24 @@ static int start_forks(void **state)
 {
     (void)state;
     struct error e = {0};
-    return forkserver_start(&forks, &e) ? -1 : 0;
+    return loop_open(&loop, &e) || forkserver_start(&forks, loop, &e) ? -1 : 0;
 }
 
 static int stop_forks(void **state)
 {
     (void)state;
     forkserver_stop(forks);
+    loop_close(loop);
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_executes_nothing_before_it_may_go),
-        cmocka_unit_test(one_that_may_not_go_ends_when_it_is_killed),
+        cmocka_unit_test(one_that_waits_lives_until_it_is_dropped),
+        cmocka_unit_test(one_that_was_killed_before_it_may_go_ends_by_that),
+        cmocka_unit_test(children_are_made_ahead),
+        cmocka_unit_test(one_made_ahead_that_was_killed_is_not_taken),
         cmocka_unit_test(the_exit_status_is_told),
         cmocka_unit_test(the_signal_is_told),
         cmocka_unit_test(a_program_that_is_not_there_is_reported_as_that),
@@ -323,6 +425,7 @@ int main(void)
         cmocka_unit_test(what_it_leaves_of_its_group_is_killed),
         cmocka_unit_test(its_parent_is_this_process),
         cmocka_unit_test(a_fork_server_that_was_killed_is_replaced),
+        cmocka_unit_test(one_that_is_killed_while_children_are_made_is_replaced),
         cmocka_unit_test(an_environment_that_is_too_large_is_refused),
     };
     return cmocka_run_group_tests(tests, start_forks, stop_forks);

@@ -148,10 +148,10 @@ static void a_claim_counts_the_attempt_and_clears_the_last(void **state)
 {
     struct room *r = *state;
     make(r, (struct sketch){.max_attempts = 3});
-    struct claim c = take(r, 1, T0);
+    struct claim c = take_for(r, 1, T0, SELF);
+    assert_int_equal(sql_number(r->db, "SELECT pid FROM tasks"), SELF.pid);
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
     OK(r, claim_progress(r->db, &c, 40, "phase", "message", T0 + 10, &r->e));
-    OK(r, claim_started(r->db, &c, &SELF, &r->e));
     OK(r, db_commit(r->db, &r->e));
     assert_int_equal(finish(r, &c,
                             &(struct claim_end){.status = TASK_PENDING,
@@ -335,14 +335,13 @@ static void a_runner_that_was_forgotten_comes_back_under_its_own_name(void **sta
 static void is_fenced(struct room *r, const struct claim *c)
 {
     int64_t events = sql_number(r->db, "SELECT max(seq) FROM events");
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 5; i++) {
         enum err rc = ERR_OK;
         OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
         switch (i) {
-        case 0: rc = claim_started(r->db, c, &SELF, &r->e); break;
-        case 1: rc = claim_progress(r->db, c, 50, "p", "m", T0 + 50, &r->e); break;
-        case 2: rc = claim_event(r->db, c, "a.b", "{}", T0 + 50, &r->e); break;
-        case 3:
+        case 0: rc = claim_progress(r->db, c, 50, "p", "m", T0 + 50, &r->e); break;
+        case 1: rc = claim_event(r->db, c, "a.b", "{}", T0 + 50, &r->e); break;
+        case 2:
             rc = claim_finish(r->db, c,
                               &(struct claim_end){.status = TASK_COMPLETED,
                                                   .now = T0 + 50,
@@ -352,11 +351,11 @@ static void is_fenced(struct room *r, const struct claim *c)
                                                   .result_url = "/r"},
                               &r->e);
             break;
-        case 4:
+        case 3:
             rc = claim_finish(r->db, c, &(struct claim_end){.status = TASK_FAILED, .now = T0 + 50},
                               &r->e);
             break;
-        case 5:
+        case 4:
             rc = claim_finish(r->db, c, &(struct claim_end){.status = TASK_PENDING, .now = T0 + 50},
                               &r->e);
             break;
@@ -739,6 +738,7 @@ static void the_rescuer_learns_all_that_names_the_old_process(void **state)
 {
     struct room *r = *state;
     int64_t a = runner(r, T0, T0 + 1), b = runner(r, T0, T0 + 10000);
+    make(r, (struct sketch){0});
     make(r, (struct sketch){.type = "long-type", .max_attempts = 3});
     struct claim c = take(r, a, T0);
     struct running_list l;
@@ -747,10 +747,12 @@ static void the_rescuer_learns_all_that_names_the_old_process(void **state)
     assert_int_equal(l.items[0].child.pid, 0);
     running_list_free(&l);
 
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-    OK(r, claim_started(r->db, &c, &(struct process_id){12, 345, 0}, &r->e));
+    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, claim_finish(r->db, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0}, &r->e));
     OK(r, db_commit(r->db, &r->e));
+    c = take_for(r, a, T0, (struct process_id){12, 345, 0});
     OK(r, claims_abandoned(r->db, b, T0 + 50, false, &l, &r->e));
+    assert_int_equal(l.count, 1);
     const struct running *found = l.items;
     char *id = id_of(r->db, c.n);
     assert_string_equal(found->id, id);

@@ -346,19 +346,27 @@ static inline int64_t make(struct room *r, struct sketch s)
 }
 
 /* Claims the next task for `runner`; n 0 when none is due. */
-static inline struct claim take(struct room *r, int64_t runner, int64_t now)
+static inline struct claim take_for(struct room *r, int64_t runner, int64_t now,
+                                    struct process_id child)
 {
     struct task t = {0};
     struct claim c = {0};
     OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-    enum err rc = claim_next(
-        r->db, &(struct claim_wish){.runner = runner, .now = now, .lease_until = now + 30000}, &t,
-        &r->e);
+    enum err rc =
+        claim_next(r->db,
+                   &(struct claim_wish){
+                       .runner = runner, .now = now, .lease_until = now + 30000, .child = child},
+                   &t, &r->e);
     if (!rc) c = (struct claim){t.n, runner, t.attempt};
     if (rc && rc != ERR_NOTFOUND) fail_msg("claim_next: %s", r->e.text);
     task_free(&t);
     OK(r, db_commit(r->db, &r->e));
     return c;
+}
+
+static inline struct claim take(struct room *r, int64_t runner, int64_t now)
+{
+    return take_for(r, runner, now, (struct process_id){0});
 }
 
 static inline enum err finish(struct room *r, const struct claim *c, const struct claim_end *end)
