@@ -2,6 +2,7 @@
 #include "base/conf.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "runner/clear.h"
 #include "runner/keep.h"
 #include "runner/runner.h"
 
@@ -168,6 +169,7 @@ int main(int argc, char **argv)
 {
     /* A process that the runner itself started. */
     if (argc && !strcmp(argv[0], KEEP_NAME)) return keep_main();
+    if (argc && !strcmp(argv[0], CLEAR_NAME)) return clear_main();
 
     struct arguments a = {0};
     int status = read_arguments(&a, argc, argv);

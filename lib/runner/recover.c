@@ -96,7 +96,7 @@ enum err recover_lost(const struct rescuer *who, bool *again, struct error *e)
             *again = true;
             continue;
         }
-        workdir_remove(who->work, r->id, r->claim.attempt);
+        workdir_remove(who->work, r->id, r->claim.attempt, WORKDIR_ALL);
         rc = write_lost(who, r, now, again, e);
     }
     running_list_free(&list);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "runner/channel.h"
 #include "runner/child.h"
+#include "runner/clear.h"
 #include "runner/keep.h"
 #include "runner/lines.h"
 #include "runner/outbox.h"
@@ -32,9 +33,10 @@ enum {
     SAID_MAX = 300,                /* bytes of the last line that are kept for the error */
     PIPE_MAX = 65536,              /* bytes of input that go through a pipe */
     SYSTEM_BACKOFF_MS = 5000,
+    CLEAR_MAX = 100, /* files that are removed at once: a few ms */
 };
 
-enum state { FREE, CLAIMED, RUNNING, STOPPING, KILLED, DRAINING, KEEPING, ENDED, FENCED };
+enum state { FREE, CLAIMED, RUNNING, STOPPING, KILLED, DRAINING, KEEPING, CLEARING, ENDED, FENCED };
 
 struct slot {
     const struct slot_shop *shop;
@@ -228,6 +230,23 @@ static enum err open_events(struct slot *s, int *fd, struct error *e)
     return *fd < 0 ? error_errno(e, ERR_IO, "cannot open %s", s->dir.events) : ERR_OK;
 }
 
+/* Whether bytes that were read have not become news. */
+static bool lines_left(const struct slot *s)
+{
+    return lines_waiting(&s->event_lines) || lines_waiting(&s->err_lines);
+}
+
+/* Whether the loop is to read on in its pipes. */
+static void hear(struct slot *s, bool on)
+{
+    struct error e = {0};
+    bool lines = on && !lines_left(s);
+    bool out = on && s->stop != STOP_TOO_LARGE;
+    if (channel_listen(&s->out, out, &e) || channel_listen(&s->err, lines, &e) ||
+        channel_listen(&s->events, lines, &e))
+        log_error("cannot watch a pipe", " error=\"%s\"", e.text);
+}
+
 /* Has the child become the job, with its four descriptors. */
 static enum err start_child(struct slot *s, int64_t input_bytes, const char *content_type,
                             struct error *e)
@@ -336,6 +355,7 @@ enum err slot_start(struct slot *s, struct error *e)
     if (!rc) {
         char id[ID_SIZE], type[JOBTYPE_NAME_MAX + 1];
         s->state = RUNNING;
+        hear(s, true);
         log_info("task_start", " task_id=%s type=%s attempt=%lld child=%lld",
                  log_quote(id, sizeof id, s->task.id), log_quote(type, sizeof type, s->task.type),
                  (long long)s->task.attempt, (long long)s->child.id.pid);
@@ -478,13 +498,36 @@ static void read_lines(struct slot *s)
     outbox_due(&s->outbox, mono, wall, false);
 }
 
-/* Whether bytes that were read have not become news. */
-static bool lines_left(const struct slot *s)
+/* ---- the end ------------------------------------------------------------------------------------ */
+
+static enum workdir_parts what_to_remove(const struct slot *s)
 {
-    return lines_waiting(&s->event_lines) || lines_waiting(&s->err_lines);
+    return s->files.count ? WORKDIR_REST : WORKDIR_ALL;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+static void remove_folders(const struct slot *s)
+{
+    workdir_remove(s->shop->work, s->task.id, s->task.attempt, what_to_remove(s));
+}
+
+/* Removes what the attempt left. False: that is much, and s->child is about to do it. */
+static bool clear_folders(struct slot *s)
+{
+    struct error e = {0};
+    enum workdir_parts parts = what_to_remove(s);
+    if (workdir_remove_some(s->shop->work, s->task.id, s->task.attempt, parts, CLEAR_MAX))
+        return true;
+    if (!clear_start(&s->child, s->shop->forks, s->shop->work, s->task.id, s->task.attempt, parts,
+                     s->shop->nofile, &e)) {
+        char id[ID_SIZE];
+        log_info("task_clear", " task_id=%s child=%lld", log_quote(id, sizeof id, s->task.id),
+                 (long long)s->child.id.pid);
+        return false;
+    }
+    log_warn("cannot start a process that clears up", " error=\"%s\"", e.text);
+    remove_folders(s);
+    return true;
+}
 
 /* The attempt is over: says what that makes of the task. */
 static void finish(struct slot *s, enum ending ending, int number, const char *said)
@@ -502,12 +545,7 @@ static void finish(struct slot *s, enum ending ending, int number, const char *s
                                     .timeout_ms = s->timeout_ms,
                                     .result_max = s->shop->result_max,
                                 });
-    if (s->outcome.status == TASK_COMPLETED && s->files.count) {
-        workdir_remove_rest(s->shop->work, s->task.id, s->task.attempt);
-    } else {
-        workdir_remove(s->shop->work, s->task.id, s->task.attempt);
-        file_list_free(&s->files);
-    }
+    if (s->outcome.status != TASK_COMPLETED) file_list_free(&s->files);
     if (s->outcome.status == TASK_COMPLETED && s->result.len) {
         result_read(&s->read_result, &s->result, s->type.result_type, (size_t)s->shop->inline_max);
         struct buf url = {0};
@@ -516,6 +554,15 @@ static void finish(struct slot *s, enum ending ending, int number, const char *s
     }
     s->ended_at = clock_wall_ms();
     s->ending = ending;
+    s->state = clear_folders(s) ? ENDED : CLEARING;
+}
+
+/* Takes notice when the process that clears up has ended. */
+static void look_for_cleared(struct slot *s)
+{
+    struct child_end ended;
+    if (!child_reap(&s->child, &ended)) return;
+    if (ended.signalled || ended.number || ended.no_exec) remove_folders(s);
     s->state = ENDED;
 }
 
@@ -525,7 +572,7 @@ static bool keep_files(struct slot *s)
     if (s->stop || s->ending != ENDING_EXIT || s->ending_number || !keep_needed(s->dir.files))
         return false;
     struct error e = {0};
-    workdir_remove_kept(s->shop->work, s->task.id, s->task.attempt);
+    workdir_remove(s->shop->work, s->task.id, s->task.attempt, WORKDIR_KEPT);
     struct keep_order order = {
         .from = s->dir.files,
         .to = s->dir.kept,
@@ -596,7 +643,7 @@ static void look_for_end(struct slot *s)
     if (!child_reap(&s->child, &ended)) return;
     s->leader = leader;
     if (s->state == FENCED) {
-        workdir_remove(s->shop->work, s->task.id, s->task.attempt);
+        remove_folders(s);
         reset(s);
         return;
     }
@@ -626,7 +673,8 @@ void slot_fence(struct slot *s)
     log_warn("task_fenced", " task_id=%s", log_quote(id, sizeof id, s->task.id));
     outbox_clear(&s->outbox);
     if (s->child.id.pid <= 0) {
-        workdir_remove(s->shop->work, s->task.id, s->task.attempt);
+        file_list_free(&s->files);
+        remove_folders(s);
         reset(s);
         return;
     }
@@ -647,9 +695,10 @@ bool slot_refuse(struct slot *s)
     free(s->checkpoint);
     s->checkpoint = NULL;
     s->stop = STOP_REFUSED;
+    if (s->state == CLEARING) child_drop(&s->child); /* another will do it */
     if (s->child.id.pid > 0)
         kill_now(s);
-    else if (s->state == ENDED || s->state == DRAINING) {
+    else if (s->state == ENDED || s->state == CLEARING || s->state == DRAINING) {
         free(s->outcome.message);
         free(s->read_result.value);
         free(s->result_url);
@@ -662,21 +711,13 @@ bool slot_refuse(struct slot *s)
 
 /* ---- the turn ----------------------------------------------------------------------------------- */
 
-static void hear(struct slot *s, bool on)
-{
-    struct error e = {0};
-    bool lines = on && !lines_left(s);
-    bool out = on && s->stop != STOP_TOO_LARGE;
-    if (channel_listen(&s->out, out, &e) || channel_listen(&s->err, lines, &e) ||
-        channel_listen(&s->events, lines, &e))
-        log_error("cannot watch a pipe", " error=\"%s\"", e.text);
-}
-
 void slot_turn(struct slot *s, bool blocked)
 {
     if (s->state == FREE || s->state == ENDED) return;
     if (s->state == KEEPING)
         look_for_kept(s);
+    else if (s->state == CLEARING)
+        look_for_cleared(s);
     else if (s->child.id.pid > 0)
         look_for_end(s);
     int64_t now = clock_monotonic_ms();
@@ -704,6 +745,7 @@ int64_t slot_deadline(const struct slot *s)
     case CLAIMED:
     case KILLED:
     case KEEPING:
+    case CLEARING:
     case ENDED:
     case FENCED: break;
     }

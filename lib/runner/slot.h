@@ -1,10 +1,11 @@
 /* A place where one task at a time runs.
  *
- *     FREE ─> CLAIMED ─> RUNNING ─> DRAINING (─> KEEPING) ─> ENDED ─> FREE
+ *     FREE ─> CLAIMED ─> RUNNING ─> DRAINING (─> KEEPING) (─> CLEARING) ─> ENDED ─> FREE
  *                           └─> STOPPING ─> KILLED ─┘
  *
  * CLAIMED: taken in the database, for a child that waits. STOPPING: SIGTERM was sent, KILLED: SIGKILL. DRAINING: the process is gone, what it left in its pipes is
- * read. KEEPING: a process takes over the files that it made, if there are any. ENDED: the outcome is known and not yet written. From RUNNING on, a slot whose claim is gone
+ * read. KEEPING: a process takes over the files that it made, if there are any. CLEARING: a process removes what it
+ * left, if that is much. ENDED: the outcome is known and not yet written. From RUNNING on, a slot whose claim is gone
  * (slot_fence) is FENCED until its process is gone, and then FREE: it writes nothing more.
  *
  * Invariants:

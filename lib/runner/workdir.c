@@ -3,11 +3,11 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "runner/tree.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPEN_FOLDERS = 16 }; /* that nftw may hold at a time */
+enum { ENTRIES_MAX = 100 * 1000 * 1000 }; /* of one attempt: somebody may be making more */
 
 /* The absolute path of the folder that `path` is in, or of `path` itself. */
 static enum err find_folder(struct buf *out, const char *path, bool parent, struct error *e)
@@ -115,60 +115,40 @@ static char *name(const char *root, const char *id, int64_t attempt, const char 
     return path.data;
 }
 
-/* For nftw, contents before their folder. */
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+/* False: there is more of it than *entries. */
+static bool remove_folder(const char *root, const char *id, int64_t attempt, const char *suffix,
+                          size_t *entries)
 {
-    (void)st, (void)where;
-    /* A folder that the job made unreadable: nftw reports it unread. */
-    if (kind == FTW_DNR && !chmod(path, 0700)) return EAGAIN;
-    return remove(path) && errno != ENOENT ? errno : 0;
-}
-
-static void remove_tree(const char *path)
-{
-    int failed;
-    /* Again for each unreadable folder, which is readable now; a tree has only so many, but a job
-     * that is not dead yet could make more. */
-    for (int tries = 0; tries < 1000; tries++) {
-        failed = nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-        if (failed != EAGAIN && failed != ENOTEMPTY) break;
-    }
-    if (failed == -1 && errno == ENOENT) return;
-    if (!failed) return;
-    char quoted[300];
-    log_warn("cannot remove what a job left", " path=\"%s\" error=\"%s\"",
-             log_quote(quoted, sizeof quoted, path), strerror(failed > 0 ? failed : errno));
-}
-
-static void remove_folder(const char *root, const char *id, int64_t attempt, const char *suffix)
-{
-    char *folder = name(root, id, attempt, suffix);
-    if (rmdir(folder) && errno != ENOENT) remove_tree(folder);
+    char *folder = name(root, id, attempt, suffix), quoted[300];
+    enum tree_left left =
+        rmdir(folder) && errno != ENOENT ? tree_remove(folder, entries) : TREE_GONE;
+    if (left == TREE_STUCK)
+        log_warn("cannot remove what a job left", " path=\"%s\" error=\"%s\"",
+                 log_quote(quoted, sizeof quoted, folder), strerror(errno));
     free(folder);
+    return left != TREE_LEFT;
 }
 
-void workdir_remove_rest(const struct workroot *root, const char *id, int64_t attempt)
+bool workdir_remove_some(const struct workroot *root, const char *id, int64_t attempt,
+                         enum workdir_parts parts, size_t entries)
 {
-    if (!can_be_name(id)) return;
+    if (!can_be_name(id)) return true;
+    if (parts == WORKDIR_KEPT) return remove_folder(root->kept, id, attempt, ".kept", &entries);
     static const char *const beside[] = {".events", ".input", ".context", ".checkpoint"};
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
         char *path = name(root->path, id, attempt, beside[i]);
         unlink(path);
         free(path);
     }
-    remove_folder(root->path, id, attempt, "");
-    remove_folder(root->path, id, attempt, ".files");
+    return remove_folder(root->path, id, attempt, "", &entries) &&
+           remove_folder(root->path, id, attempt, ".files", &entries) &&
+           (parts == WORKDIR_REST || remove_folder(root->kept, id, attempt, ".kept", &entries));
 }
 
-void workdir_remove_kept(const struct workroot *root, const char *id, int64_t attempt)
+void workdir_remove(const struct workroot *root, const char *id, int64_t attempt,
+                    enum workdir_parts parts)
 {
-    if (can_be_name(id)) remove_folder(root->kept, id, attempt, ".kept");
-}
-
-void workdir_remove(const struct workroot *root, const char *id, int64_t attempt)
-{
-    workdir_remove_rest(root, id, attempt);
-    workdir_remove_kept(root, id, attempt);
+    workdir_remove_some(root, id, attempt, parts, ENTRIES_MAX);
 }
 
 static enum err give(const char *path, const struct job_user *user, struct error *e)
@@ -201,7 +181,7 @@ enum err workdir_make(struct workdir *out, const struct workroot *root, const ch
                         .kept = name(root->kept, id, attempt, ".kept")};
     enum err rc = make_all(&w, user, e);
     if (rc && errno == EEXIST) { /* left by a runner that was killed */
-        workdir_remove(root, id, attempt);
+        workdir_remove(root, id, attempt, WORKDIR_ALL);
         rc = make_all(&w, user, e);
     } else if (rc && errno == ENOENT) { /* somebody has cleaned up */
         rc = make_root(root->path, e);
@@ -209,7 +189,7 @@ enum err workdir_make(struct workdir *out, const struct workroot *root, const ch
         if (!rc) rc = make_all(&w, user, e);
     }
     if (rc) {
-        workdir_remove(root, id, attempt);
+        workdir_remove(root, id, attempt, WORKDIR_ALL);
         workdir_free(&w);
         return rc;
     }
@@ -280,7 +260,8 @@ static void sweep(const struct workroot *root, const char *folder, workdir_keep 
     for (const struct dirent *d; (d = readdir(dir));) {
         int64_t attempt;
         char *id = mem_str(d->d_name);
-        if (parse(id, &attempt) && !keep(arg, id, attempt)) workdir_remove(root, id, attempt);
+        if (parse(id, &attempt) && !keep(arg, id, attempt))
+            workdir_remove(root, id, attempt, WORKDIR_ALL);
         free(id);
     }
     closedir(dir);

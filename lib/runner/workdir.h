@@ -49,13 +49,20 @@ typedef enum err workdir_fill(void *arg, int fd, struct error *e);
 enum err workdir_temporary(const struct workdir *w, workdir_fill *fill, void *arg, int *fd,
                            struct error *e);
 
-/* Removes an attempt's folders and pipe with all in them, following no link. What cannot be removed
- * is logged and left. */
-void workdir_remove(const struct workroot *root, const char *id, int64_t attempt);
+enum workdir_parts {
+    WORKDIR_REST, /* all but ... */
+    WORKDIR_KEPT, /* ... the files that are kept */
+    WORKDIR_ALL,
+};
 
-/* The same, but for the files that are kept; and those alone. */
-void workdir_remove_rest(const struct workroot *root, const char *id, int64_t attempt);
-void workdir_remove_kept(const struct workroot *root, const char *id, int64_t attempt);
+/* Removes those of an attempt's folders, pipe and files with all in them, as tree_remove does. What cannot
+ * be removed is logged and left. */
+void workdir_remove(const struct workroot *root, const char *id, int64_t attempt,
+                    enum workdir_parts parts);
+
+/* The same, but stops when so many entries of folders are gone. False: there are more. */
+bool workdir_remove_some(const struct workroot *root, const char *id, int64_t attempt,
+                         enum workdir_parts parts, size_t entries);
 
 /* Removes whatever `keep` does not say is of a running attempt: left by runners that were killed. */
 typedef bool workdir_keep(void *arg, const char *id, int64_t attempt);

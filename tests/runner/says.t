@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::Bin;
 use Leatd;
+use List::Util qw(min);
 use Test::More;
 
 my $l = Leatd->new(conf => "[runner]\nworkers = 8\n");
@@ -124,6 +125,29 @@ ok $z, 'a line that never ends is cut too';
 like $long[$z + 1], qr/^warn: .*the last 935488 were cut off$/, '... and says so';
 ok scalar(grep {/^warn: not understood on descriptor 3 .*: \{"log":"y{192}\.\.\.$/} @long), 'an over-long event is quoted';
 is_deeply [map { $_->{payload}{message} } $l->events($t{long}, 'task.progress')], ['after'], '... and the next one counts';
+
+# What a job says is heard when it says it, also at its very beginning, and when nothing else happens. Each job says
+# what time it is; the quickest of three counts, as the machine may be busy.
+$l->job(tells => <<'EOS');
+#!/usr/bin/perl
+use Time::HiRes qw(time sleep);
+open my $out, '>&=3' or die;
+syswrite $out, sprintf qq({"type":"n.now","payload":{"at":%d}}\n), 1000 * time;
+syswrite STDERR, "now\n";
+syswrite STDOUT, 'x' x 100_000;
+syswrite $out, sprintf qq({"type":"n.later","payload":{"at":%d}}\n), 1000 * time;
+sleep 1.2;
+EOS
+my $runner = $l->start;
+my %late;
+for (1 .. 3) {
+    my $id = $l->task('tells');
+    $l->finished($id);
+    push @{ $late{ $_->{type} } }, $_->{ts} - $_->{payload}{at} for $l->events($id, 'n.now'), $l->events($id, 'n.later');
+}
+cmp_ok min(@{ $late{'n.now'} }), '<', 500, 'a first line is heard at once';
+cmp_ok min(@{ $late{'n.later'} }), '<', 500, '... and a result that fills its pipe is taken at once';
+is $l->stop($runner), 0, 'the runner stops';
 $l->gapless;
 is_deeply [$l->finish], [], 'nothing is left running';
 done_testing;

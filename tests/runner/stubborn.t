@@ -10,7 +10,7 @@ use List::Util qw(max sum);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $l = Leatd->new(conf => "workers = 6\n[http]\nmax_result_bytes = 1000000\n[limits]\nevents_per_task = 5000\n");
+my $l = Leatd->new(conf => "workers = 7\n[http]\nmax_result_bytes = 1000000\n[limits]\nevents_per_task = 5000\n");
 my $dir = $l->dir;
 
 # A neighbour says when it says something; the row says when it was written.
@@ -45,6 +45,13 @@ EOS
 $l->job(unending => $forks . "sub work { while (1) { print 'x' x 65536 } }\ntree(2);\nwork();\n", "timeout = 30\nkill_grace = 1\n");
 $l->job(fat  => "#!/usr/bin/perl\nmy \$all = ''; while (1) { \$all .= 'x' x 1_000_000 }\n", "memory_mb = 150\ntimeout = 30\n");
 $l->job(long => "#!/usr/bin/perl\nopen my \$say, '>&=', 3; print {\$say} 'x' x 1_000_000 for 1 .. 10; print \"long\\n\"\n", "timeout = 30\n");
+# leaves folders beside and in one another, with more files than can be removed in passing
+$l->job(litters => <<'EOS', "timeout = 30\n");
+#!/usr/bin/perl
+for my $folder (1 .. 40) { mkdir $folder or die; for (1 .. 50) { open my $file, '>', "$folder/$_" or die } }
+for (1 .. 100) { mkdir 'deep' or die; chdir 'deep' or die }
+print "littered\n";
+EOS
 # what leaves the group is beyond the runner: it cannot hold the task open, but it lives on
 $l->job(leaves => <<'EOS', "timeout = 1\nkill_grace = 0.3\n");
 #!/usr/bin/perl
@@ -84,7 +91,7 @@ is scalar(@alone), 240, 'two neighbours by themselves';
 my ($usual, $before) = (median(@alone), kilobytes('VmRSS'));
 
 # and beside the others
-my %t = map { $_ => $l->task($_) } qw(floods unending fat long);
+my %t = map { $_ => $l->task($_) } qw(floods unending fat long litters);
 ok wait_until { $l->status($t{floods}) eq 'running' && -s "$home/pids.$t{floods}" }, 'a stubborn one runs';
 my @beside = delays(map { $l->task('neighbour') } 1, 2);
 is scalar(@beside), 240, 'the same beside it: all of what they said is there';
@@ -117,6 +124,12 @@ like join("\n", $l->logged($t{long})), qr/cut off/, '... and the line was cut';
 
 my $most = kilobytes('VmHWM');
 cmp_ok $most - $before, '<', 64 * 1024, 'the runner took no more than 64 MB for all of it';
+
+# what is more than can be removed in passing
+my $litter = $l->task('litters');
+is $l->finished($litter)->{status}, 'completed', 'a job left many files';
+like $l->log, qr/"task_clear" task_id=$litter /, '... a process removed them';
+is_deeply [$l->work], [], '... before the task ended: nothing is left of them';
 
 # outside the group
 my $left = $l->task('leaves');

@@ -109,7 +109,7 @@ static void a_site_may_choose_the_folder_of_the_root(void **state)
     assert_memory_equal(w.files, one.path, strlen(one.path));
     assert_memory_equal(w.kept, one.kept, strlen(one.kept));
     assert_int_equal(mkdir(w.kept, 0700), 0);
-    workdir_remove(&one, "t1", 1);
+    workdir_remove(&one, "t1", 1, WORKDIR_ALL);
     assert_int_equal(mode_of(w.folder), 0);
     assert_int_equal(mode_of(w.kept), 0);
     workdir_free(&w);
@@ -165,7 +165,7 @@ static void removing_takes_all_that_is_in_it(void **state)
     assert_int_equal(mkdir(in_folder("work/t1.1/locked"), 0700), 0);
     touch(in_folder("work/t1.1/locked/file"));
     assert_int_equal(chmod(in_folder("work/t1.1/locked"), 0), 0);
-    workdir_remove(&root, "t1", 1);
+    workdir_remove(&root, "t1", 1, WORKDIR_ALL);
     assert_int_equal(mode_of(w.folder), 0);
     assert_int_equal(mode_of(w.events), 0);
     workdir_free(&w);
@@ -181,7 +181,7 @@ static void removing_follows_no_link(void **state)
     char target[200];
     snprintf(target, sizeof target, "%s", in_folder("precious"));
     assert_int_equal(symlink(target, in_folder("work/t1.1/link")), 0);
-    workdir_remove(&root, "t1", 1);
+    workdir_remove(&root, "t1", 1, WORKDIR_ALL);
     assert_int_equal(mode_of(w.folder), 0);
     assert_int_not_equal(mode_of(in_folder("precious/file")), 0);
     workdir_free(&w);
@@ -193,7 +193,7 @@ static void removing_leaves_other_attempts(void **state)
     struct workdir one, two;
     workdir_make(&one, &root, "t1", 1, &same, NULL);
     workdir_make(&two, &root, "t1", 2, &same, NULL);
-    workdir_remove(&root, "t1", 1);
+    workdir_remove(&root, "t1", 1, WORKDIR_ALL);
     assert_int_equal(mode_of(one.folder), 0);
     assert_int_not_equal(mode_of(two.folder), 0);
     assert_int_not_equal(mode_of(two.events), 0);
@@ -209,12 +209,31 @@ static void what_is_kept_of_the_files_stays_until_it_is_removed_too(void **state
     touch(in_folder("work/t1.1.files/left"));
     assert_int_equal(mkdir(w.kept, 0700), 0);
     touch(in_folder("work/t1.1.kept/file"));
-    workdir_remove_rest(&root, "t1", 1);
+    workdir_remove(&root, "t1", 1, WORKDIR_REST);
     assert_int_equal(mode_of(w.folder), 0);
     assert_int_equal(mode_of(w.files), 0);
     assert_int_not_equal(mode_of(in_folder("work/t1.1.kept/file")), 0);
-    workdir_remove(&root, "t1", 1);
+    workdir_remove(&root, "t1", 1, WORKDIR_ALL);
     assert_int_equal(mode_of(w.kept), 0);
+    workdir_free(&w);
+}
+
+static void what_is_much_goes_in_portions(void **state)
+{
+    (void)state;
+    struct workdir w;
+    workdir_make(&w, &root, "t1", 1, &same, NULL);
+    for (int i = 0; i < 12; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "work/t1.1%s/%d", i % 2 ? ".files" : "", i);
+        touch(in_folder(name));
+    }
+    assert_false(workdir_remove_some(&root, "t1", 1, WORKDIR_ALL, 5));
+    assert_false(workdir_remove_some(&root, "t1", 1, WORKDIR_ALL, 5));
+    assert_int_equal(mode_of(w.folder), 0);
+    assert_int_not_equal(mode_of(w.files), 0);
+    assert_true(workdir_remove_some(&root, "t1", 1, WORKDIR_ALL, 5));
+    assert_int_equal(mode_of(w.files), 0);
     workdir_free(&w);
 }
 
@@ -285,6 +304,7 @@ int main(void)
         IN_FOLDER(removing_follows_no_link),
         IN_FOLDER(removing_leaves_other_attempts),
         IN_FOLDER(what_is_kept_of_the_files_stays_until_it_is_removed_too),
+        IN_FOLDER(what_is_much_goes_in_portions),
         IN_FOLDER(a_temporary_file_is_read_from_its_start_and_has_no_name),
         IN_FOLDER(sweeping_removes_what_nobody_keeps),
     };

@@ -1,0 +1,88 @@
+#include "runner/clear.h"
+
+#include "base/buf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* An order is so many strings one behind the other, each with its NUL: the two roots, the id, and as
+ * numbers the attempt and what to remove. A pipe holds it. */
+enum { STRINGS = 5, ORDER_MAX = 2 * PATH_MAX + 256 };
+
+static void add_text(struct buf *out, const char *text)
+{
+    buf_add(out, text, strlen(text) + 1);
+}
+
+static void add_number(struct buf *out, int64_t value)
+{
+    buf_int(out, value);
+    buf_add(out, "", 1);
+}
+
+enum err clear_start(struct child *out, struct forkserver *forks, const struct workroot *root,
+                     const char *id, int64_t attempt, enum workdir_parts parts, rlim_t nofile,
+                     struct error *e)
+{
+    int ends[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0) return error_errno(e, ERR_IO, "/dev/null");
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK)) {
+        enum err rc = error_errno(e, ERR_IO, "pipe");
+        close(null);
+        return rc;
+    }
+    fcntl(ends[0], F_SETFL, 0);
+    struct buf order = {0};
+    add_text(&order, root->path);
+    add_text(&order, root->kept);
+    add_text(&order, id);
+    add_number(&order, attempt);
+    add_number(&order, parts);
+    struct jobtype self;
+    jobtype_defaults(&self, CLEAR_NAME);
+    enum err rc = ERR_OK;
+    if (order.len > ORDER_MAX || write(ends[1], order.data, order.len) != (ssize_t)order.len)
+        rc = error_errno(e, ERR_IO, "pipe");
+    if (!rc) rc = forkserver_take(forks, out, e);
+    if (!rc) {
+        rc = child_go(out,
+                      &(struct child_plan){
+                          .file = "/proc/self/exe",
+                          .folder = "/",
+                          .env = (char *const[]){NULL},
+                          .type = &self,
+                          .descriptors = {ends[0], null, STDERR_FILENO, null},
+                          .nofile = nofile,
+                      },
+                      e);
+        if (rc) child_drop(out);
+    }
+    buf_free(&order);
+    close(ends[0]);
+    close(ends[1]);
+    close(null);
+    return rc;
+}
+
+int clear_main(void)
+{
+    static char order[ORDER_MAX + 1];
+    char *at[STRINGS] = {order};
+    size_t len = 0;
+    for (ssize_t n = 1; n && len<ORDER_MAX; len += n> 0 ? (size_t)n : 0)
+        if ((n = read(STDIN_FILENO, order + len, ORDER_MAX - len)) < 0 && errno != EINTR)
+            return EX_IOERR;
+    for (int i = 1; i < STRINGS; i++) {
+        at[i] = at[i - 1] + strlen(at[i - 1]) + 1;
+        if (at[i] >= order + len) return EX_DATAERR; /* cut short: the runner is gone */
+    }
+    const struct workroot root = {.path = at[0], .kept = at[1]};
+    workdir_remove(&root, at[2], strtoll(at[3], NULL, 10),
+                   (enum workdir_parts)strtoll(at[4], NULL, 10));
+    return EX_OK;
+}
