@@ -120,7 +120,7 @@ static bool set_limits(const struct jobtype *t, rlim_t nofile)
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) || !limit(RLIMIT_NOFILE, nofile, files.rlim_max))
         return false;
-    rlim_t memory = (rlim_t)t->memory_bytes, cpu = (rlim_t)t->cpu_seconds;
+    rlim_t memory = (rlim_t)t->memory_bytes, cpu = (rlim_t)(t->cpu_ms + 999) / 1000;
     rlim_t file = (rlim_t)t->file_bytes, processes = (rlim_t)t->processes;
     return (!memory || limit(RLIMIT_AS, memory, memory)) &&
            (!cpu || limit(RLIMIT_CPU, cpu, cpu + 1)) && /* SIGXCPU first, SIGKILL a second later */

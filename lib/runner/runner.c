@@ -94,7 +94,7 @@ struct runner {
     int64_t no_claim_until; /* the system refused a process or a file */
     int64_t claimed_at;     /* the last time */
     size_t spares;          /* children to have ready for what comes */
-    int64_t idle_since;     /* INT64_MAX while something runs or is due */
+    int64_t idle_since;     /* INT64_MAX while something runs or waits */
     int64_t wrote_at;
     int64_t ends_at; /* ends of attempts are not written before, unless nothing runs */
 
@@ -644,12 +644,12 @@ static bool done(struct runner *r, int64_t now)
 {
     if (r->phase != CLAIMING) return !r->busy;
     bool idle = !r->busy && !r->look && !r->dying && r->due > clock_wall_ms();
-    if (!idle)
+    if (!idle || r->due != INT64_MAX) /* one that is due later waits, too */
         r->idle_since = INT64_MAX;
     else if (r->idle_since == INT64_MAX)
         r->idle_since = now;
-    if (!idle) return false;
-    if (r->options->once) return !r->sweep.more;
+    if (idle && r->options->once) return !r->sweep.more;
+    if (r->idle_since == INT64_MAX) return false;
     if (r->options->idle_exit_ms < 0 || now - r->idle_since < r->options->idle_exit_ms)
         return false;
     if (leave_if_unwanted(r)) return true;

@@ -20,13 +20,15 @@ enum {
 
 /* What may go of each kind, as its statements want it. */
 struct bounds {
-    int64_t before, keys, tickets, runners, rates;
+    int64_t before, events, keys, tickets, runners, rates;
 };
 
 static struct bounds bounds_of(const struct retention *what)
 {
     return (struct bounds){
         .before = what->before,
+        /* Those that this very removal writes stay: somebody is to see them. */
+        .events = what->before < what->now ? what->before : what->now,
         .keys = what->now,
         .tickets = what->now - TICKET_MS,
         /* One that only slept (a suspended machine) wakes up to the row that it renews. */
@@ -38,6 +40,7 @@ static struct bounds bounds_of(const struct retention *what)
 static void bind_bounds(sqlite3_stmt *st, const struct bounds *b)
 {
     stmt_int(st, ":before", b->before);
+    stmt_int(st, ":events", b->events);
     stmt_int(st, ":keys", b->keys);
     stmt_int(st, ":tickets", b->tickets);
     stmt_int(st, ":runners", b->runners);
@@ -159,7 +162,7 @@ static enum err remove_all(struct progress *p, struct error *e)
         int64_t bound, *count;
         int64_t limit;
     } kinds[] = {
-        {Q_RETENTION_EVENTS, b->before, &removed->events, EVENTS_AT_ONCE},
+        {Q_RETENTION_EVENTS, b->events, &removed->events, EVENTS_AT_ONCE},
         {Q_RETENTION_GROUPS, b->before, &removed->groups, ROWS_AT_ONCE},
         {Q_RETENTION_KEYS, b->keys, &removed->keys, ROWS_AT_ONCE},
         {Q_RETENTION_TICKETS, b->tickets, &removed->tickets, ROWS_AT_ONCE},

@@ -32,10 +32,10 @@ static const struct row {
     {"max_input_bytes", INT, offsetof(struct jobtype, max_input_bytes), 0, 536870912, -1},
     {"result_type", MEDIA_TYPE, offsetof(struct jobtype, result_type), 0, 0, 0},
     {"nice", INT, offsetof(struct jobtype, nice), -20, 19, 0},
-    {"memory_mb", MEGABYTES, offsetof(struct jobtype, memory_bytes), 1, 1 << 24, 0},
-    {"cpu_seconds", INT, offsetof(struct jobtype, cpu_seconds), 1, 1 << 24, 0},
-    {"file_mb", MEGABYTES, offsetof(struct jobtype, file_bytes), 1, 1 << 24, 0},
-    {"processes", INT, offsetof(struct jobtype, processes), 1, 1 << 22, 0},
+    {"memory_mb", MEGABYTES, offsetof(struct jobtype, memory_bytes), 0, 1 << 24, 0},
+    {"cpu_seconds", SECONDS, offsetof(struct jobtype, cpu_ms), 0, 30LL * DAY_MS, 0},
+    {"file_mb", MEGABYTES, offsetof(struct jobtype, file_bytes), 0, 1 << 24, 0},
+    {"processes", INT, offsetof(struct jobtype, processes), 0, 1 << 22, 0},
     {"concurrency", INT, offsetof(struct jobtype, concurrency), 0, 1 << 20, 0},
     {"serialize", GROUP, offsetof(struct jobtype, serialize), 0, 0, 0},
     {"get", BOOL, offsetof(struct jobtype, get), 0, 0, 0},
@@ -192,5 +192,6 @@ int64_t jobtype_backoff(const struct jobtype *t, int64_t tries, double random)
     int64_t wait = t->backoff_ms;
     for (int64_t i = 1; i < tries && wait < BACKOFF_MAX_MS; i++) wait *= 2;
     if (wait > BACKOFF_MAX_MS) wait = BACKOFF_MAX_MS;
-    return wait + (int64_t)((double)wait * (random - 0.5) / 2);
+    wait += (int64_t)((double)wait * (random - 0.5) / 2);
+    return wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
 }

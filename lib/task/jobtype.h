@@ -30,8 +30,8 @@ struct jobtype {
     /* Limits of each process of the job (setrlimit(2)); 0: none. `processes` counts all that the
      * user runs, as the kernel does, and does not bind root. */
     int64_t memory_bytes; /* address space; memory_mb */
-    int64_t cpu_seconds;
-    int64_t file_bytes; /* of each file; file_mb */
+    int64_t cpu_ms;       /* cpu_seconds; the system rounds it up to whole ones */
+    int64_t file_bytes;   /* of each file; file_mb */
     int64_t processes;
 };
 

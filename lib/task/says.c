@@ -54,14 +54,18 @@ static enum err parse_percent(struct says *out, const char *line, size_t len, st
     return ERR_OK;
 }
 
-/* Every member that an object may have; members of different kinds do not mix. */
+/* Every member that an object may have; members of different kinds do not mix, and what else it has is
+ * not for us. */
 static const struct member {
     const char *name;
     enum says_kind kind;
+    bool absent; /* as if it were not there when it is null */
 } members[] = {
-    {"progress", SAYS_PROGRESS}, {"phase", SAYS_PROGRESS},        {"message", SAYS_PROGRESS},
-    {"type", SAYS_EVENT},        {"payload", SAYS_EVENT},         {"log", SAYS_LOG},
-    {"level", SAYS_LOG},         {"checkpoint", SAYS_CHECKPOINT}, {"context", SAYS_CONTEXT},
+    {"progress", SAYS_PROGRESS, true}, {"phase", SAYS_PROGRESS, true},
+    {"message", SAYS_PROGRESS, true},  {"type", SAYS_EVENT, false},
+    {"payload", SAYS_EVENT, false},    {"log", SAYS_LOG, false},
+    {"level", SAYS_LOG, true},         {"checkpoint", SAYS_CHECKPOINT, false},
+    {"context", SAYS_CONTEXT, false},
 };
 
 static enum err take_text(char **out, const char *name, const json_t *value, struct error *e)
@@ -83,13 +87,9 @@ static enum err take_level(struct says *out, const json_t *value, struct error *
     return error_set(e, ERR_INVALID, "level is not debug, info, warn or error");
 }
 
-/* Takes the value as it was written in `line`, so that its numbers keep their digits. A payload may be
- * anything, the others are objects. */
-static enum err take_value(struct says *out, const char *line, const char *name,
-                           const json_t *value, struct error *e)
+/* Takes the value as it was written in `line`, so that its numbers keep their digits. */
+static enum err take_value(struct says *out, const char *line, const char *name)
 {
-    if (strcmp(name, "payload") && !json_is_object(value))
-        return error_set(e, ERR_INVALID, "%s is not an object", name);
     struct json_span written = json_find_last(line, name);
     out->json = mem_dup(written.at, written.len);
     return ERR_OK;
@@ -106,7 +106,7 @@ static enum err take_member(struct says *out, const char *line, const char *name
     if (!strcmp(name, "message") || !strcmp(name, "log"))
         return take_text(&out->message, name, value, e);
     if (!strcmp(name, "level")) return take_level(out, value, e);
-    if (strcmp(name, "type")) return take_value(out, line, name, value, e);
+    if (strcmp(name, "type")) return take_value(out, line, name);
 
     enum err rc = take_text(&out->type, name, value, e);
     if (!rc && !event_type_allowed(out->type))
@@ -116,20 +116,22 @@ static enum err take_member(struct says *out, const char *line, const char *name
 
 static enum err take_members(struct says *out, const char *line, json_t *object, struct error *e)
 {
-    const char *first = NULL, *name;
+    const char *first = NULL, *unknown = NULL, *name;
     json_t *value;
     json_object_foreach(object, name, value)
     {
         const struct member *m = members, *end = members + sizeof members / sizeof *members;
         while (m < end && strcmp(m->name, name)) m++;
-        if (m == end) return error_set(e, ERR_INVALID, "unknown member '%.100s'", name);
+        if (m == end) unknown = name;
+        if (m == end || (m->absent && json_is_null(value))) continue;
         if (!first) out->kind = m->kind, first = m->name;
         if (m->kind != out->kind)
             return error_set(e, ERR_INVALID, "%s and %s do not go together", first, m->name);
         enum err rc = take_member(out, line, m->name, value, e);
         if (rc) return rc;
     }
-    if (!first) return error_set(e, ERR_INVALID, "the object is empty");
+    if (!first && unknown) return error_set(e, ERR_INVALID, "unknown member '%.100s'", unknown);
+    if (!first) return error_set(e, ERR_INVALID, "the object says nothing");
     if (out->kind == SAYS_EVENT && !out->type)
         return error_set(e, ERR_INVALID, "payload without type");
     if (out->kind == SAYS_LOG && !out->message)

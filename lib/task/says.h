@@ -29,7 +29,8 @@ struct says {
 };
 
 /* Understands one line of descriptor 3 (without its newline). ERR_INVALID with the reason when it is
- * malformed: not a percentage, no UTF-8, unknown or badly typed members, a reserved event type. */
+ * malformed: not a percentage, no UTF-8, badly typed members or none that is known, a reserved event
+ * type. */
 enum err says_parse(struct says *out, const char *line, size_t len, struct error *e);
 
 /* Understands one line of stderr: an sd-daemon(3) prefix "<0>" to "<7>" gives the level (0-3 error,

@@ -17,7 +17,7 @@ void task_free(struct task *t)
 
 double task_elapsed_seconds(const struct task *t, int64_t now)
 {
-    if (t->started_at == TASK_NONE) return -1;
+    if (t->started_at == TASK_NONE || t->status == TASK_PENDING) return -1;
     int64_t until = t->completed_at != TASK_NONE ? t->completed_at : now;
     return until > t->started_at ? (double)(until - t->started_at) / 1000 : 0;
 }

@@ -55,7 +55,7 @@ void task_document(struct buf *out, const struct task *t, const struct task_view
 /* Appends `{"self":…,"events":…,…}`. */
 void task_links(struct buf *out, const struct task *t, const struct task_view *view);
 
-/* Seconds spent so far or in all; TASK_NONE / -1 before the first start. */
+/* Seconds that the attempt has taken so far or in all; -1 while it waits for one. */
 double task_elapsed_seconds(const struct task *t, int64_t now);
 
 #endif

@@ -1,5 +1,7 @@
 UPDATE tasks
    SET status = :status, progress = CASE :status WHEN 'completed' THEN 100 WHEN 'pending' THEN 0 ELSE progress END,
+       phase = CASE :status WHEN 'pending' THEN NULL ELSE phase END,
+       message = CASE :status WHEN 'pending' THEN NULL ELSE message END,
        attempt = attempt - :unspent, lost = lost + :lost, run_at = :run_at,
        max_attempts = max_attempts + (:lost AND :status = 'pending'),
        completed_at = CASE :status WHEN 'pending' THEN NULL ELSE :now END, updated_at = :now,

@@ -3,7 +3,7 @@ SELECT EXISTS (SELECT 1 FROM remains)
     OR EXISTS (SELECT 1 FROM tasks
                 WHERE status IN ('completed', 'failed', 'timeout', 'cancelled')
                   AND completed_at < :before)
-    OR EXISTS (SELECT 1 FROM events WHERE task IS NULL AND ts < :before)
+    OR EXISTS (SELECT 1 FROM events WHERE task IS NULL AND ts < :events)
     OR EXISTS (SELECT 1 FROM groups
                 WHERE pending + running + completed + failed + timeout + cancelled = 0
                   AND version = 0 AND context IS NULL AND updated_at < :before)

@@ -5,7 +5,7 @@ SELECT (SELECT count(*) FROM tasks
            (SELECT n FROM tasks
              WHERE completed_at < :before
              UNION ALL SELECT task FROM remains))
-     + (SELECT count(*) FROM events WHERE task IS NULL AND ts < :before),
+     + (SELECT count(*) FROM events WHERE task IS NULL AND ts < :events),
        (SELECT count(*) FROM groups
          WHERE pending + running + completed + failed + timeout + cancelled = 0
            AND version = 0 AND context IS NULL AND updated_at < :before),

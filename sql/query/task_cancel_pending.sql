@@ -1,5 +1,5 @@
 UPDATE tasks
    SET status = 'cancelled', completed_at = :now, updated_at = :now, cancel_requested = 1,
-       run_at = NULL, error_code = 'cancelled', error_message = 'cancelled before it started',
+       run_at = NULL, error_code = 'cancelled', error_message = 'cancelled while it waited',
        error_retryable = 0
  WHERE n = :n AND status = 'pending';

@@ -61,6 +61,22 @@ my $gone = $l->task('fails');
 is $l->finished($gone)->{status}, 'failed', 'another one fails';
 $l->sql("DELETE FROM tasks WHERE id = '$gone';");
 is saved(), 0, 'a deleted task leaves nothing';
+
+# both may be any JSON: a chat is a list
+$l->job(listed => <<'EOS', "backoff = 0.01\n");
+#!/bin/sh
+cat "$LEAT_CONTEXT_FILE"
+cat "$LEAT_CHECKPOINT_FILE" 2>/dev/null
+echo '{"checkpoint":[1,2.50]}' >&3
+echo '{"context":[{"role":"user","content":"hi"}]}' >&3
+[ "$LEAT_ATTEMPT" = 2 ]
+EOS
+my @chat = ($l->task('listed', group => 'chat', max_attempts => 2));
+is $l->finished($chat[0])->{status}, 'completed', 'a checkpoint and a context that are lists';
+is $l->result($chat[0]), 'null[1,2.50]', '... the next attempt has the one';
+push @chat, $l->task('listed', group => 'chat', max_attempts => 2);
+is $l->finished($chat[1])->{status}, 'completed', '... and the next task';
+is $l->result($chat[1]), '[{"role":"user","content":"hi"}][1,2.50]', '... the other';
 is $l->stop($pid), 0, 'the runner stops';
 $l->gapless;
 is_deeply [$l->finish], [], 'nothing is left running';

@@ -150,6 +150,17 @@ subtest 'retain_hours = 0 keeps for ever, leat gc removes' => sub {
     like $l->leat(qw(gc --help))->{out}, qr/--older-than HOURS/, '--help';
 };
 
+subtest 'leat gc tells who watches' => sub {
+    my $stream = $l->stream('/api/groups/told/events', timeout => 20);
+    $stream->next_event(5, 'stream.connected');
+    my $id = create('quick', group => 'told');
+    is $stream->next_event(10, 'task.created')->{json}{task_id}, $id, 'a task is made';
+    ok wait_until(sub { ($l->http(GET => "/api/tasks/$id")->json->{status} // '') eq 'completed' }), '... and completes';
+    is $l->leat(qw(gc --older-than 0))->{status}, 0, 'leat gc --older-than 0';
+    is $stream->next_event(10, 'task.deleted')->{json}{task_id}, $id, 'the stream of its group is told that it went';
+    $stream->close;
+};
+
 subtest 'a slow reader is not led across a gap' => sub {
     my $task = by_hand($l, group => 'slow');
     socket my $socket, AF_INET, SOCK_STREAM, 0 or die "socket: $!";

@@ -32,7 +32,7 @@ echo '{"type":"task.done"}' >&3
 echo '{"progress":4' >&3
 printf '%0300d x\n' 0 | sed 's/^0/y/' >&3
 printf 'not text \377\n' >&3
-echo '{"checkpoint":3}' >&3
+echo '{"log":3}' >&3
 echo '{"context":{"a":1}}' >&3
 echo '41 still here' >&3
 EOS
@@ -96,7 +96,7 @@ like $wrong[2], qr/^warn: .*'task.done' may not be said/, '... a reserved type';
 like $wrong[3], qr/^warn: .*invalid JSON/, '... broken JSON';
 like $wrong[4], qr/: y0{199}\.\.\.$/, '... at most 200 bytes of it';
 like $wrong[5], qr/: not text \x{fffd}$/, '... its bytes replaced';
-like $wrong[6], qr/^warn: .*checkpoint is not an object/, 'a checkpoint that is no object is refused aloud';
+like $wrong[6], qr/^warn: .*log is not a string/, 'what is of the wrong type is refused aloud';
 like $wrong[7], qr{^warn: context: }, 'a context outside a group too';
 is_deeply [map { @{ $_->{payload} }{qw(percent message)} } $l->events($t{wrong}, 'task.progress')], [41, 'still here'],
     'and the job goes on';

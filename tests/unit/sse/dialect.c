@@ -204,17 +204,17 @@ static const struct {
     {
         "task.status_changed",
         "{\"from\":\"pending\",\"to\":\"cancelled\",\"attempt\":0,\"completed_at\":3000,"
-        "\"error\":{\"code\":\"cancelled\",\"message\":\"cancelled before it started\","
+        "\"error\":{\"code\":\"cancelled\",\"message\":\"cancelled while it waited\","
         "\"retryable\":false}}",
-        "{\"type\":\"failed\",\"error\":\"cancelled before it started\","
-        "\"message\":\"cancelled before it started\"}",
+        "{\"type\":\"failed\",\"error\":\"cancelled while it waited\","
+        "\"message\":\"cancelled while it waited\"}",
         "task_failed",
         "\"status\":\"failed\",\"progress\":null,\"elapsed_time\":null,"
-        "\"estimated_remaining_seconds\":null,\"error_message\":\"cancelled before it started\"",
+        "\"estimated_remaining_seconds\":null,\"error_message\":\"cancelled while it waited\"",
         "",
         "{\"from\":\"pending\",\"to\":\"cancelled\",\"attempt\":0,\"completed_at\":3000,"
-        "\"error\":{\"code\":\"cancelled\",\"message\":\"cancelled before it started\","
-        "\"retryable\":false},\"error_msg\":\"cancelled before it started\"}",
+        "\"error\":{\"code\":\"cancelled\",\"message\":\"cancelled while it waited\","
+        "\"retryable\":false},\"error_msg\":\"cancelled while it waited\"}",
     },
     {
         "log.append",

@@ -306,7 +306,7 @@ static void cancelling_before_the_start_says_so(void **state)
     events_are(r, at,
                "task.status_changed {\"from\":\"pending\",\"to\":\"cancelled\",\"attempt\":0,"
                "\"completed_at\":1700000000003,\"error\":{\"code\":\"cancelled\","
-               "\"message\":\"cancelled before it started\",\"retryable\":false}}");
+               "\"message\":\"cancelled while it waited\",\"retryable\":false}}");
 }
 
 static void progress_says_what_is_known(void **state)

@@ -91,7 +91,7 @@ static void without_a_conf_the_defaults_count(void **state)
     assert_string_equal(t.result_type, "");
     assert_int_equal(t.nice, 0);
     assert_int_equal(t.memory_bytes, 0);
-    assert_int_equal(t.cpu_seconds, 0);
+    assert_int_equal(t.cpu_ms, 0);
     assert_int_equal(t.file_bytes, 0);
     assert_int_equal(t.processes, 0);
 }
@@ -105,7 +105,7 @@ static void every_key_is_taken(void **state)
         load(&t,
              "; a comment\ntimeout = 1.5\nkill_grace = 0\nattempts = 3\nbackoff = 0.25\n"
              "lost_attempts = 5\nmax_input_bytes = 0\nresult_type = text/csv; header=yes\n"
-             "nice = 10\nmemory_mb = 64\ncpu_seconds = 7\nfile_mb = 2\nprocesses = 50\n"
+             "nice = 10\nmemory_mb = 64\ncpu_seconds = 7.5\nfile_mb = 2\nprocesses = 50\n"
              "concurrency = 2\nuser = www-data\n",
              &e);
     assert_string_equal(e.text, "");
@@ -119,7 +119,7 @@ static void every_key_is_taken(void **state)
     assert_string_equal(t.result_type, "text/csv; header=yes");
     assert_int_equal(t.nice, 10);
     assert_int_equal(t.memory_bytes, 64 << 20);
-    assert_int_equal(t.cpu_seconds, 7);
+    assert_int_equal(t.cpu_ms, 7500);
     assert_int_equal(t.file_bytes, 2 << 20);
     assert_int_equal(t.processes, 50);
     assert_int_equal(t.concurrency, 2);
@@ -150,7 +150,7 @@ static void a_bad_conf_is_refused_by_file_line_and_key(void **state)
         {"attempts = 1.5\n", "j.conf:1: attempts: "},
         {"backoff = 301\n", "j.conf:1: backoff: "},
         {"nice = 20\n", "j.conf:1: nice: "},
-        {"memory_mb = 0\n", "j.conf:1: memory_mb: "},
+        {"memory_mb = -1\n", "j.conf:1: memory_mb: "},
         {"result_type = json\n", "j.conf:1: result_type: "},
         {"result_type = text/\n", "j.conf:1: result_type: "},
         {"result_type = /csv\n", "j.conf:1: result_type: "},
@@ -219,6 +219,8 @@ static void backoff_is_spread_by_a_quarter_either_way(void **state)
     const struct jobtype t = {.backoff_ms = 2000};
     assert_int_equal(jobtype_backoff(&t, 1, 0), 1500);
     assert_in_range(jobtype_backoff(&t, 1, 0.999999), 2499, 2500);
+    assert_int_equal(jobtype_backoff(&t, 1000, 0), 225000);
+    assert_int_equal(jobtype_backoff(&t, 1000, 0.999999), 300000); /* but not beyond the bound */
 }
 
 static void without_backoff_it_is_tried_at_once(void **state)
