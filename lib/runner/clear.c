@@ -43,25 +43,11 @@ enum err clear_start(struct child *out, struct forkserver *forks, const struct w
     add_text(&order, id);
     add_number(&order, attempt);
     add_number(&order, parts);
-    struct jobtype self;
-    jobtype_defaults(&self, CLEAR_NAME);
     enum err rc = ERR_OK;
     if (order.len > ORDER_MAX || write(ends[1], order.data, order.len) != (ssize_t)order.len)
         rc = error_errno(e, ERR_IO, "pipe");
-    if (!rc) rc = forkserver_take(forks, out, e);
-    if (!rc) {
-        rc = child_go(out,
-                      &(struct child_plan){
-                          .file = "/proc/self/exe",
-                          .folder = "/",
-                          .env = (char *const[]){NULL},
-                          .type = &self,
-                          .descriptors = {ends[0], null, STDERR_FILENO, null},
-                          .nofile = nofile,
-                      },
-                      e);
-        if (rc) child_drop(out);
-    }
+    const int descriptors[] = {ends[0], null, STDERR_FILENO, null};
+    if (!rc) rc = forkserver_run_self(forks, out, CLEAR_NAME, descriptors, nofile, e);
     buf_free(&order);
     close(ends[0]);
     close(ends[1]);
@@ -74,9 +60,12 @@ int clear_main(void)
     static char order[ORDER_MAX + 1];
     char *at[STRINGS] = {order};
     size_t len = 0;
-    for (ssize_t n = 1; n && len<ORDER_MAX; len += n> 0 ? (size_t)n : 0)
-        if ((n = read(STDIN_FILENO, order + len, ORDER_MAX - len)) < 0 && errno != EINTR)
-            return EX_IOERR;
+    while (len < ORDER_MAX) {
+        ssize_t n = read(STDIN_FILENO, order + len, ORDER_MAX - len);
+        if (n < 0 && errno != EINTR) return EX_IOERR;
+        if (!n) break;
+        if (n > 0) len += (size_t)n;
+    }
     for (int i = 1; i < STRINGS; i++) {
         at[i] = at[i - 1] + strlen(at[i - 1]) + 1;
         if (at[i] >= order + len) return EX_DATAERR; /* cut short: the runner is gone */

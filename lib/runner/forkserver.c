@@ -301,3 +301,23 @@ void forkserver_give(struct forkserver *f, struct child *c)
         child_drop(c);
     *c = CHILD_NONE;
 }
+
+enum err forkserver_run_self(struct forkserver *f, struct child *out, const char *name,
+                             const int descriptors[4], rlim_t nofile, struct error *e)
+{
+    struct jobtype self;
+    jobtype_defaults(&self, name);
+    enum err rc = forkserver_take(f, out, e);
+    if (rc) return rc;
+    struct child_plan plan = {
+        .file = "/proc/self/exe",
+        .folder = "/",
+        .env = (char *const[]){NULL},
+        .type = &self,
+        .nofile = nofile,
+    };
+    memcpy(plan.descriptors, descriptors, sizeof plan.descriptors);
+    rc = child_go(out, &plan, e);
+    if (rc) child_drop(out);
+    return rc;
+}

@@ -139,26 +139,12 @@ enum err keep_start(struct child *out, int *report, struct forkserver *forks,
 {
     int request = -1, answer = -1, null = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct buf text = {0};
-    struct jobtype self;
-    jobtype_defaults(&self, KEEP_NAME);
     write_order(&text, order);
     enum err rc = null < 0 ? error_errno(e, ERR_IO, "/dev/null") : make_file(&request, e);
     if (!rc) rc = make_file(&answer, e);
     if (!rc && write_all(request, text.data, text.len)) rc = error_errno(e, ERR_IO, "memfd");
-    if (!rc) rc = forkserver_take(forks, out, e);
-    if (!rc) {
-        rc = child_go(out,
-                      &(struct child_plan){
-                          .file = "/proc/self/exe",
-                          .folder = "/",
-                          .env = (char *const[]){NULL},
-                          .type = &self,
-                          .descriptors = {request, answer, null, null},
-                          .nofile = nofile,
-                      },
-                      e);
-        if (rc) child_drop(out);
-    }
+    const int descriptors[] = {request, answer, null, null};
+    if (!rc) rc = forkserver_run_self(forks, out, KEEP_NAME, descriptors, nofile, e);
     buf_free(&text);
     if (null >= 0) close(null);
     if (request >= 0) close(request);
