@@ -10,24 +10,17 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* An order is so many strings one behind the other, each with its NUL: the two roots, the id, and as
- * numbers the attempt and what to remove. A pipe holds it. */
-enum { STRINGS = 5, ORDER_MAX = 2 * PATH_MAX + 256 };
+/* An order is so many strings one behind the other, each with its NUL: the two roots, the id, and
+ * the attempt. A pipe holds it. */
+enum { STRINGS = 4, ORDER_MAX = 2 * PATH_MAX + 256 };
 
 static void add_text(struct buf *out, const char *text)
 {
     buf_add(out, text, strlen(text) + 1);
 }
 
-static void add_number(struct buf *out, int64_t value)
-{
-    buf_int(out, value);
-    buf_add(out, "", 1);
-}
-
 enum err clear_start(struct child *out, struct forkserver *forks, const struct workroot *root,
-                     const char *id, int64_t attempt, enum workdir_parts parts, rlim_t nofile,
-                     struct error *e)
+                     const char *id, int64_t attempt, rlim_t nofile, struct error *e)
 {
     int ends[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0) return error_errno(e, ERR_IO, "/dev/null");
@@ -41,8 +34,8 @@ enum err clear_start(struct child *out, struct forkserver *forks, const struct w
     add_text(&order, root->path);
     add_text(&order, root->kept);
     add_text(&order, id);
-    add_number(&order, attempt);
-    add_number(&order, parts);
+    buf_int(&order, attempt);
+    buf_add(&order, "", 1);
     enum err rc = ERR_OK;
     if (order.len > ORDER_MAX || write(ends[1], order.data, order.len) != (ssize_t)order.len)
         rc = error_errno(e, ERR_IO, "pipe");
@@ -71,7 +64,6 @@ int clear_main(void)
         if (at[i] >= order + len) return EX_DATAERR; /* cut short: the runner is gone */
     }
     const struct workroot root = {.path = at[0], .kept = at[1]};
-    workdir_remove(&root, at[2], strtoll(at[3], NULL, 10),
-                   (enum workdir_parts)strtoll(at[4], NULL, 10));
+    workdir_remove(&root, at[2], strtoll(at[3], NULL, 10), WORKDIR_ASIDE);
     return EX_OK;
 }

@@ -1,4 +1,4 @@
-/* Removing what an attempt left. A job may leave hundreds of thousands of files, and removing them takes
+/* Removing what an attempt left and was set aside. A job may leave hundreds of thousands of files, and removing them takes
  * longer than a runner may be away: then a process of its own does it. It is leatd again, under the name
  * CLEAR_NAME, with its order on descriptor 0. */
 #ifndef LEAT_RUNNER_CLEAR_H
@@ -13,10 +13,9 @@
 
 #define CLEAR_NAME "leatd-clear"
 
-/* Starts the process, which does what workdir_remove does. Errors as forkserver_take. */
+/* Starts the process, which removes what workdir_set_aside left. Errors as forkserver_take. */
 enum err clear_start(struct child *out, struct forkserver *forks, const struct workroot *root,
-                     const char *id, int64_t attempt, enum workdir_parts parts, rlim_t nofile,
-                     struct error *e);
+                     const char *id, int64_t attempt, rlim_t nofile, struct error *e);
 
 /* The process itself: gives its exit status. */
 int clear_main(void);

@@ -36,7 +36,7 @@ enum {
     CLEAR_MAX = 100, /* files that are removed at once: a few ms */
 };
 
-enum state { FREE, CLAIMED, RUNNING, STOPPING, KILLED, DRAINING, KEEPING, CLEARING, ENDED, FENCED };
+enum state { FREE, CLAIMED, RUNNING, STOPPING, KILLED, DRAINING, KEEPING, ENDED, CLEARING, FENCED };
 
 struct slot {
     const struct slot_shop *shop;
@@ -130,7 +130,7 @@ bool slot_is_free(const struct slot *s)
 
 bool slot_is_working(const struct slot *s)
 {
-    return s->state != FREE && s->state != ENDED;
+    return s->state != FREE && s->state != ENDED && s->state != CLEARING;
 }
 
 int64_t slot_task(const struct slot *s)
@@ -500,33 +500,30 @@ static void read_lines(struct slot *s)
 
 /* ---- the end ------------------------------------------------------------------------------------ */
 
-static enum workdir_parts what_to_remove(const struct slot *s)
+/* Removes what the attempt left. What is much is set aside, and s->child removes it while the slot goes on. */
+static void clear_folders(struct slot *s)
 {
-    return s->files.count ? WORKDIR_REST : WORKDIR_ALL;
-}
-
-static void remove_folders(const struct slot *s)
-{
-    workdir_remove(s->shop->work, s->task.id, s->task.attempt, what_to_remove(s));
-}
-
-/* Removes what the attempt left. False: that is much, and s->child is about to do it. */
-static bool clear_folders(struct slot *s)
-{
+    const struct workroot *work = s->shop->work;
+    enum workdir_parts parts = s->files.count ? WORKDIR_REST : WORKDIR_ALL;
     struct error e = {0};
-    enum workdir_parts parts = what_to_remove(s);
-    if (workdir_remove_some(s->shop->work, s->task.id, s->task.attempt, parts, CLEAR_MAX))
-        return true;
-    if (!clear_start(&s->child, s->shop->forks, s->shop->work, s->task.id, s->task.attempt, parts,
-                     s->shop->nofile, &e)) {
-        char id[ID_SIZE];
+    char id[ID_SIZE];
+    if (workdir_remove_some(work, s->task.id, s->task.attempt, parts, CLEAR_MAX)) return;
+    if (s->child.id.pid > 0 || !workdir_set_aside(work, s->task.id, s->task.attempt, parts)) {
+        workdir_remove(work, s->task.id, s->task.attempt, parts);
+    } else if (clear_start(&s->child, s->shop->forks, work, s->task.id, s->task.attempt,
+                           s->shop->nofile, &e)) {
+        log_warn("cannot start a process that clears up", " error=\"%s\"", e.text);
+        workdir_remove(work, s->task.id, s->task.attempt, WORKDIR_ASIDE);
+    } else {
         log_info("task_clear", " task_id=%s child=%lld", log_quote(id, sizeof id, s->task.id),
                  (long long)s->child.id.pid);
-        return false;
     }
-    log_warn("cannot start a process that clears up", " error=\"%s\"", e.text);
-    remove_folders(s);
-    return true;
+}
+
+static void remove_all(const struct slot *s)
+{
+    workdir_remove(s->shop->work, s->task.id, s->task.attempt, WORKDIR_ALL);
+    workdir_remove(s->shop->work, s->task.id, s->task.attempt, WORKDIR_ASIDE);
 }
 
 /* The attempt is over: says what that makes of the task. */
@@ -554,7 +551,8 @@ static void finish(struct slot *s, enum ending ending, int number, const char *s
     }
     s->ended_at = clock_wall_ms();
     s->ending = ending;
-    s->state = clear_folders(s) ? ENDED : CLEARING;
+    s->state = ENDED;
+    clear_folders(s);
 }
 
 /* Takes notice when the process that clears up has ended. */
@@ -562,8 +560,9 @@ static void look_for_cleared(struct slot *s)
 {
     struct child_end ended;
     if (!child_reap(&s->child, &ended)) return;
-    if (ended.signalled || ended.number || ended.no_exec) remove_folders(s);
-    s->state = ENDED;
+    if (ended.signalled || ended.number || ended.no_exec)
+        workdir_remove(s->shop->work, s->task.id, s->task.attempt, WORKDIR_ASIDE);
+    reset(s);
 }
 
 /* Has the files kept that the job made. False: there are none, or it has not completed. */
@@ -643,7 +642,7 @@ static void look_for_end(struct slot *s)
     if (!child_reap(&s->child, &ended)) return;
     s->leader = leader;
     if (s->state == FENCED) {
-        remove_folders(s);
+        remove_all(s);
         reset(s);
         return;
     }
@@ -673,8 +672,7 @@ void slot_fence(struct slot *s)
     log_warn("task_fenced", " task_id=%s", log_quote(id, sizeof id, s->task.id));
     outbox_clear(&s->outbox);
     if (s->child.id.pid <= 0) {
-        file_list_free(&s->files);
-        remove_folders(s);
+        remove_all(s);
         reset(s);
         return;
     }
@@ -695,10 +693,9 @@ bool slot_refuse(struct slot *s)
     free(s->checkpoint);
     s->checkpoint = NULL;
     s->stop = STOP_REFUSED;
-    if (s->state == CLEARING) child_drop(&s->child); /* another will do it */
-    if (s->child.id.pid > 0)
+    if (s->state != ENDED && s->child.id.pid > 0)
         kill_now(s);
-    else if (s->state == ENDED || s->state == CLEARING || s->state == DRAINING) {
+    else if (s->state == ENDED || s->state == DRAINING) {
         free(s->outcome.message);
         free(s->read_result.value);
         free(s->result_url);
@@ -851,5 +848,6 @@ void slot_written(struct slot *s)
              task_status_name(s->outcome.status), s->outcome.code ? " code=" : "",
              s->outcome.code ? s->outcome.code : "",
              (long long)(clock_monotonic_ms() - s->started));
-    reset(s);
+    s->state = CLEARING;
+    if (s->child.id.pid <= 0) reset(s);
 }

@@ -1,20 +1,20 @@
 /* A place where one task at a time runs.
  *
- *     FREE ─> CLAIMED ─> RUNNING ─> DRAINING (─> KEEPING) (─> CLEARING) ─> ENDED ─> FREE
+ *     FREE ─> CLAIMED ─> RUNNING ─> DRAINING (─> KEEPING) ─> ENDED (─> CLEARING) ─> FREE
  *                           └─> STOPPING ─> KILLED ─┘
  *
  * CLAIMED: taken in the database, for a child that waits. STOPPING: SIGTERM was sent, KILLED: SIGKILL. DRAINING: the process is gone, what it left in its pipes is
- * read. KEEPING: a process takes over the files that it made, if there are any. CLEARING: a process removes what it
- * left, if that is much. ENDED: the outcome is known and not yet written. From RUNNING on, a slot whose claim is gone
+ * read. KEEPING: a process takes over the files that it made, if there are any. ENDED: the outcome is known and not yet
+ * written. CLEARING: it is written, and a process still removes what the attempt left, which was much. From RUNNING on, a slot whose claim is gone
  * (slot_fence) is FENCED until its process is gone, and then FREE: it writes nothing more.
  *
  * Invariants:
  *  1. A slot writes to the database in slot_write alone, and forgets what it wrote in slot_written,
  *     after the commit: a transaction that was rolled back is written again, whole.
  *  2. It reads from its job only while nothing of what it read waits for the database.
- *  3. Its folders are removed before the end of the attempt is written: from then on another runner may
- *     own the task. Only what is kept of its files stays, and is moved to its place in the transaction
- *     that writes the end. */
+ *  3. Its folders are removed, or set aside, before the end of the attempt is written: from then on another
+ *     runner may own the task. Only what is kept of its files stays, and is moved to its place in the
+ *     transaction that writes the end. */
 #ifndef LEAT_RUNNER_SLOT_H
 #define LEAT_RUNNER_SLOT_H
 
@@ -63,7 +63,7 @@ void slot_abandon(struct slot *s);
 
 bool slot_is_free(const struct slot *s);
 
-/* Whether it has a job on its hands: neither FREE nor ENDED. */
+/* Whether it has a job on its hands: neither FREE nor ENDED nor CLEARING. */
 bool slot_is_working(const struct slot *s);
 
 /* CLAIMED by `t` (taken over: *t is empty after it) for `child` (taken over too), whose type is `type`,

@@ -129,20 +129,59 @@ static bool remove_folder(const char *root, const char *id, int64_t attempt, con
     return left != TREE_LEFT;
 }
 
-bool workdir_remove_some(const struct workroot *root, const char *id, int64_t attempt,
-                         enum workdir_parts parts, size_t entries)
+/* The folders of an attempt. */
+static const struct {
+    const char *suffix, *aside;
+    bool kept; /* lies where the kept files are */
+} folders[] = {
+    {"", ".aside", false},
+    {".files", ".files.aside", false},
+    {".kept", ".kept.aside", true},
+};
+enum { FOLDERS = sizeof folders / sizeof *folders };
+
+static bool is_of(size_t folder, enum workdir_parts parts)
 {
-    if (!can_be_name(id)) return true;
-    if (parts == WORKDIR_KEPT) return remove_folder(root->kept, id, attempt, ".kept", &entries);
+    return parts == WORKDIR_ALL || folders[folder].kept == (parts == WORKDIR_KEPT);
+}
+
+static void remove_files(const struct workroot *root, const char *id, int64_t attempt)
+{
     static const char *const beside[] = {".events", ".input", ".context", ".checkpoint"};
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
         char *path = name(root->path, id, attempt, beside[i]);
         unlink(path);
         free(path);
     }
-    return remove_folder(root->path, id, attempt, "", &entries) &&
-           remove_folder(root->path, id, attempt, ".files", &entries) &&
-           (parts == WORKDIR_REST || remove_folder(root->kept, id, attempt, ".kept", &entries));
+}
+
+bool workdir_remove_some(const struct workroot *root, const char *id, int64_t attempt,
+                         enum workdir_parts parts, size_t entries)
+{
+    if (!can_be_name(id)) return true;
+    if (parts == WORKDIR_REST || parts == WORKDIR_ALL) remove_files(root, id, attempt);
+    bool aside = parts == WORKDIR_ASIDE, all = true;
+    for (size_t i = 0; all && i < FOLDERS; i++)
+        if (aside || is_of(i, parts))
+            all = remove_folder(folders[i].kept ? root->kept : root->path, id, attempt,
+                                aside ? folders[i].aside : folders[i].suffix, &entries);
+    return all;
+}
+
+bool workdir_set_aside(const struct workroot *root, const char *id, int64_t attempt,
+                       enum workdir_parts parts)
+{
+    bool all = can_be_name(id);
+    for (size_t i = 0; all && i < FOLDERS; i++) {
+        if (!is_of(i, parts)) continue;
+        const char *in = folders[i].kept ? root->kept : root->path;
+        char *from = name(in, id, attempt, folders[i].suffix);
+        char *to = name(in, id, attempt, folders[i].aside);
+        all = !rename(from, to) || errno == ENOENT;
+        free(from);
+        free(to);
+    }
+    return all;
 }
 
 void workdir_remove(const struct workroot *root, const char *id, int64_t attempt,
@@ -260,8 +299,10 @@ static void sweep(const struct workroot *root, const char *folder, workdir_keep 
     for (const struct dirent *d; (d = readdir(dir));) {
         int64_t attempt;
         char *id = mem_str(d->d_name);
-        if (parse(id, &attempt) && !keep(arg, id, attempt))
+        if (parse(id, &attempt) && !keep(arg, id, attempt)) {
             workdir_remove(root, id, attempt, WORKDIR_ALL);
+            workdir_remove(root, id, attempt, WORKDIR_ASIDE);
+        }
         free(id);
     }
     closedir(dir);

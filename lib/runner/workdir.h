@@ -1,7 +1,7 @@
 /* Folders of attempts: ROOT/ID.ATTEMPT, in which a job works, and beside it ROOT/ID.ATTEMPT.events, the
  * pipe that it may open by name, .context, what it may know of its group, .checkpoint, what an earlier
  * attempt saved, and .files, the folder for files that it wants to leave; .kept holds those of them that
- * are kept, until the task is completed.
+ * are kept, until the task is completed. A folder with .aside behind its name is being removed.
  *
  * ROOT is the folder "work" beside the database, or one in a folder of the site's choice (a tmpfs, say);
  * .kept is always beside the database, so that it can be moved to its place. It is the runner's user's
@@ -53,6 +53,7 @@ enum workdir_parts {
     WORKDIR_REST, /* all but ... */
     WORKDIR_KEPT, /* ... the files that are kept */
     WORKDIR_ALL,
+    WORKDIR_ASIDE, /* what workdir_set_aside left of all */
 };
 
 /* Removes those of an attempt's folders, pipe and files with all in them, as tree_remove does. What cannot
@@ -63,6 +64,11 @@ void workdir_remove(const struct workroot *root, const char *id, int64_t attempt
 /* The same, but stops when so many entries of folders are gone. False: there are more. */
 bool workdir_remove_some(const struct workroot *root, const char *id, int64_t attempt,
                          enum workdir_parts parts, size_t entries);
+
+/* Gives the folders of these parts other names, so that an attempt may follow that has the same number. False:
+ * not all of them. */
+bool workdir_set_aside(const struct workroot *root, const char *id, int64_t attempt,
+                       enum workdir_parts parts);
 
 /* Removes whatever `keep` does not say is of a running attempt: left by runners that were killed. */
 typedef bool workdir_keep(void *arg, const char *id, int64_t attempt);

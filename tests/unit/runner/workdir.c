@@ -237,6 +237,32 @@ static void what_is_much_goes_in_portions(void **state)
     workdir_free(&w);
 }
 
+static void what_is_set_aside_is_in_no_attempts_way(void **state)
+{
+    (void)state;
+    struct workdir w, again;
+    workdir_make(&w, &root, "t1", 1, &same, NULL);
+    touch(in_folder("work/t1.1/left"));
+    touch(in_folder("work/t1.1.files/left"));
+    assert_int_equal(mkdir(w.kept, 0700), 0);
+    assert_true(workdir_set_aside(&root, "t1", 1, WORKDIR_REST));
+    assert_int_equal(mode_of(w.folder), 0);
+    assert_int_equal(mode_of(w.files), 0);
+    assert_int_not_equal(mode_of(w.kept), 0);
+    assert_int_not_equal(mode_of(in_folder("work/t1.1.aside/left")), 0);
+    unlink(w.events);
+    assert_int_equal(workdir_make(&again, &root, "t1", 1, &same, NULL), ERR_OK);
+    touch(in_folder("work/t1.1/another"));
+    assert_false(workdir_set_aside(&root, "t1", 1, WORKDIR_ALL)); /* there is something already */
+    assert_int_not_equal(mode_of(in_folder("work/t1.1/another")), 0);
+    workdir_remove(&root, "t1", 1, WORKDIR_ASIDE);
+    assert_int_equal(mode_of(in_folder("work/t1.1.aside")), 0);
+    assert_int_equal(mode_of(in_folder("work/t1.1.files.aside")), 0);
+    assert_int_not_equal(mode_of(in_folder("work/t1.1/another")), 0);
+    workdir_free(&w);
+    workdir_free(&again);
+}
+
 static enum err fill(void *arg, int fd, struct error *e)
 {
     (void)e;
@@ -278,6 +304,8 @@ static void sweeping_removes_what_nobody_keeps(void **state)
         workdir_make(&w, &root, made[i].id, made[i].attempt, &same, NULL);
         workdir_free(&w);
     }
+    assert_int_equal(mkdir(in_folder("work/t2.1.aside"), 0700), 0);
+    touch(in_folder("work/t2.1.aside/file"));
     touch(in_folder("work/README"));
     workdir_sweep(&root, keep_first, (char *)"t1");
     assert_int_not_equal(mode_of(in_folder("work/t1.1")), 0);
@@ -285,6 +313,7 @@ static void sweeping_removes_what_nobody_keeps(void **state)
     assert_int_equal(mode_of(in_folder("work/t1.2")), 0);
     assert_int_equal(mode_of(in_folder("work/t2.1")), 0);
     assert_int_equal(mode_of(in_folder("work/t2.1.events")), 0);
+    assert_int_equal(mode_of(in_folder("work/t2.1.aside")), 0);
     assert_int_not_equal(mode_of(in_folder("work/README")), 0);
 }
 
@@ -305,6 +334,7 @@ int main(void)
         IN_FOLDER(removing_leaves_other_attempts),
         IN_FOLDER(what_is_kept_of_the_files_stays_until_it_is_removed_too),
         IN_FOLDER(what_is_much_goes_in_portions),
+        IN_FOLDER(what_is_set_aside_is_in_no_attempts_way),
         IN_FOLDER(a_temporary_file_is_read_from_its_start_and_has_no_name),
         IN_FOLDER(sweeping_removes_what_nobody_keeps),
     };
