@@ -67,7 +67,7 @@ sub create {
 # The runners that were started so far, and those that live.
 sub started { return slurp($log) =~ /pid=(\d+) msg="runner_start"/g }
 sub living { return grep { slurp("/proc/$_/stat") =~ /^\d+ \(leatd\) [^ZX] /s } started() }
-sub end_all { kill TERM => living(); return wait_until(sub { !living() }) }
+sub end_all { return wait_until(sub { kill TERM => living(); !living() }) }
 sub completes { my ($id, $seconds) = @_; return wait_until(sub { $l->status($id) eq 'completed' }, $seconds // 20) }
 
 subtest 'a create starts a runner, and does not wait for it' => sub {
@@ -120,7 +120,7 @@ subtest 'who looks at a task that waits brings one, too' => sub {
     ok end_all(), 'no runner, and nothing to do';
     like cgi(GET => '/api/health', ''), qr/^Status: 200.*"status":"ok".*"runner":false/ms, '... which is well';
     is scalar(living()), 0, '... and needs none';
-    create('quick');
+    ok completes(create('quick')), 'the next task is run';
 };
 
 subtest 'twenty at once start one' => sub {
@@ -207,11 +207,11 @@ sub waiters {
 # The two orders in which a create and a runner that goes can come to write, made to happen.
 for my $first ('the create', 'the runner') {
     subtest "$first comes first" => sub {
-        settings("idle_exit = 0.2\nlease_seconds = 30");    # nor does it renew anything meanwhile
+        settings("idle_exit = 1\nlease_seconds = 30");    # nor does it renew anything meanwhile
         end_all();
         for my $round (1 .. 3) {
-            ok completes(create('quick')), 'a runner is there';
-            my ($runner) = living();
+            my $runner;
+            ok wait_until(sub { completes(create('quick')) && (($runner) = living()) }), 'a runner is there';
             open my $turnstile, '+<', "$dir/leat.db.lock" or die "turnstile: $!";
             flock $turnstile, LOCK_EX or die "flock: $!";
             # what it has to write apart from its goodbye is given up after a moment
