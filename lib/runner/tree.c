@@ -122,7 +122,8 @@ static bool empty(struct tree *t, int fd)
 
 enum tree_left tree_remove(const char *path, size_t *entries)
 {
-    struct tree t = {.top = open_folder(AT_FDCWD, path), .entries = entries};
+    struct tree t = {.top = open_folder(AT_FDCWD, path)};
+    t.entries = entries;
     struct stat st;
     if (t.top < 0) {
         bool file = errno == ENOTDIR || errno == ELOOP;

@@ -240,8 +240,8 @@ static pid_t meanwhile(void (*what)(void))
 {
     fflush(NULL);
     pid_t pid = fork();
-    for (; !pid;) what();
-    return pid;
+    if (pid) return pid;
+    for (;;) what();
 }
 
 static void stop(pid_t pid)
