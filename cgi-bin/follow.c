@@ -333,7 +333,9 @@ static void start_stream(struct site *site, struct request *request, struct foll
     hub_add_stream(site->hub, &s);
 }
 
-/* Whether this process may take one more stream that waits. False: answered. */
+/* Whether this process may take one more stream that waits; counts it among the asker's openings. Comes
+ * last, when nothing else is in its way: what can never work is no opening, and must not be told to come
+ * back. False: answered. */
 static bool may_stream(struct site *site, struct request *request, enum frame_form form)
 {
     if (!site->streams) {
@@ -364,7 +366,6 @@ static bool may_stream(struct site *site, struct request *request, enum frame_fo
 static void answer_sse(struct site *site, struct request *request, const char *id, struct follow *f)
 {
     bool head = request->method == METHOD_HEAD;
-    if (!head && !may_stream(site, request, FRAME_SSE)) return;
     struct error e = {0};
     enum err rc = locate(site, request, id, f, &e);
     if (rc == ERR_BUSY) {
@@ -377,7 +378,7 @@ static void answer_sse(struct site *site, struct request *request, const char *i
         response_body(&r, NULL, NULL, 0);
     } else if (head) {
         stream_head(request, FRAME_SSE, true);
-    } else {
+    } else if (may_stream(site, request, FRAME_SSE)) {
         start_stream(site, request, f, FRAME_SSE, true);
     }
 }
@@ -403,7 +404,6 @@ static void answer_lines(struct site *site, struct request *request, const char 
                          struct follow *f, enum frame_form form)
 {
     bool head = request->method == METHOD_HEAD;
-    if (f->lines_follow && !head && !may_stream(site, request, form)) return;
     struct error e = {0};
     if (locate(site, request, id, f, &e))
         site_fail(site, request, &e);
@@ -411,7 +411,7 @@ static void answer_lines(struct site *site, struct request *request, const char 
         answer_bad_cursor(site, request, f);
     else if (head)
         stream_head(request, form, f->lines_follow);
-    else
+    else if (!f->lines_follow || may_stream(site, request, form))
         start_stream(site, request, f, form, f->lines_follow);
 }
 

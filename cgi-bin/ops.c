@@ -10,8 +10,8 @@
 
 #include <stdlib.h>
 
-/* GET /health: 200 while the database answers and a runner lives, else 503. With autostart none needs to
- * live while there is nothing to do. */
+/* GET /health: 200 while the database answers and a runner lives, else 503, a problem that says which of
+ * them it is too. With autostart none needs to live while there is nothing to do. */
 void ops_health(struct route_match *m)
 {
     struct site *site = site_of(m);
@@ -20,15 +20,21 @@ void ops_health(struct route_match *m)
     bool database = !runner_alive(site->db, clock_wall_ms(), &alive, &e);
     if (database && !alive && conf_bool(site->conf, CONF_RUNNER_AUTOSTART))
         database = !presence_wanted(site->db, &wanted, &e);
-    bool well = database && (alive || !wanted);
-    struct buf body = {0};
-    buf_fmt(&body, "{\"status\":\"%s\",\"database\":%s,\"runner\":%s}", well ? "ok" : "unavailable",
-            database ? "true" : "false", alive ? "true" : "false");
-    struct response r;
-    response_start(&r, m->request, well ? 200 : 503);
-    if (!well) response_header(&r, "Retry-After", "1");
-    response_json(&r, &body);
-    buf_free(&body);
+    struct buf found = {0};
+    buf_fmt(&found, ",\"database\":%s,\"runner\":%s", database ? "true" : "false",
+            alive ? "true" : "false");
+    if (database && (alive || !wanted)) {
+        struct buf body = {0};
+        struct response r;
+        buf_fmt(&body, "{\"status\":\"ok\"%s}", found.data);
+        response_start(&r, m->request, 200);
+        response_json(&r, &body);
+        buf_free(&body);
+    } else {
+        problem_members(m->request, 503, "unavailable", found.data,
+                        database ? "no runner is alive" : "the database cannot be read");
+    }
+    buf_free(&found);
 }
 
 static void type_document(struct buf *out, const struct jobtype *t, const struct conf *conf)

@@ -132,6 +132,34 @@ void site_wait(struct site *site, const struct event_scope *scope, int64_t wait_
                                                .arg = arg});
 }
 
+/* Whether what is asked for may take its time: a stream, or a wait. */
+static bool may_wait(const struct request *request)
+{
+    size_t n = request->segment_count;
+    if (request->method != METHOD_GET || !request->below_prefix) return false;
+    char *follow = NULL;
+    request_query(request, "follow", &follow, NULL);
+    bool follows = follow && !strcmp(follow, "1");
+    free(follow);
+    return follows || request_wait_ms(request) >= 0 ||
+           (n && !strcmp(request->segments[n - 1], "events"));
+}
+
+/* What waits is leat-events'. A web server that knows it only by the usual way to write its path has
+ * brought it to leat-api: that sends it there, to be asked again as it is. False: it stays here. */
+static bool hand_on(struct site *site, struct request *request)
+{
+    const char *accel = conf_text(request->conf, CONF_HTTP_ACCEL_REDIRECT);
+    if (site->streams || !accel || !may_wait(request)) return false;
+    struct response r;
+    response_start(&r, request, 200);
+    r.cache_given = true; /* nginx would keep it beside that of the answer */
+    response_header_fmt(&r, "X-Accel-Redirect", "%s/same", accel);
+    response_body(&r, NULL, NULL, 0);
+    request->status = 0; /* it is counted there */
+    return true;
+}
+
 /* Reads the request and answers it, or leaves it parked. */
 static void handle(struct exchange *x)
 {
@@ -146,7 +174,7 @@ static void handle(struct exchange *x)
     x->began_at = clock_monotonic_ms();
     if (request_parse(&x->request, x->conn, site->conf, &e))
         problem(&x->request, 400, "bad_request", "%s", e.text);
-    else if (!cors_admit(&x->request))
+    else if (hand_on(site, &x->request) || !cors_admit(&x->request))
         ; /* answered */
     else if (auth_identify(&x->request, site->db, &e))
         problem_error(&x->request, &e);
@@ -318,10 +346,14 @@ static int open_site(struct site *site, const char *config, const char *argv0,
 {
     struct error e = {0};
     struct conf *conf = NULL;
-    if (conf_load(&conf, config, argv0, &e) ||
-        log_open(site->program, conf_text(conf, CONF_LOG_LEVEL), conf_text(conf, CONF_LOG_TARGET),
-                 &e) ||
-        auth_check(conf, &e) || cors_check(conf, &e)) {
+    enum err rc = conf_load(&conf, config, argv0, &e);
+    if (!rc) {
+        rc = log_open(site->program, conf_text(conf, CONF_LOG_LEVEL),
+                      conf_text(conf, CONF_LOG_TARGET), &e);
+        if (rc) conf_blame(conf, CONF_LOG_TARGET, &e);
+    }
+    if (!rc) rc = auth_check(conf, &e);
+    if (rc) {
         fprintf(stderr, "%s: %s\n", site->program, e.text);
         return EX_CONFIG;
     }
@@ -340,8 +372,9 @@ static int open_site(struct site *site, const char *config, const char *argv0,
         .path = path, .busy_ms = conf_int(conf, CONF_DATABASE_BUSY_MS), .migrate = true};
     struct buf slot = {0};
     buf_fmt(&slot, "%s.wait", path);
-    enum err rc = listener_open(listener, &e);
-    if (!rc) rc = db_open(&site->db, &options, &e);
+    rc = listener_open(listener, &e);
+    if (!rc && (rc = db_open(&site->db, &options, &e)) == ERR_IO)
+        conf_blame(conf, CONF_DATABASE_PATH, &e);
     if (!rc) {
         site->wait_slot = open(slot.data, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
         if (site->wait_slot < 0) rc = error_errno(&e, ERR_IO, "cannot open %s", slot.data);

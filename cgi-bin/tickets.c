@@ -8,7 +8,7 @@
 #include "store/credentials.h"
 #include "store/tasks.h"
 #include "task/group.h"
-#include "task/jobtype.h"
+#include "types.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,7 @@ struct wanted {
     const char *subject; /* NULL: all */
     int64_t ttl_ms;
     bool cookie;
+    bool foreign; /* somebody else's task, which an admin may read */
 };
 
 /* ---- reading the request ---- */
@@ -89,33 +90,35 @@ static bool read_wanted(struct request *request, struct wanted *w)
     return !rc;
 }
 
-/* Whether the asker may have a ticket for this. False: refused, and answered. */
-static bool may_have(struct site *site, struct request *request, const struct wanted *w)
+/* Whether the task is one that the asker may read. */
+static bool may_read(struct site *site, struct request *request, struct wanted *w)
 {
     struct error e = {0};
     struct task t = {0};
-    struct jobtype type;
-    enum err rc = ERR_OK;
-    if (w->kind == TICKET_TASK) {
-        /* the asker's own, also where the asker is an admin: the ticket will be no admin's */
-        rc = task_get(site->db, w->subject, request->owner, &t, &e);
-        task_free(&t);
-    } else if (w->kind == TICKET_RUN) {
-        if (!(request->scopes & AUTH_CREATE)) {
-            problem(request, 403, "insufficient_scope", "run: this needs the scope 'create'");
-            return false;
-        }
-        rc = jobtype_name_valid(w->subject)
-                 ? jobtype_load(&type, conf_text(site->conf, CONF_RUNNER_JOBS), w->subject, &e)
-                 : ERR_NOTFOUND;
-        if (rc == ERR_NOTFOUND) {
-            problem(request, 422, "unknown_type", "run: there is no job '%.64s'", w->subject);
-            return false;
-        }
-        if (rc) e.code = ERR_INTERNAL; /* the site's fault, not the client's: logged, not shown */
-    }
+    enum err rc = task_get(site->db, w->subject, auth_reader(request), &t, &e);
+    w->foreign = !rc && strcmp(t.owner, request->owner) != 0;
+    task_free(&t);
     if (rc) site_fail(site, request, &e);
     return !rc;
+}
+
+/* Whether the asker may have a ticket for this. False: refused, and answered. */
+static bool may_have(struct site *site, struct request *request, struct wanted *w)
+{
+    struct jobtype type;
+    if (w->kind == TICKET_TASK) return may_read(site, request, w);
+    if (w->kind != TICKET_RUN) return true;
+    if (request->scopes & AUTH_CREATE) return types_find(site, request, "run", w->subject, &type);
+    problem(request, 403, "insufficient_scope", "run: this needs the scope 'create'");
+    return false;
+}
+
+/* What the ticket may. An admin's for a task of somebody else is an admin's too, for that task; it stays its
+ * maker's, and so ends with what it was made with. */
+static unsigned scopes_of(const struct wanted *w)
+{
+    if (w->kind == TICKET_RUN) return AUTH_READ | AUTH_CREATE;
+    return w->foreign ? AUTH_READ | AUTH_ADMIN : AUTH_READ;
 }
 
 /* ---- answering ---- */
@@ -202,7 +205,7 @@ void tickets_create(struct route_match *m)
     if (request->expires_at - now < w.ttl_ms) w.ttl_ms = request->expires_at - now;
     struct credential c = {
         .owner = request->owner,
-        .scopes = AUTH_READ | (w.kind == TICKET_RUN ? (unsigned)AUTH_CREATE : 0),
+        .scopes = scopes_of(&w),
         .ticket = w.kind,
         .subject = (char *)w.subject,
         .created_at = now,

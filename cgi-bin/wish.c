@@ -7,7 +7,7 @@
 #include "limits.h"
 #include "store/tasks.h"
 #include "task/group.h"
-#include "task/jobtype.h"
+#include "types.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -107,13 +107,11 @@ static enum err take_field(struct wish *w, const char *name, const json_t *v, st
     return bad_field(e, name, "there is no such field");
 }
 
-/* Makes one time of run_at and delay. */
-static enum err settle_time(struct wish *w, struct error *e)
+/* Either of them says when. */
+static enum err check_time(const struct wish *w, struct error *e)
 {
-    if (w->delay_ms == TASK_NONE) return ERR_OK;
-    if (w->run_at != TASK_NONE) return bad_field(e, "delay", "not together with run_at");
-    if (w->delay_ms) w->run_at = clock_wall_ms() + w->delay_ms;
-    return ERR_OK;
+    if (w->delay_ms == TASK_NONE || w->run_at == TASK_NONE) return ERR_OK;
+    return bad_field(e, "delay", "not together with run_at");
 }
 
 /* The input of a JSON request: a string's text, or JSON text as it was written in `body`. */
@@ -146,7 +144,7 @@ static enum err wish_from_json(struct wish *w, const struct buf *body, int *stat
             if (strcmp(name, "input")) rc = take_field(w, name, value, e);
             if (rc) break;
         }
-    if (!rc) rc = settle_time(w, e);
+    if (!rc) rc = check_time(w, e);
     if (!rc) take_input(w, json_object_get(root, "input"), body);
     json_decref(root);
     return rc;
@@ -174,7 +172,7 @@ static enum err wish_from_query(struct wish *w, const struct request *request, s
         free(text);
         if (rc) return rc;
     }
-    return settle_time(w, e);
+    return check_time(w, e);
 }
 
 /* Whether a body without a type in the query may be the JSON request. */
@@ -187,7 +185,7 @@ static bool is_json_request(const char *content_type, const struct buf *body)
 
 static int64_t key_ms(const struct request *request)
 {
-    return conf_int(request->conf, CONF_HTTP_IDEMPOTENCY_HOURS) * 3600 * 1000;
+    return conf_ms(request->conf, CONF_HTTP_IDEMPOTENCY_HOURS);
 }
 
 /* The Idempotency-Key, if any: printable ASCII. */
@@ -291,23 +289,11 @@ enum err wish_from_run(struct wish *w, const struct request *request, const char
 bool wish_check(struct wish *w, struct site *site, struct request *request)
 {
     struct jobtype type;
-    struct error e = {0};
     if (!w->type) {
         problem(request, 422, "invalid_request", "type: missing");
         return false;
     }
-    enum err rc = jobtype_name_valid(w->type)
-                      ? jobtype_load(&type, conf_text(site->conf, CONF_RUNNER_JOBS), w->type, &e)
-                      : ERR_NOTFOUND;
-    if (rc == ERR_NOTFOUND) {
-        problem(request, 422, "unknown_type", "type: there is no job '%.64s'", w->type);
-        return false;
-    }
-    if (rc) {
-        e.code = ERR_INTERNAL; /* the site's fault, not the client's: logged, not shown */
-        site_fail(site, request, &e);
-        return false;
-    }
+    if (!types_find(site, request, "type", w->type, &type)) return false;
     if (type.max_input_bytes >= 0 && w->input_bytes > (size_t)type.max_input_bytes) {
         problem(request, 413, "body_too_large", "input: '%s' takes at most %lld bytes", w->type,
                 (long long)type.max_input_bytes);
@@ -353,7 +339,7 @@ static enum err insert(const struct wish *w, struct site *site, const struct req
         .priority = w->priority == TASK_NONE ? 0 : w->priority,
         .max_attempts = w->max_attempts,
         .timeout_ms = w->timeout_ms,
-        .run_at = w->run_at,
+        .run_at = w->delay_ms > 0 ? now + w->delay_ms : w->run_at, /* now is when it is created */
         .serialize = w->serialize,
         .content_type = w->content_type,
         .input = w->input,

@@ -1,6 +1,8 @@
 #include "base/conf.h"
 
 #include "base/buf.h"
+#include "base/json.h"
+#include "base/log.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -13,10 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum type { TEXT, PATH, INT, BOOL, SECONDS, HOURS, MAP };
+enum { HOUR_MS = 3600 * 1000 };
 
-/* Every setting, once. Bounds of SECONDS and HOURS are in milliseconds. A default of NULL is "unset". The
- * names of a MAP are those of its default; one that is not given keeps its word. */
+enum type { TEXT, PATH, INT, BOOL, SECONDS, HOURS, MAP, NAME, SCOPES, ORIGINS, LEVEL, TARGET };
+
+/* Every setting, once. Bounds of SECONDS and HOURS are in milliseconds, those of a NAME in bytes. A default
+ * of NULL is "unset". The names of a MAP are those of its default; one that is not given keeps its word. */
 static const struct row {
     const char *section;
     const char *key;
@@ -26,25 +30,25 @@ static const struct row {
 } rows[] = {
     [CONF_DATABASE_PATH] = {"database", "path", TEXT, NULL, 0, 0},
     [CONF_DATABASE_BUSY_MS] = {"database", "busy_ms", INT, "5000", 0, 600000},
-    [CONF_HTTP_ALLOWED_ORIGINS] = {"http", "allowed_origins", TEXT, NULL, 0, 0},
+    [CONF_HTTP_ALLOWED_ORIGINS] = {"http", "allowed_origins", ORIGINS, NULL, 0, 0},
     [CONF_HTTP_MAX_BODY_BYTES] = {"http", "max_body_bytes", INT, "1048576", 1, 67108864},
     [CONF_HTTP_MAX_RAW_BYTES] = {"http", "max_raw_bytes", INT, "67108864", 0, 536870912},
     [CONF_HTTP_INLINE_RESULT_BYTES] = {"http", "inline_result_bytes", INT, "65536", 0, 1048576},
     [CONF_HTTP_MAX_RESULT_BYTES] = {"http", "max_result_bytes", INT, "8388608", 0, 536870912},
     [CONF_HTTP_WAIT_SECONDS_MAX] = {"http", "wait_seconds_max", SECONDS, "25", 0, 3600000},
     [CONF_HTTP_PAGE_SIZE_MAX] = {"http", "page_size_max", INT, "200", 1, 10000},
-    [CONF_HTTP_IDEMPOTENCY_HOURS] = {"http", "idempotency_hours", INT, "24", 1, 8760},
+    [CONF_HTTP_IDEMPOTENCY_HOURS] = {"http", "idempotency_hours", HOURS, "24", 3600,
+                                     INT64_C(8760) * HOUR_MS},
     [CONF_HTTP_PREFIX] = {"http", "prefix", PATH, "/api", 0, 0},
     [CONF_HTTP_ACCEL_REDIRECT] = {"http", "accel_redirect", TEXT, NULL, 0, 0},
     [CONF_HTTP_FILES_ACCEL] = {"http", "files_accel", PATH, NULL, 0, 0},
     [CONF_HTTP_FILES_SENDFILE] = {"http", "files_sendfile", BOOL, "no", 0, 0},
-    [CONF_AUTH_ANONYMOUS] = {"auth", "anonymous", TEXT, NULL, 0, 0},
-    [CONF_AUTH_ANONYMOUS_SCOPE] = {"auth", "anonymous_scope", TEXT, "create,read,publish", 0, 0},
+    [CONF_AUTH_ANONYMOUS] = {"auth", "anonymous", NAME, NULL, 1, CONF_NAME_MAX},
+    [CONF_AUTH_ANONYMOUS_SCOPE] = {"auth", "anonymous_scope", SCOPES, "create,read,publish", 0, 0},
     [CONF_AUTH_REMOTE_USER] = {"auth", "remote_user", BOOL, "no", 0, 0},
     [CONF_AUTH_JWT_SECRET] = {"auth", "jwt_secret", TEXT, NULL, 0, 0},
     [CONF_AUTH_JWT_KEY_FILE] = {"auth", "jwt_key_file", TEXT, NULL, 0, 0},
-    [CONF_AUTH_TICKET_SECONDS_MAX] = {"auth", "ticket_seconds_max", SECONDS, "3600", 1000,
-                                      86400000},
+    [CONF_AUTH_TICKET_SECONDS_MAX] = {"auth", "ticket_seconds_max", SECONDS, "3600", 1, 86400000},
     [CONF_LIMITS_CREATES_PER_MINUTE] = {"limits", "creates_per_minute", INT, "0", 0, 1000000000},
     [CONF_LIMITS_QUEUED_PER_OWNER] = {"limits", "queued_per_owner", INT, "10000", 0, 1000000000},
     [CONF_LIMITS_STREAMS_PER_OWNER] = {"limits", "streams_per_owner", INT, "100", 0, 1000000000},
@@ -72,15 +76,20 @@ static const struct row {
     [CONF_RUNNER_RETAIN_HOURS] = {"runner", "retain_hours", HOURS, "24", 0, CONF_HOURS_MAX_MS},
     [CONF_RUNNER_AUTOSTART] = {"runner", "autostart", BOOL, "no", 0, 0},
     [CONF_RUNNER_IDLE_EXIT] = {"runner", "idle_exit", SECONDS, NULL, 0, 86400000},
-    [CONF_LOG_LEVEL] = {"log", "level", TEXT, "info", 0, 0},
-    [CONF_LOG_TARGET] = {"log", "target", TEXT, "stderr", 0, 0},
+    [CONF_LOG_LEVEL] = {"log", "level", LEVEL, "info", 0, 0},
+    [CONF_LOG_TARGET] = {"log", "target", TARGET, "stderr", 0, 0},
 };
 static_assert(sizeof rows / sizeof *rows == CONF_KEYS, "a row for each key");
+
+/* Where a value comes from, if not from a line of the file. */
+enum { FROM_NOWHERE = 0, FROM_VARIABLE = -1 };
 
 struct conf {
     char *file;
     char *text[CONF_KEYS]; /* as written, or NULL: unset */
     int64_t number[CONF_KEYS];
+    int line[CONF_KEYS]; /* of the file, or FROM_ */
+    int reading;         /* the line that is being read */
 };
 
 enum err conf_parse_int(const char *text, int64_t min, int64_t max, int64_t *out, struct error *e)
@@ -128,7 +137,7 @@ enum err conf_parse_seconds(const char *text, int64_t min_ms, int64_t max_ms, in
 enum err conf_parse_hours(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
                           struct error *e)
 {
-    return parse_time(text, 3600 * 1000, "hours", min_ms, max_ms, out_ms, e);
+    return parse_time(text, HOUR_MS, "hours", min_ms, max_ms, out_ms, e);
 }
 
 /* One "name=word" of a map; what is missing has no length. */
@@ -209,6 +218,60 @@ static enum err parse_path(const char *text, char **out, struct error *e)
     return ERR_OK;
 }
 
+const char *conf_item(const char **rest, size_t *len)
+{
+    *rest += strspn(*rest, ", \t");
+    const char *item = *rest;
+    *len = strcspn(item, ", \t");
+    *rest += *len;
+    return *len ? item : NULL;
+}
+
+/* The names are those of task/access.c, whose test says so. */
+static enum err check_scopes(const char *text, struct error *e)
+{
+    static const char *const names[] = {"create", "read", "publish", "admin"};
+    const char *item;
+    for (size_t len; (item = conf_item(&text, &len));) {
+        size_t i = 0;
+        while (i < 4 && (strlen(names[i]) != len || strncmp(names[i], item, len) != 0)) i++;
+        if (i == 4)
+            return error_set(e, ERR_INVALID, "'%.*s' is not create, read, publish or admin",
+                             len < 40 ? (int)len : 40, item);
+    }
+    return ERR_OK;
+}
+
+/* What an origin looks like (RFC 6454, 6.2), or `*`. */
+static bool origin_valid(const char *item, size_t len)
+{
+    if (len == 1 && *item == '*') return true;
+    size_t scheme =
+        strspn(item, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+    if (!scheme || scheme + 3 >= len || strncmp(item + scheme, "://", 3) != 0) return false;
+    return scheme + 3 + strcspn(item + scheme + 3, "/?#@*\\ ,\t") >= len;
+}
+
+static enum err check_origins(const char *text, struct error *e)
+{
+    const char *item;
+    for (size_t len; (item = conf_item(&text, &len));)
+        if (!origin_valid(item, len))
+            return error_set(e, ERR_INVALID, "'%.*s' is not scheme://host[:port] or *",
+                             len < 200 ? (int)len : 200, item);
+    return ERR_OK;
+}
+
+static enum err check_name(const char *text, int64_t min, int64_t max, struct error *e)
+{
+    size_t len = strlen(text);
+    bool fine = len >= (size_t)min && len <= (size_t)max && utf8_valid(text, len);
+    for (const char *p = text; fine && *p; p++) fine = (unsigned char)*p >= 0x20 && *p != 0x7f;
+    if (fine) return ERR_OK;
+    return error_set(e, ERR_INVALID, "not %lld to %lld bytes of UTF-8 text", (long long)min,
+                     (long long)max);
+}
+
 /* What a key is while nobody sets it; `room` is used where that is found out. "": nothing. */
 static const char *initial(enum conf_key key, char room[24])
 {
@@ -218,12 +281,17 @@ static const char *initial(enum conf_key key, char room[24])
     return room;
 }
 
-/* Sets one key; an empty value unsets it: it is then as if nobody had set it. */
-static enum err set_value(struct conf *c, enum conf_key key, const char *value, struct error *e)
+/* Sets one key; an empty value unsets it: it is then as if nobody had set it. `line`: of the file, or
+ * FROM_. */
+static enum err set_value(struct conf *c, enum conf_key key, const char *value, int line,
+                          struct error *e)
 {
     const struct row *row = &rows[key];
     char room[24];
-    if (!*value) value = initial(key, room);
+    if (!*value) {
+        value = initial(key, room);
+        line = FROM_NOWHERE;
+    }
     int64_t number = 0;
     bool flag = false;
     char *made = NULL;
@@ -239,6 +307,11 @@ static enum err set_value(struct conf *c, enum conf_key key, const char *value, 
             break;
         case MAP: rc = parse_map(value, row->initial, &made, e); break;
         case PATH: rc = parse_path(value, &made, e); break;
+        case NAME: rc = check_name(value, row->min, row->max, e); break;
+        case SCOPES: rc = check_scopes(value, e); break;
+        case ORIGINS: rc = check_origins(value, e); break;
+        case LEVEL: rc = log_level_check(value, e); break;
+        case TARGET: rc = log_target_check(value, e); break;
         case TEXT: break;
         }
     }
@@ -246,6 +319,7 @@ static enum err set_value(struct conf *c, enum conf_key key, const char *value, 
     free(c->text[key]);
     c->text[key] = made ? made : *value ? mem_str(value) : NULL;
     c->number[key] = number;
+    c->line[key] = line;
     return ERR_OK;
 }
 
@@ -266,7 +340,7 @@ static enum err take_setting(void *arg, const char *section, const char *key, co
         bool here = !strcmp(rows[k].section, section);
         section_known |= here;
         if (!here || strcmp(rows[k].key, key)) continue;
-        if (set_value(c, k, value, e)) return name_key(section, key, e);
+        if (set_value(c, k, value, c->reading, e)) return name_key(section, key, e);
         return ERR_OK;
     }
     if (!section_known) return error_set(e, ERR_INVALID, "unknown section [%s]", section);
@@ -277,7 +351,7 @@ struct ini_reader {
     FILE *in;
     conf_take *take;
     void *arg;
-    int line;     /* the one being read */
+    int *line;    /* the one being read */
     int bad_line; /* the first that was refused, 0: none */
     struct error error;
 };
@@ -287,12 +361,12 @@ static char *next_line(char *out, int size, void *arg)
 {
     struct ini_reader *r = arg;
     if (!fgets(out, size, r->in)) return NULL;
-    r->line++;
+    ++*r->line;
     size_t len = strlen(out);
     int c;
     if (len && out[len - 1] != '\n' && (c = fgetc(r->in)) != EOF) {
         if (!r->bad_line) {
-            r->bad_line = r->line;
+            r->bad_line = *r->line;
             error_set(&r->error, ERR_INVALID, "the line is longer than %d bytes", size - 2);
         }
         while (c != EOF && c != '\n') c = fgetc(r->in);
@@ -304,13 +378,14 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 {
     struct ini_reader *r = arg;
     if (!r->bad_line && r->take(r->arg, section, name, value ? value : "", &r->error))
-        r->bad_line = r->line;
+        r->bad_line = *r->line;
     return 1;
 }
 
-enum err conf_read_ini(const char *file, conf_take *take, void *arg, struct error *e)
+/* As conf_read_ini, with a reader that knows what to do with the lines. */
+static enum err read_ini(const char *file, struct ini_reader r, struct error *e)
 {
-    struct ini_reader r = {.in = fopen(file, "re"), .take = take, .arg = arg};
+    r.in = fopen(file, "re");
     if (!r.in) return error_errno(e, ERR_IO, "cannot read %s", file);
     int syntax = ini_parse_stream(next_line, &r, take_line, &r);
     bool failed = ferror(r.in);
@@ -324,25 +399,55 @@ enum err conf_read_ini(const char *file, conf_take *take, void *arg, struct erro
     return ERR_OK;
 }
 
+enum err conf_read_ini(const char *file, conf_take *take, void *arg, struct error *e)
+{
+    int line = 0;
+    return read_ini(file, (struct ini_reader){.take = take, .arg = arg, .line = &line}, e);
+}
+
+enum { VARIABLE_SIZE = 80 };
+
+/* "LEAT_SECTION_KEY" */
+static void variable_name(enum conf_key key, char name[VARIABLE_SIZE])
+{
+    snprintf(name, VARIABLE_SIZE, "LEAT_%s_%s", rows[key].section, rows[key].key);
+    for (char *p = name; *p; p++) *p = (char)toupper((unsigned char)*p);
+}
+
 /* Applies LEAT_SECTION_KEY=value; other names are not ours to judge. */
 static enum err take_variable(struct conf *c, const char *entry, struct error *e)
 {
     for (enum conf_key k = 0; k < CONF_KEYS; k++) {
-        char name[80];
-        int n = snprintf(name, sizeof name, "LEAT_%s_%s=", rows[k].section, rows[k].key);
-        for (char *p = name; *p; p++) *p = (char)toupper((unsigned char)*p);
-        if (strncmp(entry, name, (size_t)n)) continue;
+        char name[VARIABLE_SIZE];
+        variable_name(k, name);
+        size_t len = strlen(name);
+        if (strncmp(entry, name, len) != 0 || entry[len] != '=') continue;
         struct error inner = {0};
-        if (!set_value(c, k, entry + n, &inner)) return ERR_OK;
-        return error_set(e, ERR_INVALID, "%.*s: %s", n - 1, name, inner.text);
+        if (!set_value(c, k, entry + len + 1, FROM_VARIABLE, &inner)) return ERR_OK;
+        return error_set(e, ERR_INVALID, "%s: %s", name, inner.text);
     }
     return ERR_OK;
+}
+
+enum err conf_blame(const struct conf *c, enum conf_key key, struct error *e)
+{
+    char name[VARIABLE_SIZE];
+    if (!e) return ERR_INVALID;
+    struct error inner = *e;
+    int line = c->line[key];
+    if (line == FROM_VARIABLE) {
+        variable_name(key, name);
+        return error_set(e, inner.code, "%s: %s", name, inner.text);
+    }
+    conf_name(key, name, sizeof name);
+    if (line == FROM_NOWHERE) return error_set(e, inner.code, "%s: %s", name, inner.text);
+    return error_set(e, inner.code, "%s:%d: %s: %s", c->file, line, name, inner.text);
 }
 
 static struct conf *defaults(void)
 {
     struct conf *c = mem_alloc(sizeof *c);
-    for (enum conf_key k = 0; k < CONF_KEYS; k++) set_value(c, k, "", NULL);
+    for (enum conf_key k = 0; k < CONF_KEYS; k++) set_value(c, k, "", FROM_NOWHERE, NULL);
     return c;
 }
 
@@ -371,7 +476,8 @@ enum err conf_load(struct conf **out, const char *file, const char *program, str
     struct conf *c = defaults();
     enum err rc = ERR_OK;
     c->file = find_file(file, program);
-    if (c->file) rc = conf_read_ini(c->file, take_setting, c, e);
+    const struct ini_reader reader = {.take = take_setting, .arg = c, .line = &c->reading};
+    if (c->file) rc = read_ini(c->file, reader, e);
     for (char **entry = environ; !rc && entry && *entry; entry++)
         if (!strncmp(*entry, "LEAT_", 5)) rc = take_variable(c, *entry, e);
     if (rc) {
@@ -392,6 +498,7 @@ enum err conf_overlay(struct conf **out, const struct conf *base, char *const *e
         if (!c) {
             c = mem_alloc(sizeof *c);
             memcpy(c->number, base->number, sizeof c->number);
+            memcpy(c->line, base->line, sizeof c->line);
             for (enum conf_key k = 0; k < CONF_KEYS; k++) c->text[k] = mem_str(base->text[k]);
             c->file = mem_str(base->file);
         }

@@ -57,12 +57,15 @@ enum conf_key {
     CONF_KEYS
 };
 
+enum { CONF_NAME_MAX = 200 }; /* bytes of the name of an owner */
+
 struct conf;
 
 /* The settings of a process: defaults, then the file, then the environment. `file` NULL looks at
  * $LEAT_CONF, then etc/leat.conf beside the parent folder of `program` (argv[0] or its resolved
  * path), then /etc/leat/leat.conf; none of them is fine, a named one that is missing is not.
- * The caller frees with conf_free. ERR_INVALID names file and line, or the variable; ERR_IO. */
+ * The caller frees with conf_free. ERR_INVALID names file and line, or the variable; ERR_IO. Every value
+ * is judged here, alike for all programs; what only shows when it is used is told by conf_blame. */
 enum err conf_load(struct conf **out, const char *file, const char *program, struct error *e);
 
 /* Settings of one request over those of the process: a copy of `base` with each LEAT_SECTION_KEY of
@@ -83,6 +86,14 @@ int64_t conf_ms(const struct conf *c, enum conf_key key); /* of a key in seconds
 /* The word of a map (the text of such a key, or NULL) for a name of `len` bytes: *word_len bytes that
  * are borrowed from `map`, or NULL when it has none. */
 const char *conf_word(const char *map, const char *name, size_t len, size_t *word_len);
+
+/* The next item of a list (the text of such a key) whose items are separated by commas or blanks, of *len
+ * bytes borrowed from the list; NULL at its end. */
+const char *conf_item(const char **rest, size_t *len);
+
+/* Puts before the text of `e` where `key` was set: "FILE:LINE: [section] key: ", "LEAT_SECTION_KEY: ", or
+ * "[section] key: " where nobody did. Returns its code. */
+enum err conf_blame(const struct conf *c, enum conf_key key, struct error *e);
 
 /* Where the settings were read from, or NULL. Borrowed. */
 const char *conf_file(const struct conf *c);

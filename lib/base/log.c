@@ -26,25 +26,43 @@ static struct {
     bool to_syslog;
 } out = {.program = "leat", .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
 
+static const char to_file[] = "file ";
+
+static enum err parse_level(const char *level, enum log_level *at, struct error *e)
+{
+    for (*at = LOG_LEVEL_DEBUG; *at <= LOG_LEVEL_ERROR; ++*at)
+        if (!strcmp(level_names[*at], level)) return ERR_OK;
+    return error_set(e, ERR_INVALID, "'%s' is not debug, info, warn or error", level);
+}
+
+enum err log_level_check(const char *level, struct error *e)
+{
+    enum log_level at;
+    return parse_level(level, &at, e);
+}
+
+enum err log_target_check(const char *target, struct error *e)
+{
+    size_t len = strlen(to_file);
+    bool file = !strncmp(target, to_file, len) && target[len];
+    if (file || !strcmp(target, "syslog") || !strcmp(target, "stderr")) return ERR_OK;
+    return error_set(e, ERR_INVALID, "'%s' is not stderr, syslog or file PATH", target);
+}
+
 enum err log_open(const char *program, const char *level, const char *target, struct error *e)
 {
-    enum log_level at = LOG_LEVEL_DEBUG;
-    while (strcmp(level_names[at], level)) {
-        if (at == LOG_LEVEL_ERROR)
-            return error_set(e, ERR_INVALID, "[log] level: '%s' is not debug, info, warn or error",
-                             level);
-        at++;
-    }
+    enum log_level at;
+    enum err rc = parse_level(level, &at, e);
+    if (!rc) rc = log_target_check(target, e);
+    if (rc) return rc;
     int fd = STDERR_FILENO;
     bool to_syslog = !strcmp(target, "syslog");
-    if (!strncmp(target, "file ", 5)) {
-        fd = open(target + 5, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-        if (fd < 0) return error_errno(e, ERR_IO, "[log] target: cannot open %s", target + 5);
+    if (!strncmp(target, to_file, strlen(to_file))) {
+        const char *path = target + strlen(to_file);
+        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+        if (fd < 0) return error_errno(e, ERR_IO, "cannot open %s", path);
     } else if (to_syslog) {
         openlog(program, LOG_PID, LOG_DAEMON);
-    } else if (strcmp(target, "stderr")) {
-        return error_set(e, ERR_INVALID, "[log] target: '%s' is not stderr, syslog or file PATH",
-                         target);
     }
     if (out.fd != STDERR_FILENO) close(out.fd);
     out.fd = fd;

@@ -15,6 +15,10 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
  * anew. ERR_INVALID, ERR_IO (file not openable): all is as it was. */
 enum err log_open(const char *program, const char *level, const char *target, struct error *e);
 
+/* ERR_INVALID: not a level, not a target. */
+enum err log_level_check(const char *level, struct error *e);
+enum err log_target_check(const char *target, struct error *e);
+
 /* Whether a line of this level would be written. */
 bool log_writes(enum log_level level);
 

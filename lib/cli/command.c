@@ -104,7 +104,9 @@ int cli_database(struct cli *cli)
                         file ? file : "any leat.conf; --config names one");
     struct db_options options = {
         .path = path, .busy_ms = conf_int(cli->conf, CONF_DATABASE_BUSY_MS), .migrate = true};
-    return db_open(&cli->db, &options, &e) ? cli_error(cli, &e) : EX_OK;
+    enum err rc = db_open(&cli->db, &options, &e);
+    if (rc == ERR_IO) conf_blame(cli->conf, CONF_DATABASE_PATH, &e);
+    return rc ? cli_error(cli, &e) : EX_OK;
 }
 
 int cli_flush(const struct cli *cli)

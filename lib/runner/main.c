@@ -152,7 +152,7 @@ static enum err run(const struct conf *conf, const struct arguments *a, struct e
     options.presence = (int)presence;
     enum err rc =
         log_open("leatd", conf_text(conf, CONF_LOG_LEVEL), conf_text(conf, CONF_LOG_TARGET), e);
-    if (rc) return rc;
+    if (rc) return conf_blame(conf, CONF_LOG_TARGET, e);
     options.nofile = raise_nofile();
     signal(SIGPIPE, SIG_IGN);
 

@@ -134,13 +134,11 @@ static void bell_rang(void *arg, int events)
 static enum err find_jobs(char **out, const char *jobs, struct error *e)
 {
     struct stat st;
-    if (!jobs) return error_set(e, ERR_INVALID, "[runner] jobs is not set: where are the jobs?");
-    if (stat(jobs, &st)) return error_errno(e, ERR_INVALID, "[runner] jobs: %s", jobs);
-    if (!S_ISDIR(st.st_mode))
-        return error_set(e, ERR_INVALID, "[runner] jobs: %s is not a folder", jobs);
+    if (stat(jobs, &st)) return error_errno(e, ERR_INVALID, "%s", jobs);
+    if (!S_ISDIR(st.st_mode)) return error_set(e, ERR_INVALID, "%s is not a folder", jobs);
     struct buf path = {0};
     char *here = *jobs == '/' ? NULL : getcwd(NULL, 0);
-    if (*jobs != '/' && !here) return error_errno(e, ERR_IO, "[runner] jobs: where we are");
+    if (*jobs != '/' && !here) return error_errno(e, ERR_IO, "where we are");
     if (here) buf_fmt(&path, "%s/", here);
     buf_str(&path, jobs);
     free(here);
@@ -188,18 +186,18 @@ static enum err open_all(struct runner *r, struct error *e)
 {
     const struct conf *c = r->conf;
     const char *path = conf_text(c, CONF_DATABASE_PATH);
+    const char *jobs = conf_text(c, CONF_RUNNER_JOBS);
     if (!path) return error_set(e, ERR_INVALID, "[database] path is not set");
-    enum err rc = find_jobs(&r->jobs, conf_text(c, CONF_RUNNER_JOBS), e);
+    if (!jobs) return error_set(e, ERR_INVALID, "[runner] jobs is not set: where are the jobs?");
+    enum err rc = find_jobs(&r->jobs, jobs, e);
+    if (rc) conf_blame(c, CONF_RUNNER_JOBS, e);
     if (!rc) rc = loop_open(&r->loop, e);
     if (!rc) rc = forkserver_start(&r->forks, r->loop, e);
-    if (!rc)
-        rc = db_open(
-            &r->db,
-            &(struct db_options){.path = path,
-                                 .busy_ms = conf_int(c, CONF_DATABASE_BUSY_MS),
-                                 .events_per_task = conf_int(c, CONF_LIMITS_EVENTS_PER_TASK),
-                                 .migrate = true},
-            e);
+    const struct db_options options = {.path = path,
+                                       .busy_ms = conf_int(c, CONF_DATABASE_BUSY_MS),
+                                       .events_per_task = conf_int(c, CONF_LIMITS_EVENTS_PER_TASK),
+                                       .migrate = true};
+    if (!rc && (rc = db_open(&r->db, &options, e)) == ERR_IO) conf_blame(c, CONF_DATABASE_PATH, e);
     if (!rc) rc = open_presence(r, path, e);
     if (!rc) rc = workroot_make(&r->work, conf_text(c, CONF_RUNNER_WORK), path, e);
     if (!rc) rc = files_make_root(r->db, r->work.kept, &r->files_group, e);
@@ -293,6 +291,7 @@ static void reload(struct runner *r)
     enum err rc = r->options->reload(r->options->reload_arg, &now, &e);
     if (!rc)
         rc = log_open("leatd", conf_text(now, CONF_LOG_LEVEL), conf_text(now, CONF_LOG_TARGET), &e);
+    if (rc && now) conf_blame(now, CONF_LOG_TARGET, &e);
     if (rc) {
         log_failure("settings not reread, the old ones stay", &e);
         conf_free(now);

@@ -65,7 +65,7 @@ static double read_number(struct json_span number)
 static void state_of_event(struct state *s, const struct event *ev)
 {
     struct json_span percent = {0}, elapsed = {0}, remaining = {0}, to = {0}, message = {0};
-    struct json_span phase = {0}, error = {0}, started = {0}, completed = {0};
+    struct json_span phase = {0}, error = {0}, started = {0}, completed = {0}, from = {0};
     *s = (struct state){.task_id = ev->task_id,
                         .moved = !strcmp(ev->type, "task.progress"),
                         .status = TASK_RUNNING,
@@ -75,6 +75,7 @@ static void state_of_event(struct state *s, const struct event *ev)
         struct json_span *span;
     } told[] = {
         {"status", &to},
+        {"from", &from},
         {"to", &to},
         {"percent", &percent},
         {"phase", &phase},
@@ -99,6 +100,8 @@ static void state_of_event(struct state *s, const struct event *ev)
     s->progress = percent.at ? read_number(percent) : usual_progress(s->status);
     s->elapsed = read_number(elapsed);
     s->remaining = read_number(remaining);
+    /* Nothing was done before the first attempt or since the last one was given up. */
+    if (s->progress < 0 && from.at && read_status(from) == TASK_PENDING) s->progress = 0;
     if (s->status == TASK_RUNNING && !s->moved)
         s->elapsed = 0;
     else if (started.at && completed.at)
@@ -448,7 +451,7 @@ static const struct {
     const char *name;
     void (*event)(struct buf *out, const struct dialect *d, const struct event *ev,
                   const char *epoch);
-    void (*notice)(struct buf *out, const struct notice *n);
+    void (*notice)(struct buf *out, const struct notice *n); /* NULL: leaves them out */
     void (*task)(struct buf *out, const struct dialect *d, const struct task *t,
                  const struct task_view *view);
     void (*group)(struct buf *out, const struct dialect *d, const struct group *g,
@@ -459,8 +462,7 @@ static const struct {
     [DIALECT_ENVELOPE] = {"envelope", envelope_event, envelope_notice, envelope_task,
                           envelope_group, false, false},
     [DIALECT_FLAT] = {"flat", flat_event, flat_notice, flat_task, envelope_group, false, true},
-    [DIALECT_NOTIFY] = {"notify", notify_event, envelope_notice, notify_task, envelope_group, true,
-                        true},
+    [DIALECT_NOTIFY] = {"notify", notify_event, NULL, notify_task, envelope_group, true, true},
     [DIALECT_REPO] = {"repo", repo_event, envelope_notice, repo_task, repo_group, false, false},
 };
 static_assert(sizeof rows / sizeof *rows == DIALECTS, "a row for each dialect");
@@ -486,6 +488,11 @@ void dialect_event(struct buf *out, const struct dialect *d, const struct event 
                    const char *epoch)
 {
     rows[d->kind].event(out, d, ev, epoch);
+}
+
+bool dialect_shows_notices(const struct dialect *d)
+{
+    return rows[d->kind].notice != NULL;
 }
 
 void dialect_notice(struct buf *out, const struct dialect *d, const struct notice *n)

@@ -7,9 +7,10 @@
  *   repo      the envelope with repo_id, repo.*, error_msg, and the site's words for a group's states
  *
  * An event is rendered from itself alone, so that a replay says what was said live. What it does not
- * tell follows from its type (created, waiting or started: 0, completed: 100), or is null: a task that
- * failed may have come anywhere. Timeout and cancelled are "failed" in flat and notify, whose error is
- * the text of what went wrong. A result that is too large to be shown is null beside a result_url.
+ * tell follows from its type (created, waiting, started or cancelled while it waited: 0, completed: 100),
+ * or is null: a task that failed may have come anywhere. Timeout and cancelled are "failed" in flat and
+ * notify, whose error is the text of what went wrong. A result that is too large to be shown is null
+ * beside a result_url.
  *
  * In flat each message says something: the event's own words (message, else phase; of an error its
  * text), else what the status is called. A payload that is no object is {"payload":...,"type"}; where
@@ -19,8 +20,9 @@
  * data has itself (status, progress, ...) gives way.
  *
  * In-band messages: flat has "connected", with the snapshot beside its members where the stream begins
- * with one, and {...payload,"type"} for the rest; in notify and repo they stay as they are, for they
- * are of the stream and not of the log. A snapshot is in the dialect. */
+ * with one, and {...payload,"type"} for the rest; notify leaves them out, as it does all else that is no
+ * state of a task; in repo they stay as they are, for they are of the stream and not of the log. A snapshot
+ * is in the dialect. */
 #ifndef LEAT_SSE_DIALECT_H
 #define LEAT_SSE_DIALECT_H
 
@@ -59,7 +61,10 @@ struct notice {
     const char *payload; /* one JSON object on one line */
 };
 
-/* Appends it as one JSON object on one line. */
+/* Whether it has a word for these. */
+bool dialect_shows_notices(const struct dialect *d);
+
+/* Appends it as one JSON object on one line. Only where they are shown. */
 void dialect_notice(struct buf *out, const struct dialect *d, const struct notice *n);
 
 /* Appends the document of a task or group as one JSON object on one line. */

@@ -81,7 +81,11 @@ void frame_notice(struct buf *out, enum frame_form form, const struct dialect *d
                   const struct notice *n, int64_t id, const char *epoch)
 {
     if (form == FRAME_LOG) return;
+    bool shown = dialect_shows_notices(d);
     if (id >= 0) id_line(out, form, epoch, id);
+    /* A block without data dispatches nothing, but its id counts (WHATWG HTML, 9.2.6). */
+    if (!shown && id >= 0 && form == FRAME_SSE) buf_char(out, '\n');
+    if (!shown) return;
     open_data(out, form);
     dialect_notice(out, d, n);
     close_data(out, form);

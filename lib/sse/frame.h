@@ -20,7 +20,8 @@ const char *frame_content_type(enum frame_form form);
 void frame_event(struct buf *out, enum frame_form form, const struct dialect *d,
                  const struct event *ev, const char *epoch);
 
-/* An in-band message, never stored. `id` >= 0 gives the frame that position. Nothing in FRAME_LOG. */
+/* An in-band message, never stored. `id` >= 0 gives the frame that position, which a client of a dialect
+ * without such messages is told all the same. Nothing in FRAME_LOG. */
 void frame_notice(struct buf *out, enum frame_form form, const struct dialect *d,
                   const struct notice *n, int64_t id, const char *epoch);
 

@@ -19,8 +19,11 @@ enum {
     SLICE = 48 * 1024, /* written between two looks at the socket (conn_writable) */
     CHECK_MS = 1000,   /* covers a bell that was not heard, and foreign writers */
     GRAIN_MS = 50,     /* deadlines are met within this */
-    SILENT_BEATS = 3,  /* text without heartbeats is ended before a web server takes it for dead */
-    STUCK_MS = 10000,  /* a reader that takes nothing is dropped this long after its end */
+    /* Text without heartbeats is ended before a web server takes it for dead: after three of them, and
+     * after this long, however quick they are, for the usual limit is 60 s. */
+    SILENT_BEATS = 3,
+    SILENT_MS = 45000,
+    STUCK_MS = 10000, /* a reader that takes nothing is dropped this long after its end */
 };
 
 enum watch_kind { WATCH_STREAM, WATCH_POLL };
@@ -371,7 +374,8 @@ static void serve_time(struct watch *w, int64_t now)
         if (now >= w->deadline + STUCK_MS) end(w, "stuck");
         return;
     }
-    bool silent = beat && !frame_beats(w->form) && ++w->silent >= SILENT_BEATS;
+    bool silent = beat && !frame_beats(w->form) && ++w->silent >= SILENT_BEATS &&
+                  w->silent * w->heartbeat_ms >= SILENT_MS;
     if (now >= w->deadline || w->shutdown || silent) {
         bool early = now < w->deadline;
         say_end(w, w->shutdown ? END_SHUTDOWN : early ? END_ROTATED : w->at_deadline);

@@ -58,7 +58,7 @@ struct hub_stream {
 /* Takes it over: sends the prelude, replays the log after `after`, then follows. A task's stream ends
  * with stream.end {finished} after the newest event of a finished task; every stream ends after
  * stream_ms with {rotated}, and before that with {expired} or {revoked} once its credential is. Text has
- * no heartbeat: it is {rotated} also when it was silent for three of them. */
+ * no heartbeat: it is {rotated} also when it was silent for three of them, and for 45 s. */
 void hub_add_stream(struct hub *h, const struct hub_stream *s);
 
 /* A request that waits for one answer. */

@@ -1,5 +1,6 @@
 #include "task/access.h"
 
+#include "base/conf.h"
 #include "base/json.h"
 #include "task/task.h"
 
@@ -17,6 +18,7 @@ static const char *const kind_names[TICKET_KINDS] = {
 
 bool owner_valid(const char *name)
 {
+    static_assert((int)TASK_OWNER_MAX == (int)CONF_NAME_MAX, "the settings name owners");
     size_t len = strlen(name);
     if (!len || len > TASK_OWNER_MAX || !utf8_valid(name, len)) return false;
     for (size_t i = 0; i < len; i++)
@@ -27,8 +29,9 @@ bool owner_valid(const char *name)
 enum err scopes_parse(const char *text, bool lenient, unsigned *out, struct error *e)
 {
     *out = 0;
-    for (const char *p = text ? text : ""; *(p += strspn(p, ", \t"));) {
-        size_t len = strcspn(p, ", \t"), i = 0;
+    const char *rest = text ? text : "", *p;
+    for (size_t len; (p = conf_item(&rest, &len));) {
+        size_t i = 0;
         while (i < SCOPES &&
                (strlen(scope_names[i]) != len || strncmp(p, scope_names[i], len) != 0))
             i++;
@@ -37,8 +40,8 @@ enum err scopes_parse(const char *text, bool lenient, unsigned *out, struct erro
         else if (!lenient)
             return error_set(e, ERR_INVALID, "'%.*s' is not create, read, publish or admin",
                              len < 40 ? (int)len : 40, p);
-        p += len;
     }
+    if (*out & AUTH_ADMIN) *out |= AUTH_USUAL;
     return ERR_OK;
 }
 

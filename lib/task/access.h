@@ -29,8 +29,9 @@ enum ticket_kind {
 /* Whether `name` can be an owner: 1 to TASK_OWNER_MAX bytes of UTF-8 without control characters. */
 bool owner_valid(const char *name);
 
-/* Reads names separated by commas or blanks; NULL is an empty list. ERR_INVALID says which is no
- * scope; with `lenient` such are passed over. */
+/* Reads names separated by commas or blanks; NULL is an empty list. Who may do what an admin does may do
+ * everything: admin brings the others. ERR_INVALID says which is no scope; with `lenient` such are passed
+ * over. */
 enum err scopes_parse(const char *text, bool lenient, unsigned *out, struct error *e);
 
 /* Appends the names, separated by commas: "create,read". */

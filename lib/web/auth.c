@@ -15,30 +15,10 @@ enum { SECRET_BYTES_MIN = 32 /* of jwt_secret: RFC 7518, 3.2 */ };
 
 /* ---- settings ---- */
 
-static enum err anonymous_scopes(const struct conf *conf, unsigned *scopes, struct error *e)
-{
-    struct error why = {0};
-    if (!scopes_parse(conf_text(conf, CONF_AUTH_ANONYMOUS_SCOPE), false, scopes, &why))
-        return ERR_OK;
-    return error_set(e, ERR_INVALID, "[auth] anonymous_scope: %s", why.text);
-}
-
-static enum err anonymous_name(const struct conf *conf, const char **name, struct error *e)
-{
-    *name = conf_text(conf, CONF_AUTH_ANONYMOUS);
-    if (!*name || owner_valid(*name)) return ERR_OK;
-    return error_set(e, ERR_INVALID, "[auth] anonymous: not 1 to %d bytes of UTF-8 text",
-                     TASK_OWNER_MAX);
-}
-
 enum err auth_check(const struct conf *conf, struct error *e)
 {
     struct jwt_verifier *verifier = NULL;
-    const char *name;
-    unsigned scopes;
-    enum err rc = anonymous_name(conf, &name, e);
-    if (!rc) rc = anonymous_scopes(conf, &scopes, e);
-    if (!rc) rc = jwt_verifier_open(&verifier, conf, e);
+    enum err rc = jwt_verifier_open(&verifier, conf, e);
     jwt_verifier_close(verifier);
     return rc;
 }
@@ -234,17 +214,15 @@ enum err auth_identify(struct request *request, struct db *db, struct error *e)
         return rc;
     }
 
-    const char *anonymous;
-    unsigned scopes = 0;
-    enum err rc = anonymous_name(request->conf, &anonymous, e);
-    if (!rc && anonymous) rc = anonymous_scopes(request->conf, &scopes, e);
-    if (rc || !anonymous) return rc;
+    const char *anonymous = conf_text(request->conf, CONF_AUTH_ANONYMOUS);
+    if (!anonymous) return ERR_OK;
     request->owner = mem_str(anonymous);
-    request->scopes = scopes;
-    return ERR_OK;
+    return scopes_parse(conf_text(request->conf, CONF_AUTH_ANONYMOUS_SCOPE), false,
+                        &request->scopes, e);
 }
 
 const char *auth_reader(const struct request *request)
 {
-    return request->scopes & AUTH_ADMIN && !request->ticket ? NULL : request->owner;
+    bool may = !request->ticket || request->ticket == TICKET_TASK;
+    return may && request->scopes & AUTH_ADMIN ? NULL : request->owner;
 }

@@ -16,8 +16,8 @@
 
 #define AUTH_COOKIE "leat_ticket"
 
-/* Looks at all that the settings say about asking, so that a start finds what is wrong. ERR_INVALID, ERR_IO:
- * a key that cannot be used, a scope that does not exist, a name that cannot be an owner. */
+/* Looks at what the settings say about asking that conf_load cannot judge, so that a start finds what is
+ * wrong. ERR_INVALID, ERR_IO: a key that cannot be used; the text names file and line. */
 enum err auth_check(const struct conf *conf, struct error *e);
 
 /* Logs what is allowed there but unwise: a jwt_secret of less than 32 bytes (RFC 7518, 3.2). Once a
@@ -29,7 +29,8 @@ void auth_warn(const struct conf *conf);
  * ERR_IO, ERR_INTERNAL: it could not be found out. */
 enum err auth_identify(struct request *request, struct db *db, struct error *e);
 
-/* The owner to ask the store for: NULL (everyone) for an admin, else the asker. A ticket is no admin. */
+/* The owner to ask the store for: NULL (everyone) for an admin, else the asker. A ticket is an admin's only
+ * where it names a task of somebody else, which it then reads and nothing else. */
 const char *auth_reader(const struct request *request);
 
 #endif

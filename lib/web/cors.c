@@ -1,5 +1,6 @@
 #include "web/cors.h"
 
+#include "base/conf.h"
 #include "web/problem.h"
 
 #include <stdlib.h>
@@ -13,38 +14,6 @@ enum origin {
     ORIGIN_ANY,     /* by `*` */
     ORIGIN_FOREIGN, /* anybody else, "null" too */
 };
-
-/* The next item of a list separated by blanks or commas; NULL at the end. */
-static const char *next_item(const char **rest, size_t *len)
-{
-    *rest += strspn(*rest, ", \t");
-    const char *item = *rest;
-    *len = strcspn(item, ", \t");
-    *rest += *len;
-    return *len ? item : NULL;
-}
-
-/* What an origin looks like (RFC 6454, 6.2), or `*`. */
-static bool item_valid(const char *item, size_t len)
-{
-    if (len == 1 && *item == '*') return true;
-    size_t scheme =
-        strspn(item, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
-    if (!scheme || scheme + 3 >= len || strncmp(item + scheme, "://", 3) != 0) return false;
-    return scheme + 3 + strcspn(item + scheme + 3, "/?#@*\\ ,\t") >= len;
-}
-
-enum err cors_check(const struct conf *conf, struct error *e)
-{
-    const char *rest = conf_text(conf, CONF_HTTP_ALLOWED_ORIGINS), *item;
-    size_t len;
-    while (rest && (item = next_item(&rest, &len)))
-        if (!item_valid(item, len))
-            return error_set(e, ERR_INVALID,
-                             "[http] allowed_origins: '%.*s' is not scheme://host[:port] or *",
-                             len < 200 ? (int)len : 200, item);
-    return ERR_OK;
-}
 
 /* Whether `host` (of a Host header, perhaps with a default port) is the authority of an origin. */
 static bool same_host(const char *authority, const char *host, bool tls)
@@ -90,7 +59,7 @@ static enum origin judge(const struct request *request, const char *origin)
     const char *rest = conf_text(request->conf, CONF_HTTP_ALLOWED_ORIGINS), *item;
     enum origin is = ORIGIN_FOREIGN;
     size_t len;
-    while (rest && (item = next_item(&rest, &len))) {
+    while (rest && (item = conf_item(&rest, &len))) {
         if (strlen(origin) == len && !strncasecmp(origin, item, len)) return ORIGIN_LISTED;
         if (len == 1 && *item == '*') is = ORIGIN_ANY;
     }

@@ -6,15 +6,10 @@
 #ifndef LEAT_WEB_CORS_H
 #define LEAT_WEB_CORS_H
 
-#include "base/conf.h"
-#include "base/error.h"
 #include "web/request.h"
 #include "web/response.h"
 
 #include <stdbool.h>
-
-/* Whether http.allowed_origins is a list of scheme://host[:port] or *. ERR_INVALID names what is not. */
-enum err cors_check(const struct conf *conf, struct error *e);
 
 /* Whether the request may go on. False: answered, with 204 to a preflight or with 403
  * origin_not_allowed. */

@@ -126,15 +126,15 @@ static enum err read_key_file(struct key *out, const char *path, struct error *e
 {
     struct buf text = {0};
     FILE *in = fopen(path, "re");
-    if (!in) return error_errno(e, ERR_IO, "[auth] jwt_key_file: cannot read %s", path);
+    if (!in) return error_errno(e, ERR_IO, "cannot read %s", path);
     text.len = fread(buf_reserve(&text, KEY_FILE_MAX + 1), 1, KEY_FILE_MAX, in);
     text.data[text.len] = '\0';
     bool failed = ferror(in);
     fclose(in);
     enum err rc = ERR_OK;
     const char *wrong = failed ? NULL : take_pem(out, text.data);
-    if (failed) rc = error_set(e, ERR_IO, "[auth] jwt_key_file: cannot read %s", path);
-    if (wrong) rc = error_set(e, ERR_INVALID, "[auth] jwt_key_file: %s %s", path, wrong);
+    if (failed) rc = error_set(e, ERR_IO, "cannot read %s", path);
+    if (wrong) rc = error_set(e, ERR_INVALID, "%s %s", path, wrong);
     secret_wipe(text.data, text.len);
     buf_free(&text);
     return rc;
@@ -151,10 +151,12 @@ enum err jwt_verifier_open(struct jwt_verifier **out, const struct conf *conf, s
     v->secret.signature_bytes = 32;
     if (secret) buf_str(&v->secret.text, secret);
     enum err rc = file ? read_key_file(&v->public, file, e) : ERR_OK;
-    if (rc)
-        jwt_verifier_close(v);
-    else
+    if (!rc) {
         *out = v;
+        return ERR_OK;
+    }
+    jwt_verifier_close(v);
+    conf_blame(conf, CONF_AUTH_JWT_KEY_FILE, e);
     return rc;
 }
 
@@ -301,11 +303,14 @@ bool jwt_verifier_check(const struct jwt_verifier *v, const char *token, int64_t
 enum err jwt_verifier_open(struct jwt_verifier **out, const struct conf *conf, struct error *e)
 {
     *out = NULL;
-    const char *key = conf_text(conf, CONF_AUTH_JWT_SECRET)     ? "jwt_secret"
-                      : conf_text(conf, CONF_AUTH_JWT_KEY_FILE) ? "jwt_key_file"
-                                                                : NULL;
-    if (!key) return ERR_OK;
-    return error_set(e, ERR_INVALID, "[auth] %s: this program was built without libjwt", key);
+    static const enum conf_key keys[] = {CONF_AUTH_JWT_SECRET, CONF_AUTH_JWT_KEY_FILE};
+    for (size_t i = 0; i < 2; i++) {
+        if (!conf_text(conf, keys[i])) continue;
+        error_set(e, ERR_INVALID, "this program was built without libjwt");
+        conf_blame(conf, keys[i], e);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
 }
 
 void jwt_verifier_close(struct jwt_verifier *v)

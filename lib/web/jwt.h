@@ -30,7 +30,8 @@ struct jwt_claims {
 struct jwt_verifier;
 
 /* Reads the keys that `conf` names; *out is NULL when it names none. ERR_INVALID: no key that can be
- * used, or a program built without libjwt. ERR_IO: the file cannot be read. */
+ * used, or a program built without libjwt. ERR_IO: the file cannot be read. The text names file and line
+ * of the setting. */
 enum err jwt_verifier_open(struct jwt_verifier **out, const struct conf *conf, struct error *e);
 void jwt_verifier_close(struct jwt_verifier *v);
 

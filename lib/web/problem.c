@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <strings.h>
 
-void problem_headers(struct request *request, int status, const char *code,
-                     const struct problem_header *headers, size_t count, const char *detail)
+/* `members` is JSON text that begins with a comma, or "". */
+static void answer(struct request *request, int status, const char *code,
+                   const struct problem_header *headers, size_t count, const char *members,
+                   const char *detail)
 {
     bool retryable = status == 429 || status == 503;
     struct buf body = {0};
@@ -26,6 +28,7 @@ void problem_headers(struct request *request, int status, const char *code,
     buf_str(&body, retryable ? "true" : "false");
     json_key(&body, "request_id");
     json_text(&body, request->request_id);
+    buf_str(&body, members);
     buf_char(&body, '}');
 
     struct response r = {0};
@@ -38,6 +41,18 @@ void problem_headers(struct request *request, int status, const char *code,
     if (retryable && !retry_given) response_header(&r, "Retry-After", "1");
     response_body(&r, "application/problem+json", body.data, body.len);
     buf_free(&body);
+}
+
+void problem_headers(struct request *request, int status, const char *code,
+                     const struct problem_header *headers, size_t count, const char *detail)
+{
+    answer(request, status, code, headers, count, "", detail);
+}
+
+void problem_members(struct request *request, int status, const char *code, const char *members,
+                     const char *detail)
+{
+    answer(request, status, code, NULL, 0, members, detail);
 }
 
 void problem(struct request *request, int status, const char *code, const char *detail, ...)

@@ -23,6 +23,10 @@ struct problem_header {
 void problem_headers(struct request *request, int status, const char *code,
                      const struct problem_header *headers, size_t count, const char *detail);
 
+/* As problem with members of its own (RFC 9457, 3.2): `members` is JSON text such as `,"a":1,"b":2`. */
+void problem_members(struct request *request, int status, const char *code, const char *members,
+                     const char *detail);
+
 /* Answers with the problem that fits an error of the lower floors: ERR_INVALID 422 invalid_request,
  * ERR_NOTFOUND 404 not_found, ERR_STATE 409 state, ERR_BUSY 503 database_busy, ERR_FULL 503
  * database_full, ERR_UNSYNCED 500 outcome_unknown, others 500 internal (whose text is logged, not

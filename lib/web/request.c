@@ -9,7 +9,7 @@
 #include <strings.h>
 
 enum {
-    TARGET_MAX = 16384, /* bytes of path and query */
+    TARGET_MAX = 32768, /* bytes of path and query */
     PREFIX_MAX = 8,     /* segments of a prefix */
     SPLIT_MAX = REQUEST_SEGMENTS_MAX + PREFIX_MAX,
     READ_SIZE = 65536,
@@ -229,6 +229,39 @@ static enum err parse_target(struct request *r, struct error *e)
     return rc;
 }
 
+/* Takes the next parameter of a query. False: there is none. */
+static bool next_parameter(const char **at, struct span *name, struct span *value)
+{
+    const char *p = *at;
+    if (!p || !*p) return false;
+    size_t len = strcspn(p, "&");
+    const char *equals = memchr(p, '=', len);
+    *name = (struct span){p, equals ? (size_t)(equals - p) : len};
+    *value = equals ? (struct span){equals + 1, len - name->len - 1} : (struct span){p + len, 0};
+    *at = p + len + (p[len] == '&');
+    return true;
+}
+
+/* Whether every parameter is percent-encoded UTF-8, also those that nobody asks for. */
+static enum err check_query(const char *query, struct error *e)
+{
+    enum err rc = ERR_OK;
+    struct buf b = {0};
+    for (struct span name, value; !rc && next_parameter(&query, &name, &value);) {
+        buf_clear(&b);
+        bool named = decode(&b, name.p, name.len, true);
+        size_t len = b.len;
+        if (!named)
+            rc =
+                error_set(e, ERR_INVALID, "the query has a name that is not percent-encoded UTF-8");
+        else if (!decode(&b, value.p, value.len, true))
+            rc = error_set(e, ERR_INVALID, "query parameter '%.*s' is not percent-encoded UTF-8",
+                           len < 100 ? (int)len : 100, buf_text(&b));
+    }
+    buf_free(&b);
+    return rc;
+}
+
 enum err request_parse(struct request *r, struct conn *conn, const struct conf *conf,
                        struct error *e)
 {
@@ -243,7 +276,8 @@ enum err request_parse(struct request *r, struct conn *conn, const struct conf *
     enum err rc = conf_overlay(&r->own_conf, conf, conn_params(conn), e);
     if (rc) return rc;
     if (r->own_conf) r->conf = r->own_conf;
-    return parse_target(r, e);
+    rc = parse_target(r, e);
+    return rc ? rc : check_query(r->query, e);
 }
 
 void request_free(struct request *r)
@@ -297,23 +331,18 @@ enum err request_query(const struct request *r, const char *name, char **value, 
     enum err rc = ERR_OK;
     bool found = false;
     struct buf b = {0};
+    const char *at = r->query;
     *value = NULL;
-    for (const char *p = r->query ? r->query : ""; *p && !found;) {
-        size_t len = strcspn(p, "&");
-        const char *equals = memchr(p, '=', len);
-        size_t name_len = equals ? (size_t)(equals - p) : len;
+    for (struct span key, text; !found && next_parameter(&at, &key, &text);) {
         buf_clear(&b);
-        found = name_len && decode(&b, p, name_len, true) && !strcmp(buf_text(&b), name);
-        if (found) {
-            size_t from = equals ? name_len + 1 : len;
-            buf_clear(&b);
-            if (decode(&b, p + from, len - from, true))
-                *value = mem_str(buf_text(&b));
-            else
-                rc = error_set(e, ERR_INVALID, "query parameter '%s' is not percent-encoded UTF-8",
-                               name);
-        }
-        p += len + (p[len] == '&');
+        found = key.len && decode(&b, key.p, key.len, true) && !strcmp(buf_text(&b), name);
+        if (!found) continue;
+        buf_clear(&b);
+        if (decode(&b, text.p, text.len, true))
+            *value = mem_str(buf_text(&b));
+        else
+            rc = error_set(e, ERR_INVALID, "query parameter '%s' is not percent-encoded UTF-8",
+                           name);
     }
     buf_free(&b);
     return rc;

@@ -49,8 +49,8 @@ struct request {
 
 /* Takes the request apart. The path comes from REQUEST_URI as the client sent it (absolute-form
  * allowed, RFC 9112, 3.2), is split at '/', each segment percent-decoded (RFC 3986) once, empty
- * segments and "." dropped. ERR_INVALID: control bytes or NUL, invalid percent-encoding or UTF-8,
- * "..", a path too long or deep; ERR_INVALID also for a bad LEAT_ variable. The request id is
+ * segments and "." dropped. ERR_INVALID: control bytes or NUL, invalid percent-encoding or UTF-8 (in
+ * the query too), "..", a path too long or deep; ERR_INVALID also for a bad LEAT_ variable. The request id is
  * X-Request-ID when it is [A-Za-z0-9._-]{1,128}, else the server's REQUEST_ID, else drawn. Below
  * http.accel_redirect (when set) a path has "internal" before its segments; nothing else does: a
  * client's own PREFIX/internal is outside the prefix. Without a REQUEST_URI, SCRIPT_NAME +
@@ -64,7 +64,8 @@ void request_free(struct request *r);
 const char *request_method(const struct request *r);
 
 /* The value of a query parameter, decoded ('+' is a space), or NULL when absent. First one wins.
- * Owned by the caller. ERR_INVALID names the parameter when it is badly encoded or holds a NUL. */
+ * Owned by the caller. ERR_INVALID names the parameter when it is badly encoded or holds a NUL, which
+ * request_parse has refused before. */
 enum err request_query(const struct request *r, const char *name, char **value, struct error *e);
 
 /* A request header by its HTTP name ("If-None-Match"), or NULL; an empty one counts as absent,

@@ -5,9 +5,10 @@
  * killed loses no queued connection, its successor accepts it) and the pid files. Everything else
  * is in the table of programs below.
  *
- *     supervise STATE BUILD PORT LOCK_FD
+ *     supervise STATE BUILD PORT LOCK_FD PATH
  *
- * LOCK_FD is an open file that the caller has locked for as long as this STATE is in use.
+ * LOCK_FD is an open file that the caller has locked for as long as this STATE is in use. PATH is
+ * asked for, until it is served, to know when all is ready.
  * Exit status: 0 stopped by SIGTERM or SIGINT, 1 could not start, 64 usage, 78 (EX_CONFIG) when a
  * program said so before the first request was served. Linux only.
  */
@@ -42,6 +43,7 @@ enum {
     STOP_GRACEFUL_MS = 5000, /* the web server may finish its requests for this long */
     STOP_MS = 30 * 1000,     /* everybody: the runner's drain_seconds fit in */
     HURRY_MS = 1000,         /* from then on another Ctrl-C ends the patience */
+    PATH_BYTES_MAX = 256,    /* of PATH */
     ARGV_MAX = 8,
     COPIES_MAX = 2,
 };
@@ -107,7 +109,7 @@ struct child {
 
 static struct child children[PROGRAMS][COPIES_MAX];
 static int doors[DOOR_COUNT] = {-1, -1, -1, -1};
-static const char *state, *build;
+static const char *state, *build, *probe_path;
 static int port;
 static sigset_t unblocked; /* the signal mask we were started with */
 
@@ -399,13 +401,10 @@ static bool alive(enum door door)
 
 /* ---- the probe ------------------------------------------------------------------------------- */
 
-/* Asked for through the web server until it answers 200 (or 401: served, though not to us). The
- * second where there is no first. */
-static const char *const probe_paths[] = {"/api/health", "/api/tasks"};
-
+/* probe_path is asked for through the web server until it answers 200 (or 401: served, though not to
+ * us). */
 struct probe {
-    int fd; /* -1: between two tries */
-    size_t path;
+    int fd;                 /* -1: between two tries */
     int last;               /* status of the newest answer */
     int64_t next, deadline; /* of the next try, of this one */
     bool sent, ready;
@@ -416,11 +415,8 @@ struct probe {
 static void probe_end(struct probe *probe)
 {
     if (probe->fd >= 0) close(probe->fd);
-    *probe = (struct probe){.fd = -1,
-                            .path = probe->path,
-                            .last = probe->last,
-                            .next = now_ms() + PROBE_MS,
-                            .ready = probe->ready};
+    *probe = (struct probe){
+        .fd = -1, .last = probe->last, .next = now_ms() + PROBE_MS, .ready = probe->ready};
 }
 
 static void probe_begin(struct probe *probe)
@@ -439,13 +435,13 @@ static void probe_begin(struct probe *probe)
 /* Called when its socket is ready, or its time is over. */
 static void probe_step(struct probe *probe)
 {
-    char request[128];
     ssize_t n;
     int status;
 
     if (!probe->sent) {
+        char request[PATH_BYTES_MAX + 64];
         int length = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n",
-                              probe_paths[probe->path]);
+                              probe_path);
 
         n = send(probe->fd, request, (size_t)length, MSG_NOSIGNAL);
         if (n == length)
@@ -461,8 +457,6 @@ static void probe_step(struct probe *probe)
     if (sscanf(probe->status, "HTTP/%*d.%*d %d", &status) == 1) {
         probe->last = status;
         probe->ready = status == 200 || status == 401;
-        if (status == 404 && probe->path + 1 < sizeof probe_paths / sizeof probe_paths[0])
-            probe->path++;
     }
     probe_end(probe);
 }
@@ -599,13 +593,15 @@ int main(int argc, char **argv)
 {
     int status = 1, lock, fd;
 
-    if (argc != 5 || argv[1][0] != '/' || argv[2][0] != '/' ||
-        (port = number(argv[3], 1, 65535)) < 0 || (lock = number(argv[4], 3, 1023)) < 0) {
-        fprintf(stderr, "usage: supervise STATE BUILD PORT LOCK_FD (absolute paths)\n");
+    if (argc != 6 || argv[1][0] != '/' || argv[2][0] != '/' || argv[5][0] != '/' ||
+        strlen(argv[5]) > PATH_BYTES_MAX || (port = number(argv[3], 1, 65535)) < 0 ||
+        (lock = number(argv[4], 3, 1023)) < 0) {
+        fprintf(stderr, "usage: supervise STATE BUILD PORT LOCK_FD PATH (absolute paths)\n");
         return EX_USAGE;
     }
     state = argv[1];
     build = argv[2];
+    probe_path = argv[5];
     if (fcntl(lock, F_SETFD, FD_CLOEXEC) != 0) {
         say("descriptor %d: %s", lock, strerror(errno));
         return EX_USAGE;

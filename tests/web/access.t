@@ -102,7 +102,7 @@ subtest 'each scope opens its routes and no others' => sub {
         refused_as $r, 401, 'invalid_token', "$method $pattern with a wrong token";
         is $r->header('WWW-Authenticate'), 'Bearer error="invalid_token"', '... says so';
         for my $scope (@scopes) {
-            my @missing = grep { $_ ne $scope } @needed;
+            my @missing = $scope eq 'admin' ? () : grep { $_ ne $scope } @needed;
             $r = $try->($one{$scope});
             if (@missing) { refused_as $r, 403, 'insufficient_scope', "$method $pattern with $scope" }
             else          { unlike $r->status, qr/^40[13]$/, "$method $pattern with $scope: " . $r->status }
@@ -186,10 +186,33 @@ subtest 'an admin\'s reads span owners' => sub {
     ok wait_until(sub { my $e = $s->next_event(5) or return 1; ($e->{json}{task_id} // '') eq $later }), 'a stream';
     $s->close;
 
-    # what an admin makes for others to hold is no admin's
-    refused_as ask($admin, POST => '/api/tickets', json => {task => $task}), 404, 'not_found', 'no ticket for another\'s task';
+    # what an admin makes for others to hold is no admin's, but for the one task that it names
+    my $by = ask_ticket($admin, task => $task);
+    is ask(undef, GET => "/api/tasks/$task?ticket=$by->{ticket}")->json->{owner}, 'alice', 'a ticket for another\'s task reads it';
+    is ask(undef, GET => "/api/tasks/$task$_?ticket=$by->{ticket}")->status, 200, "... $_" for qw(/result /log /events);
+    like $l->stream($by->{url})->next_event(5)->{json}{type}, qr/^stream\.connected$/, '... and its stream';
+    refused_as ask(undef, GET => "$_?ticket=$by->{ticket}"), 403, 'ticket_scope', "... and not $_"
+        for "/api/tasks/$later", '/api/tasks', '/api/events', '/api/stats', '/api/groups/span';
+    refused_as ask(undef, $_->[0] => "/api/tasks/$task$_->[1]?ticket=$by->{ticket}"), 403, 'ticket_scope', "... nor to $_->[0]$_->[1]"
+        for [DELETE => ''], [POST => '/retry'], [POST => '/cancel'];
+    my $chief = token('chief', '--scope', 'admin', '--name', 'to-be-revoked');
+    my $brief = ask_ticket($chief, task => $task);
+    is ask(undef, GET => "/api/tasks/$task?ticket=$brief->{ticket}")->status, 200, 'one by another admin';
+    $l->leat(qw(token revoke to-be-revoked));
+    refused_as ask(undef, GET => "/api/tasks/$task?ticket=$brief->{ticket}"), 401, 'invalid_token', '... goes with what made it';
+    refused_as ask($admin, POST => '/api/tickets', json => {task => $nobody}), 404, 'not_found', 'no ticket for what is not there';
     my $t = ask_ticket($admin, all => JSON::PP::true);
     is_deeply ask(undef, GET => "/api/tasks?ticket=$t->{ticket}")->json->{tasks}, [], 'its ticket sees its own only';
+};
+
+subtest 'admin brings the other scopes' => sub {
+    my $chief = token('chief', '--scope', 'admin');
+    my $id = finished_task($chief, group => 'its-own');
+    is ask($chief, POST => '/api/groups/its-own/events', json => {type => 'doc.created'})->status, 202, 'it publishes';
+    is ask($chief, POST => '/api/tickets', json => {run => 'wordcount'})->status, 201, 'it may have a ticket for run';
+    is ask($chief, GET => '/api/stats')->status, 200, 'and is an admin';
+    my ($row) = grep { $_->{owner} eq 'chief' && $_->{state} eq 'valid' } @{ Leat::decode($l->leat(qw(token list --json))->{out})->{tokens} };
+    is_deeply $row->{scopes}, [qw(create read publish admin)], 'which the list says';
 };
 
 # ---- the end of a right --------------------------------------------------------------------------
@@ -407,12 +430,12 @@ subtest 'a wrong credential is never anonymous' => sub {
 
 subtest 'REMOTE_USER of the web server' => sub {
     $l->down;
-    $l->conf("[auth]\nanonymous = guest\nremote_user = yes\n");
+    $l->conf("[auth]\nanonymous = guest\nanonymous_scope = admin\nremote_user = yes\n");
     $l->up;
     my @by = (Authorization => 'Basic ' . MIME::Base64::encode_base64('rosa:x', ''));
     my $owner = sub { ask(undef, POST => '/api/tasks', json => {type => 'wordcount', input => ''}, headers => [@_])->json->{task}{owner} };
     is $owner->(@by), 'rosa', 'is the owner, where it is trusted';
-    is $owner->(), 'guest', 'without one, anonymous';
+    is $owner->(), 'guest', 'without one, anonymous, whose scope admin is enough to create';
     refused_as ask(undef, GET => '/api/stats', headers => [@by]), 403, 'insufficient_scope', 'it is no admin'
         if grep { $_->[1] eq '/stats' } routes();
     is $owner->(bearer($full{alice})), 'alice', 'a token comes first';
@@ -493,7 +516,7 @@ for my $alg (qw(HS256 RS256 ES256)) {
         is $try->($reader)->status, 200, 'scope: read';
         refused_as ask($reader, POST => '/api/tasks', json => {type => 'wordcount'}), 403, 'insufficient_scope', '... and no more';
         refused_as $try->(jwt($alg, $key, {sub => 'jane', scope => 'openid'})), 403, 'insufficient_scope', 'scope: nothing of ours';
-        is ask(jwt($alg, $key, {sub => 'chief', scope => 'admin read'}), GET => "/api/tasks/$task->{task_id}")->status, 200, 'scope: admin';
+        is ask(jwt($alg, $key, {sub => 'chief', scope => 'admin'}), GET => "/api/tasks/$task->{task_id}")->status, 200, 'scope: admin';
 
         my ($head, $body, $signature) = split /\./, $good;
         my %bad = (
@@ -537,7 +560,7 @@ for my $alg (qw(HS256 RS256 ES256)) {
 subtest 'a key that cannot be used is an error at the start' => sub {
     $l->down;
     make_key('small', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:1024');
-    for (["$dir/nothing.pub", qr/jwt_key_file: cannot read/], ["$dir/rsa.key", qr/holds a private key/], ["$dir/small.pub", qr/less than 2048/]) {
+    for (["$dir/nothing.pub", qr/\.conf:\d+: \[auth\] jwt_key_file: cannot read/], ["$dir/rsa.key", qr/holds a private key/], ["$dir/small.pub", qr/less than 2048/]) {
         my ($file, $says) = @$_;
         $l->conf("[auth]\njwt_key_file = $file\n");
         my $before = length $l->log;

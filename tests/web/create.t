@@ -154,7 +154,11 @@ subtest 'every field of the JSON request counts' => sub {
     my $past = create({type => 'mirror', run_at => 1000});
     is $at->json->{task}{run_at}, $late, 'run_at';
     my $asked = $in->json->{task};
-    cmp_ok abs($asked->{run_at} - $asked->{created_at} - 600), '<=', 50, 'delay counts from now';
+    is $asked->{run_at} - $asked->{created_at}, 600, 'delay counts from its creation';
+    my @large = map { create({type => 'mirror', delay => 3600, input => ['x' x 500_000]}) } 1 .. 10;
+    is_deeply [map { $_->json->{task}{run_at} - $_->json->{task}{created_at} } @large], [(3_600_000) x 10],
+        '... also of a request that takes its time to read';
+    cancel($_) for @large;
     is finished($past)->{status}, 'completed', 'a time that is past means at once';
     my ($task_at, $task_in) = (finished($at), finished($in));
     cmp_ok $task_at->{started_at}, '>=', $late, 'not before run_at';

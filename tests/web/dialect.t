@@ -99,8 +99,11 @@ subtest 'notify' => sub {
     is $data[0]{elapsed_time}, undef;
     like $_->{elapsed_time}, qr/^[0-9.]+$/ for @data[1 .. 3];
     like $data[2]{estimated_remaining_seconds}, qr/^[0-9.]+$/;
-    my @all = $l->stream("$work?dialect=notify")->rest;
-    is types(@all[0, -1]), 'stream.connected stream.end', 'the stream speaks for itself';
+    is_deeply [$l->stream("$work?dialect=notify")->rest], \@frames, 'nor anything of the stream itself';
+    my $s = $l->stream("$work?dialect=notify");
+    like $s->next_frame->{raw}, qr/\Aretry: \d+\n\z/, 'which still says when to come back';
+    is $s->next_frame->{json}{type}, 'task_update', '... and goes on with what happened';
+    $s->close;
 };
 
 subtest 'repo' => sub {
@@ -138,6 +141,11 @@ subtest 'what has no word is failed' => sub {
         is $last->{data}{error_message}, $error->{message};
         is $last->{data}{progress}, undef, 'which does not know where it came';
     }
+    my $late = create(type => 'work', delay => 600);
+    $l->http(POST => "/api/tasks/$late/cancel?dialect=notify");
+    my $last = (told("/api/tasks/$late/events?dialect=notify"))[-1]{json};
+    is "$last->{type} $last->{data}{progress}", 'task_failed 0', 'unless it never ran';
+    is $l->http(GET => "/api/tasks/$late?dialect=notify")->json->{data}{progress}, $last->{data}{progress}, '... as its document says';
     like task($done{bad})->{error}{message}, qr/no good/;
 };
 
@@ -168,14 +176,16 @@ subtest 'a stream is resumed where it was left' => sub {
         my $t = by_hand($l);
         $t->run;
         my $s = $l->stream($t->events("dialect=$dialect"));
-        my @seen = grep { $_->{json}{type} =~ /update$/ } map { $s->next_event } 1 .. 3;
+        my @seen = grep { $_->{json}{type} =~ /update$/ } map { $s->next_event } $dialect eq 'flat' ? 1 .. 3 : 1 .. 2;
         is @seen, 2, "$dialect: created and running";
         $s->close;
         $t->say('doc.created', {});
         $t->progress(50, 'half');
         $s = $l->stream($t->events("dialect=$dialect"), headers => {'Last-Event-ID' => $seen[-1]{id}});
-        my $again = $s->next_event;
+        $s->next_frame;    # retry
+        my $again = $s->next_frame;
         is $again->{id}, $seen[-1]{id}, 'where it was';
+        is defined $again->{data} || 0, $dialect eq 'flat' || 0, '... with no more than its position where there is no word for it';
         my @next = map { $s->next_event } $dialect eq 'flat' ? (1, 2) : 1;
         is types(@next), $dialect eq 'flat' ? 'doc.created progress_update' : 'task_update';
         $t->progress(60, 'more');
@@ -184,7 +194,8 @@ subtest 'a stream is resumed where it was left' => sub {
         $t->finish('failed');
         is $s->next_event->{json}{type}, $dialect eq 'flat' ? 'failed' : 'task_failed';
         my @end = $s->rest;
-        is types(@end), 'stream.end', 'and its end';
+        is types(@end), $dialect eq 'flat' ? 'stream.end' : '', 'and its end';
+        ok $s->eof && !$s->broken, '... a whole one';
     }
 };
 
@@ -192,11 +203,14 @@ subtest 'what is left out moves the reader on' => sub {
     my $t = by_hand($l);
     $t->run;
     my $s    = $l->stream($t->events('dialect=notify'));
-    my @seen = map { $s->next_event } 1 .. 3;
+    my @seen = map { $s->next_event } 1 .. 2;
     $t->say('doc.created', {}, 5);
-    my ($end) = $s->rest;
-    is $end->{json}{type},            'stream.end', 'nothing is said';
-    is $end->{json}{payload}{reason}, 'rotated';
+    my ($end, @frames);
+    push @frames, $_ while $_ = $s->next_frame;
+    ($end) = grep { defined $_->{id} } @frames;
+    is_deeply [grep { defined $_->{data} } @frames], [], 'nothing is said';
+    like $end->{raw}, qr/\Aid: \S+\n\z/, 'at its end there is a position alone';
+    is $frames[-1]{raw}, $end->{raw}, '... and it is the last';
     my ($from, $to) = map { ($_->{id} =~ /-(\d+)$/)[0] } $seen[-1], $end;
     is $to - $from, 5, 'but the position is behind it';
 
@@ -225,7 +239,11 @@ subtest 'a snapshot is in the dialect' => sub {
     is_deeply $flat->{snapshot},
         {success => JSON::PP::true, taskId => $t->id, status => 'running', progress => 30, result => undef, error => undef},
         'flat';
-    is $connected->($t->events('dialect=notify'))->{payload}{snapshot}{data}{status}, 'processing', 'notify';
+    my $notify = $l->stream($t->events('dialect=notify&last_event_id=now'));
+    $notify->next_frame;
+    my $now = $notify->next_frame;
+    is $now->{raw}, "id: $now->{id}\n", 'notify has none, but says where it begins';
+    $notify->close;
     is $connected->($t->events('dialect=repo'))->{payload}{snapshot}{repo_id}, 'snap', 'repo';
     my ($mine) = grep { $_->{taskId} eq $t->id } @{ $connected->('/api/events?dialect=flat')->{snapshot}{tasks} };
     is $mine->{progress}, 30, 'all of the unfinished';

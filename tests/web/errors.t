@@ -12,6 +12,8 @@ my $MAX_RAW  = 5000;
 my $l = Leat->start(conf => "[http]\nmax_body_bytes = $MAX_BODY\nmax_raw_bytes = $MAX_RAW\n");
 $l->job(small => "#!/bin/sh\nexec cat\n", "max_input_bytes = 10\n");
 $l->job(cat   => "#!/bin/sh\nexec cat\n");
+$l->job(wrong => "#!/bin/sh\nexec cat\n", "get = yes\nnope = 1\n");
+$l->job(bad   => "#!/bin/sh\nexec cat\n", "timeout = soon\n");
 
 # what lies in the jobs folder and is no job
 Leat::write_file($l->jobs . '/notes', "not executable\n");
@@ -53,6 +55,7 @@ my %status_of = (
     unsupported_encoding   => 415,
     invalid_request        => 422,
     unknown_type           => 422,
+    type_misconfigured     => 500,
 );
 
 # A refusal is a problem (RFC 9457) with this code, the status that goes with it, and a detail that says
@@ -175,8 +178,8 @@ subtest 'a wrong value is 422 and names its field' => sub {
         refused(raw("type=cat&$field=$_"), 'invalid_request', substr("?$field=$_", 0, 40), qr/^$field\b/)
             for @{ $query{$field} };
     }
-    refused(raw("type=cat&group=$_"), 'invalid_request', "?group=$_", qr/'group'/) for '%ff', '%00', '%4';
-    refused(raw('type=%ff'),          'invalid_request', '?type=%ff', qr/'type'/);
+    refused(raw("type=cat&group=$_"), 'bad_request', "?group=$_", qr/'group'/) for '%ff', '%00', '%4', '%zz';
+    refused(raw('type=%ff'),          'bad_request', '?type=%ff', qr/'type'/);
 
     my $both = qr/delay.*run_at/;
     refused(post('{"type":"cat","run_at":1,"delay":1}'), 'invalid_request', 'run_at and delay',  $both);
@@ -273,21 +276,41 @@ subtest 'a method that a path does not know is 405, with those that it knows' =>
     is $r->status . ' ' . $r->header('Allow'), '204 GET, HEAD, POST, OPTIONS', 'OPTIONS';
 };
 
+subtest 'a type whose conf is wrong is 500, and names the line' => sub {
+    my %says = (wrong => qr/^wrong\.conf:2: unknown key 'nope'$/, bad => qr/^bad\.conf:1: timeout: 'soon' is not a number/);
+    for my $type (sort keys %says) {
+        refused(post(qq({"type":"$type"})), 'type_misconfigured', "$type: JSON", $says{$type});
+        refused(raw("type=$type"), 'type_misconfigured', "$type: raw", $says{$type});
+        refused($l->http(POST => '/api/tickets', json => {run => $type}), 'type_misconfigured', "$type: a ticket", $says{$type});
+        refused(get("/api/run/$type", Accept => 'text/event-stream'), 'type_misconfigured', "$type: run", $says{$type});
+        like $l->log, qr{code=type_misconfigured error="\Q@{[$l->jobs]}\E/$type\.conf:}, 'the log has the whole path';
+    }
+};
+
 subtest 'what the state of a task does not allow is 409' => sub {
     refused($l->http(POST => "/api/tasks/$id/cancel"), 'state', 'cancel', qr/completed/);
 };
 
 subtest 'a wrong query of a list is 422' => sub {
     my %wrong = (
-        status     => ['done', 'Pending', 'pending,running', '%00'],
+        status     => ['done', 'Pending', 'pending,running'],
         page_size  => ['0', '-1', 'x', '1.5', '99999999999999999999', '1%20'],
         page_token => ['x', '-1', '0', '1%3B', '1e3'],
-        type       => ['%ff'],
-        group      => ['%ff'],
     );
     for my $name (sort keys %wrong) {
         refused(get("/api/tasks?$name=$_"), 'invalid_request', "?$name=$_", qr/\b$name\b/) for @{ $wrong{$name} };
     }
+};
+
+subtest 'a query that is not percent-encoded UTF-8 is 400, whoever reads it' => sub {
+    for my $bad ('%ff', '%00', '%', '%4', '%zz', '%c0%af', '%ed%a0%80') {
+        for my $name (qw(status page_size type group of_nobody)) {
+            refused(get("/api/tasks?$name=$bad"), 'bad_request', "?$name=$bad", qr/query parameter '$name'/);
+        }
+        refused(get("/api/run/small?input=$bad", Accept => 'text/event-stream'), 'bad_request', "run: ?input=$bad", qr/'input'/);
+        refused(get("/api/tasks?$bad=1"), 'bad_request', "?$bad=1", qr/query/);
+    }
+    is get('/api/tasks?of_nobody=%C3%A4+%2B&&=')->status, 200, 'any other is fine';
 };
 
 subtest 'a path is taken for what it is' => sub {
@@ -308,10 +331,10 @@ subtest 'a path is taken for what it is' => sub {
     refused(talk($whole), 'not_found', 'a whole URL');
 
     # the web server itself refuses these
-    like get($_)->status, qr/^4\d\d$/, substr $_, 0, 60 for (
-        (map { "/api/tasks/$_" } '%00', '%', '%zz', '%4', '..%2F..%2Fetc%2Fpasswd'),
-        '/../etc/passwd', '/api/../../x', '/api/' . 'x' x 40_000,
+    refused(get($_), 'bad_request', substr $_, 0, 60) for (
+        (map { "/api/tasks/$_" } '%00', '%', '%zz', '%4'), '/../etc/passwd', '/api/../../x',
     );
+    like get($_)->status, qr/^4\d\d$/, substr $_, 0, 60 for '/api/tasks/..%2F..%2Fetc%2Fpasswd', '/api/' . 'x' x 40_000;
 };
 
 subtest 'a header is taken for what it is' => sub {

@@ -439,4 +439,28 @@ subtest 'streams' => sub {
 };
 
 $few->stop;
+
+# ---- fractions -----------------------------------------------------------------------------------
+
+my $brief = Leat->start(conf => "[http]\nidempotency_hours = 0.001\n[auth]\nticket_seconds_max = 0.5\n");
+
+subtest 'times that are parts of an hour and of a second' => sub {
+    my $ask = sub { return $brief->http(POST => '/api/tasks', json => {type => 'wordcount', input => $_[0]}, headers => {'Idempotency-Key' => 'brief'}) };
+    my $task = $ask->('a')->json->{task};
+    my ($row) = sql($brief, "SELECT expires_at - $task->{created_at} FROM idempotency WHERE key = 'key:brief'");
+    is $row->[0], 3600, 'a key is kept for 0.001 hours';
+    my $free = wait_until { $ask->('b')->status == 202 } 10;
+    ok $free, '... and then is free';
+
+    for my $ttl (undef, 60, 0.25) {
+        my $before = time * 1000;
+        my $t = $brief->http(POST => '/api/tickets', json => {all => JSON::PP::true, ttl => $ttl})->json;
+        my $long = ($ttl // 60) < 0.5 ? 250 : 500;
+        cmp_ok $t->{expires_at} - $before, '<=', $long + 1000 * 2, 'a ticket of ' . ($ttl // 'no ttl');
+        my $over = wait_until { $brief->http(GET => "/api/tasks?ticket=$t->{ticket}")->status == 401 } 5;
+        ok $over, '... is over';
+    }
+};
+
+$brief->stop;
 done_testing;

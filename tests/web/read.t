@@ -465,7 +465,12 @@ subtest 'health is 200 only while a runner lives' => sub {
     my $noticed = wait_until { $r = $health->(); $r->status == 503 } 10;
     kill CONT => $runner;
     ok $noticed, 'a runner that does nothing is noticed';
-    is $r->json->{status}, 'unavailable', 'unavailable';
+    is $r->header('Content-Type'), 'application/problem+json', 'a problem';
+    my $problem = $r->json;
+    is_deeply $problem, {
+        type => 'about:blank', title => 'Service Unavailable', status => 503, detail => 'no runner is alive', code => 'unavailable',
+        retryable => JSON::PP::true, request_id => $r->header('X-Request-ID'), database => JSON::PP::true, runner => JSON::PP::false,
+    }, 'that says what is missing';
     ok $r->header('Retry-After'), 'Retry-After';
     my $again = wait_until { $health->()->status == 200 } 10;
     ok $again, 'so is that it works again';

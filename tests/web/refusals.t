@@ -364,7 +364,7 @@ subtest 'values that are wrong: 422, naming the field' => sub {
         invalid(follow => GET => "$path?follow=x", \@lines);
     }
     invalid(follow => GET => "/api/tasks/$done/log?follow=2");
-    invalid($_->[0] => GET => "/api/tasks?$_->[0]=$_->[1]") for [status => 'done'], [page_size => 0], [page_token => 'x'], [group => '%ff'];
+    invalid($_->[0] => GET => "/api/tasks?$_->[0]=$_->[1]") for [status => 'done'], [page_size => 0], [page_token => 'x'];
     invalid($_->[0] => GET => "/api/groups?$_->[0]=$_->[1]") for [page_size => 0], [page_size => 'x'], [page_token => '!'];
 
     invalid(type => POST => '/api/groups/g/events', [], {type => $_, payload => 1})
@@ -384,6 +384,13 @@ subtest 'values that are wrong: 422, naming the field' => sub {
 subtest 'paths that are none: 400' => sub {
     refused('alice', 400, 'bad_request', @$_) for [GET => '/api/tasks/%0a'], [DELETE => "/api/tasks/x/../$done"], [POST => "/api/tasks/$done/%2e%2e/$done/retry"],
         [GET => '/api/groups/%ff'], [PUT => '/api/groups/%2e%2e/context', [], {}], [GET => '/api' . '/x' x 40];
+};
+
+subtest 'queries that are none: 400' => sub {
+    for my $bad ('%ff', '%zz', '%') {
+        refused('alice', 400, 'bad_request', @$_) for [GET => "/api/tasks?group=$bad"], [POST => "/api/tasks?type=cat&group=$bad", [], 'x'],
+            [GET => "/api/run/small?input=$bad", \@sse], [GET => "/api/events?types=$bad", \@sse], [DELETE => "/api/tasks/$done?of_nobody=$bad"];
+    }
 };
 
 subtest 'what a stream of events must be asked for: 406' => sub {

@@ -15,7 +15,7 @@ $build = $ENV{BUILD} if ($ENV{BUILD} // '') =~ m{^/};
 
 # No admin, so that /api/events is one owner's; times so short that they are seen to pass.
 my $auth = "[auth]\nanonymous_scope = create,read,publish\n";
-my $l    = Leat->start(conf => "$auth\[stream]\nheartbeat = 0.3\nretry_ms = 1000\n[runner]\nworkers = 8\n");
+our $l   = Leat->start(conf => "$auth\[stream]\nheartbeat = 0.3\nretry_ms = 1000\n[runner]\nworkers = 8\n");
 
 my $json   = {Accept => 'application/json'};
 my $ndjson = {Accept => 'application/x-ndjson'};
@@ -576,7 +576,7 @@ subtest 'the log as text: what was said, and nothing else' => sub {
     is $silent->header('content-type'), 'text/plain; charset=utf-8', 'its head comes before there is a line';
     $silent->close;
 
-    # it has no heartbeat, so that a silent one ends after three of those, and says how to go on
+    # it has no heartbeat, so that a silent one may end before its time, and says how to go on
     my $s = $l->stream($t->path('/log?follow=1'), headers => {Accept => '*/*'});
     my $next = sub {
         while (1) {
@@ -594,15 +594,17 @@ subtest 'the log as text: what was said, and nothing else' => sub {
     ok $s->eof && !$s->broken;
 };
 
-subtest 'a log that is silent for three heartbeats ends whole, and goes on where it was' => sub {
+subtest 'a silent log ends whole, not before its time by quick heartbeats, and goes on where it was' => sub {
+    my $quick = Leat->start(conf => "[stream]\nstream_seconds = 3\nheartbeat = 0.2\n");
+    local $l = $quick;
     my $t = by_hand($l);
     $t->run;
     $t->say('log.append', {level => 'info', message => 'one'});
-    my $s = $l->stream($t->path('/log?follow=1'), headers => {Accept => '*/*'});
     my $begin = time;
+    my $s = $l->stream($t->path('/log?follow=1'), headers => {Accept => '*/*'});
     is $s->next_line(5), 'one';
     my $last = $s->next_line(10);
-    cmp_ok time - $begin, '>', 0.8, 'it was waited for';
+    cmp_ok time - $begin, '>', 2.5, 'it was waited for';
     like $last, qr/^# rotated; it goes on with \?follow=1&last_event_id=[\w-]+$/, 'it says how to go on';
     is $s->body(5), '', 'that is its end';
     ok $s->eof && !$s->broken, 'a whole one';
@@ -610,6 +612,7 @@ subtest 'a log that is silent for three heartbeats ends whole, and goes on where
     $t->finish;
     my ($query) = ($last // '') =~ /\?(.*)/;
     is $l->http(GET => $t->path("/log?$query"))->body, "two\n", 'nothing is lost or told again';
+    $quick->stop;
 };
 
 subtest 'HEAD answers as GET does, without a body' => sub {
@@ -723,6 +726,24 @@ subtest 'an admin sees what all owners do' => sub {
 ok eval { $l->stop; 1 };
 $l = Leat->start(conf => "[stream]\nmax_streams = 4\n");
 
+# What would not have opened a stream anyway is answered as ever, also where no stream may be opened.
+sub what_is_no_stream_says_so {
+    my $sse  = {Accept => 'text/event-stream'};
+    my $done = finished(3);
+    my $seen = cursor();
+    my $none = '/api/tasks/00000000-0000-7000-8000-000000000000';
+    my @rows = (
+        ["$none/events", 404, $sse], ["$none/events?follow=1", 404, $ndjson], ["$none/log?follow=1", 404],
+        [$done->events("last_event_id=$seen"), 204, $sse], [$done->events('types=A'), 422, $sse],
+        [$done->events('last_event_id=%ff'), 400, $sse], [$done->events('follow=1&last_event_id=x'), 410, $ndjson],
+        [$done->events('follow=1&last_event_id=' . epoch($seen) . '-999999999'), 400, $ndjson], [$done->path('/log?follow=1&last_event_id=x'), 410],
+    );
+    for (@rows) {
+        my ($path, $status, $headers) = @$_;
+        is $l->http(GET => $path, headers => $headers || {})->status, $status, "$path: $status";
+    }
+}
+
 subtest 'a stream too many is told to come back, in a form that EventSource takes' => sub {
     my $t    = by_hand($l);
     my @open = map { my $s = $l->stream($t->events); $s->next_event; $s } 1 .. 4;
@@ -736,6 +757,7 @@ subtest 'a stream too many is told to come back, in a form that EventSource take
     is @more, 0;
     my $r = $l->http(GET => $t->events('follow=1'), headers => $ndjson);
     is $r->status, 503, 'lines are refused openly';
+    what_is_no_stream_says_so();
     $_->close for @open;
     ok scalar(wait_until {
         my $try = $l->stream($t->events);
@@ -743,6 +765,26 @@ subtest 'a stream too many is told to come back, in a form that EventSource take
         $try->close;
         word($got->{json}) eq 'connected';
     } 5), 'a place that is free is given again';
+};
+
+$l->stop;
+$l = Leat->start(conf => "[limits]\nstreams_per_owner = 1\nstream_opens_per_minute = 2\n");
+
+subtest 'only what opens a stream counts as an opening' => sub {
+    what_is_no_stream_says_so();
+    my $t = by_hand($l);
+    $t->run;
+    for my $n (1, 2) {
+        my $s = $l->stream($t->events);
+        is word($s->next_event->{json}), 'connected', "opening $n of 2";
+        what_is_no_stream_says_so();    # at the limit of streams_per_owner
+        $s->close;
+        wait_until { (() = $l->log =~ /msg="stream_close"/g) >= $n } 5 or fail 'its end was not noticed';
+    }
+    my $end;
+    wait_until { $end = word($l->stream($t->events)->next_event->{json}); $end eq 'end:overloaded' } 5;    # a minute may have passed
+    is $end, 'end:overloaded', 'and then no more';
+    what_is_no_stream_says_so();
 };
 
 $l->stop;

@@ -152,6 +152,19 @@ static void a_fault_is_named_by_file_and_line(void **state)
                                               "cancelled"},
         {"[dialect]\nrepo_status = idle=a, idle = b\n", "[dialect] repo_status: 'idle=a, idle = b' "
                                                         "has idle twice"},
+        {"[log]\nlevel = loud\n", ":2: [log] level: 'loud' is not debug, info, warn or error"},
+        {"[log]\ntarget = bogus\n", ":2: [log] target: 'bogus' is not stderr, syslog or file PATH"},
+        {"[log]\ntarget = file\n", ":2: [log] target: 'file' is not"},
+        {"[auth]\nanonymous = a\tb\n", ":2: [auth] anonymous: not 1 to 200 bytes of UTF-8 text"},
+        {"[auth]\nanonymous = \xff\n", ":2: [auth] anonymous: not 1 to 200"},
+        {"[auth]\n\nanonymous_scope = read, foo\n",
+         ":3: [auth] anonymous_scope: 'foo' is not create, read, publish or admin"},
+        {"[auth]\nanonymous_scope = reads\n", ":2: [auth] anonymous_scope: 'reads' is not"},
+        {"[http]\nallowed_origins = https://a.example, foo\n",
+         ":2: [http] allowed_origins: 'foo' is not scheme://host[:port] or *"},
+        {"[http]\nidempotency_hours = 0\n", ":2: [http] idempotency_hours: '0' is not a number of "
+                                            "hours from 0.001 to 8760"},
+        {"[auth]\nticket_seconds_max = 0\n", ":2: [auth] ticket_seconds_max: '0' is not a number"},
         {"nonsense\n[run]\nx = 1\n", ":1: not a [section]"},
         {"[run]\nx = 1\nnonsense\n", ":2: unknown section"},
     };
@@ -189,6 +202,65 @@ static void a_bad_variable_is_named(void **state)
     write_file(path, "");
     assert_int_equal(conf_load(&c, path, NULL, &e), ERR_INVALID);
     assert_int_equal(strncmp(e.text, "LEAT_RUNNER_WORKERS: ", 21), 0);
+}
+
+static void assert_blamed(const struct conf *c, enum conf_key key, const char *expected)
+{
+    struct error e = {ERR_IO, "no"};
+    assert_int_equal(conf_blame(c, key, &e), ERR_IO);
+    assert_int_equal(e.code, ERR_IO);
+    assert_string_equal(e.text, expected);
+}
+
+static void what_is_found_out_later_is_named_in_the_same_way(void **state)
+{
+    (void)state;
+    char expected[128];
+    setenv("LEAT_AUTH_JWT_SECRET", "x", 1);
+    struct conf *c = loaded("[auth]\njwt_secret = y\n\njwt_key_file = /no\n[log]\n"
+                            "level = warn\nlevel =\n[auth]\n"),
+                *over = NULL;
+    snprintf(expected, sizeof expected, "%s:4: [auth] jwt_key_file: no", path);
+    assert_blamed(c, CONF_AUTH_JWT_KEY_FILE, expected);
+    assert_blamed(c, CONF_AUTH_JWT_SECRET, "LEAT_AUTH_JWT_SECRET: no");
+    assert_blamed(c, CONF_LOG_LEVEL, "[log] level: no");
+    assert_blamed(c, CONF_RUNNER_JOBS, "[runner] jobs: no");
+    char *const envp[] = {(char *)"LEAT_RUNNER_JOBS=/x", NULL};
+    assert_int_equal(conf_overlay(&over, c, envp, NULL), ERR_OK);
+    assert_blamed(over, CONF_AUTH_JWT_KEY_FILE, expected);
+    assert_blamed(over, CONF_RUNNER_JOBS, "LEAT_RUNNER_JOBS: no");
+    conf_free(over);
+    conf_free(c);
+}
+
+static void every_time_takes_fractions(void **state)
+{
+    (void)state;
+    struct conf *c = loaded("[http]\nidempotency_hours = 0.001\nwait_seconds_max = 0.5\n[auth]\n"
+                            "ticket_seconds_max = 0.5\n[stream]\nstream_seconds = 0.3\n"
+                            "heartbeat = 0.25\n[runner]\nlease_seconds = 1.5\n"
+                            "drain_seconds = 0.1\nretain_hours = 0.001\nidle_exit = 0.7\n");
+    assert_int_equal(conf_ms(c, CONF_HTTP_IDEMPOTENCY_HOURS), 3600);
+    assert_int_equal(conf_ms(c, CONF_HTTP_WAIT_SECONDS_MAX), 500);
+    assert_int_equal(conf_ms(c, CONF_AUTH_TICKET_SECONDS_MAX), 500);
+    assert_int_equal(conf_ms(c, CONF_STREAM_STREAM_SECONDS), 300);
+    assert_int_equal(conf_ms(c, CONF_STREAM_HEARTBEAT), 250);
+    assert_int_equal(conf_ms(c, CONF_RUNNER_LEASE_SECONDS), 1500);
+    assert_int_equal(conf_ms(c, CONF_RUNNER_DRAIN_SECONDS), 100);
+    assert_int_equal(conf_ms(c, CONF_RUNNER_RETAIN_HOURS), 3600);
+    assert_int_equal(conf_ms(c, CONF_RUNNER_IDLE_EXIT), 700);
+    conf_free(c);
+}
+
+static void lists_are_separated_by_commas_or_blanks(void **state)
+{
+    (void)state;
+    struct conf *c = loaded("[auth]\nanonymous = Ann \xc3\xa4\nanonymous_scope = read,, publish ,\n"
+                            "[http]\nallowed_origins = https://a.example,http://[::1]:8080 *\n"
+                            "[log]\ntarget = file /x y\n");
+    assert_string_equal(conf_text(c, CONF_AUTH_ANONYMOUS), "Ann \xc3\xa4");
+    assert_string_equal(conf_text(c, CONF_LOG_TARGET), "file /x y");
+    conf_free(c);
 }
 
 static void a_named_file_must_be_there(void **state)
@@ -351,6 +423,9 @@ int main(void)
         IN_FOLDER(a_fault_is_named_by_file_and_line),
         IN_FOLDER(a_line_that_is_too_long_is_refused_not_split),
         IN_FOLDER(a_bad_variable_is_named),
+        IN_FOLDER(what_is_found_out_later_is_named_in_the_same_way),
+        IN_FOLDER(every_time_takes_fractions),
+        IN_FOLDER(lists_are_separated_by_commas_or_blanks),
         IN_FOLDER(a_named_file_must_be_there),
         IN_FOLDER(a_variable_names_the_file_too),
         IN_FOLDER(without_a_name_it_is_found_beside_the_program),

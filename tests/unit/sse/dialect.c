@@ -209,7 +209,7 @@ static const struct {
         "{\"type\":\"failed\",\"error\":\"cancelled while it waited\","
         "\"message\":\"cancelled while it waited\"}",
         "task_failed",
-        "\"status\":\"failed\",\"progress\":null,\"elapsed_time\":null,"
+        "\"status\":\"failed\",\"progress\":0,\"elapsed_time\":null,"
         "\"estimated_remaining_seconds\":null,\"error_message\":\"cancelled while it waited\"",
         "",
         "{\"from\":\"pending\",\"to\":\"cancelled\",\"attempt\":0,\"completed_at\":3000,"
@@ -413,8 +413,8 @@ static void elsewhere_the_stream_speaks_for_itself(void **state)
 {
     (void)state;
     static const char *const types[] = {"stream.connected", "stream.reset", "stream.end"};
-    static const enum dialect_kind kinds[] = {DIALECT_ENVELOPE, DIALECT_NOTIFY, DIALECT_REPO};
-    for (size_t i = 0; i < 9; i++) {
+    static const enum dialect_kind kinds[] = {DIALECT_ENVELOPE, DIALECT_REPO};
+    for (size_t i = 0; i < 6; i++) {
         const struct notice n = {types[i % 3], 5, TASK, "{\"reason\":\"epoch\"}"};
         struct buf out = {0}, expected = {0};
         dialect_notice(&out, &all[kinds[i / 3]], &n);
@@ -422,6 +422,13 @@ static void elsewhere_the_stream_speaks_for_itself(void **state)
         assert_text(&out, expected.data);
         buf_free(&expected);
     }
+}
+
+static void only_notify_leaves_the_stream_silent(void **state)
+{
+    (void)state;
+    for (enum dialect_kind k = 0; k < DIALECTS; k++)
+        assert_int_equal(dialect_shows_notices(&all[k]), k != DIALECT_NOTIFY);
 }
 
 /* ---- tasks ---- */
@@ -613,6 +620,7 @@ int main(void)
         cmocka_unit_test(a_groups_states_are_in_the_words_of_the_site),
         cmocka_unit_test(flat_has_a_word_for_connected),
         cmocka_unit_test(elsewhere_the_stream_speaks_for_itself),
+        cmocka_unit_test(only_notify_leaves_the_stream_silent),
         cmocka_unit_test(a_task_in_flat_and_notify),
         cmocka_unit_test(a_task_in_repo_is_the_document_in_other_words),
         cmocka_unit_test(a_group_in_repo_has_the_words_of_the_site),

@@ -157,6 +157,24 @@ static void message_carries_an_id_only_when_it_has_a_position(void **state)
     }
 }
 
+/* WHATWG HTML, 9.2.6: a block without data dispatches nothing; its id counts. */
+static void without_a_word_a_message_is_its_position_alone(void **state)
+{
+    const struct notice said = {.type = "stream.connected", .ts = 5, .payload = "{\"a\":1}"};
+    struct buf out = {0};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        frame_notice(&out, forms[i], &notify, &said, 3, EPOCH);
+        assert_text(&out, forms[i] == FRAME_SSE ? "id: 0123abcd-3\n\n" : "");
+        frame_notice(&out, forms[i], &notify, &said, -1, EPOCH);
+        assert_text(&out, "");
+    }
+    frame_end(&out, FRAME_SSE, &notify, END_ROTATED, 9, 1500, 77, EPOCH);
+    assert_text(&out, "id: 0123abcd-77\n\n");
+    frame_end(&out, FRAME_SSE, &notify, END_FINISHED, 9, 1500, 77, EPOCH);
+    assert_text(&out, "");
+}
+
 static void retry_is_for_event_streams(void **state)
 {
     static const char *const expected[] = {"retry: 2000\n\n", "", ""};
@@ -254,6 +272,7 @@ int main(void)
         cmocka_unit_test(log_shows_messages_and_nothing_of_other_events),
         cmocka_unit_test(log_gives_a_message_back_as_it_was_said),
         cmocka_unit_test(message_carries_an_id_only_when_it_has_a_position),
+        cmocka_unit_test(without_a_word_a_message_is_its_position_alone),
         cmocka_unit_test(retry_is_for_event_streams),
         cmocka_unit_test(heartbeat_says_nothing_to_a_reader),
         cmocka_unit_test(end_names_its_reason_and_where_to_go_on),

@@ -1,6 +1,7 @@
 /* Names of owners, lists of scopes, kinds of tickets. */
 #include "task/access.h"
 
+#include "base/conf.h"
 #include "task/task.h"
 
 #include <setjmp.h>
@@ -46,6 +47,7 @@ static void scopes_are_read_and_written(void **state)
         {"read", AUTH_READ, "read"},
         {"admin publish read create", 15, "create,read,publish,admin"},
         {" read,,create ,\tread", AUTH_READ | AUTH_CREATE, "create,read"},
+        {"admin", 15, "create,read,publish,admin"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -68,6 +70,22 @@ static void unknown_scopes_are_refused_or_passed_over(void **state)
     assert_non_null(strstr(e.text, "'writ'"));
     assert_int_equal(scopes_parse("read writ READ reads rea openid", true, &scopes, NULL), ERR_OK);
     assert_int_equal(scopes, AUTH_READ);
+}
+
+static void the_settings_know_every_scope(void **state)
+{
+    (void)state;
+    struct conf *base = NULL;
+    assert_int_equal(conf_load(&base, "/dev/null", NULL, NULL), ERR_OK);
+    for (unsigned i = 0; scope_name(i); i++) {
+        struct conf *c = NULL;
+        struct buf b = {0};
+        buf_fmt(&b, "LEAT_AUTH_ANONYMOUS_SCOPE=%s", scope_name(i));
+        assert_int_equal(conf_overlay(&c, base, (char *[]){b.data, NULL}, NULL), ERR_OK);
+        conf_free(c);
+        buf_free(&b);
+    }
+    conf_free(base);
 }
 
 static void scope_names_follow_the_bits(void **state)
@@ -95,6 +113,7 @@ int main(void)
         cmocka_unit_test(an_owner_is_short_printable_text),
         cmocka_unit_test(scopes_are_read_and_written),
         cmocka_unit_test(unknown_scopes_are_refused_or_passed_over),
+        cmocka_unit_test(the_settings_know_every_scope),
         cmocka_unit_test(scope_names_follow_the_bits),
         cmocka_unit_test(kinds_of_tickets_have_words),
     };
