@@ -159,6 +159,8 @@ subtest 'what is too long' => sub {
     is $s->status, 303, '32 KB, and 30 of headers';
 
     refused($l->http(GET => '/api/run/count?input=' . 'x' x 40_000, headers => {@sse}), 414, 'uri_too_long', 'a GET of 40 KB');
+    refused(talk("POST $_ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9223372036854775807\r\n\r\nx"),
+        413, 'body_too_large', "8 EB for $_") for '/api/tasks', '/elsewhere';
     refused($l->http(GET => '/api/tasks', headers => {'X-Long' => 'x' x 100_000}), 431, 'headers_too_large', 'a header of 100 KB');
     refused($l->http(GET => '/api/tasks', headers => [map { ("X-$_" => 'x' x 1000) } 1 .. 100]), 431, 'headers_too_large', 'a hundred of 1 KB');
     # nginx writes more about each than it has read, and can pass on no more than 64 KB
