@@ -45,7 +45,7 @@ enum {
     HURRY_MS = 1000,         /* from then on another Ctrl-C ends the patience */
     PATH_BYTES_MAX = 256,    /* of PATH */
     ARGV_MAX = 8,
-    COPIES_MAX = 2,
+    COPIES_MAX = 6,
 };
 
 /* The listening sockets. */
@@ -87,7 +87,7 @@ static const struct program {
         .name = "api",
         .argv = {"%B/leat-api", "--config", "%S/leat.conf"},
         .door = DOOR_API,
-        .copies = 2,
+        .copies = 6, /* each waits for the disk with every create: so many wait together */
         .stop_signal = SIGTERM,
     },
     {
@@ -183,7 +183,7 @@ static int open_unix(const char *name)
         say("%s: %s", address.sun_path, strerror(errno));
         return -1;
     }
-    /* non-blocking: of two leat-api that see one connection, the later must not hang in accept */
+    /* non-blocking: of several leat-api that see one connection, the later must not hang in accept */
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     fd = listen_on(fd, (struct sockaddr *)&address, sizeof address, address.sun_path);
     if (fd >= 0 && chmod(address.sun_path, 0660) != 0) {

@@ -369,7 +369,7 @@ subtest 'half a request creates nothing' => sub {
 };
 
 is rows(), $before, 'nothing has left a trace in the database';
-is_deeply [map { scalar $l->pids($_) } qw(api events runner server)], [2, 1, 1, 1], 'every program runs';
+is_deeply [map { scalar $l->pids($_) } qw(api events runner server)], [6, 1, 1, 1], 'every program runs';
 unlike $l->log, qr/killed by signal|exited with status/, 'and none had to be started again';
 
 $l->stop;

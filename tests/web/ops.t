@@ -86,7 +86,7 @@ subtest 'metrics are text that Prometheus understands' => sub {
         leat_log_newest_seq leat_wal_pages leat_wal_bytes leat_database_bytes leat_processes leat_resident_bytes);
     my $there = wait_until {
         my $s = metrics();
-        join(' ', map { $s->{"leat_processes{program=\"$_\"}"} // 0 } qw(leat-api leat-events leatd)) eq '2 1 1';
+        join(' ', map { $s->{"leat_processes{program=\"$_\"}"} // 0 } qw(leat-api leat-events leatd)) eq '6 1 1';
     } 6;
     ok $there, 'all the processes are there';
     $sample = metrics();
@@ -104,7 +104,7 @@ subtest 'figures of all the processes add up to what was done' => sub {
     ends($_) for map { create({type => 'quick', input => $_})->json->{task_id} } 1 .. 20;
     $l->http(POST => '/api/tasks', json => {type => 'nobody'}) for 1 .. 3;
     my %by = map { $_ => 1 } $l->log =~ /pid=(\d+) msg="task_status_change".*from=none/g;
-    is scalar(keys %by), 2, 'both leat-api worked';
+    cmp_ok scalar(keys %by), '>', 1, 'several leat-api worked';
     sample_is($posts, 21, 'requests');
     sample_is($bad, 3, 'refused ones');
     sample_is('leat_claim_wait_seconds_count{type="quick"}', 21, 'claims');
@@ -167,7 +167,7 @@ subtest 'stats are the same for people' => sub {
     is $s->{streams}{active}, 0, 'streams';
     cmp_ok $s->{lag}{delivery}{p99_ms}, '>=', $s->{lag}{delivery}{p50_ms}, 'lag';
     is $s->{runners}, 1, 'runners';
-    is_deeply [sort map { $_->{program} } @{ $s->{processes} }], [qw(leat-api leat-api leat-events leatd)], 'processes';
+    is_deeply [sort map { $_->{program} } @{ $s->{processes} }], [('leat-api') x 6, qw(leat-events leatd)], 'processes';
     is_deeply [grep { !($_->{resident_bytes} > 0 && $_->{pid} > 1 && $_->{uptime_seconds} >= 0) } @{ $s->{processes} }], [],
         'with their memory';
     cmp_ok $s->{uptime_seconds}, '>', 0, 'uptime';
