@@ -1,6 +1,5 @@
-/* Removing what an attempt left and was set aside. A job may leave hundreds of thousands of files, and removing them takes
- * longer than a runner may be away: then a process of its own does it. It is leatd again, under the name
- * CLEAR_NAME, with its order on descriptor 0. */
+/* Removing what an attempt left and was set aside. A job may leave hundreds of thousands of files, and removing
+ * them takes longer than a runner may be away: then a process of its own does it (runner/itself.h). */
 #ifndef LEAT_RUNNER_CLEAR_H
 #define LEAT_RUNNER_CLEAR_H
 

@@ -3,11 +3,11 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "runner/order.h"
+#include "runner/passing.h"
 #include "runner/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -36,11 +36,6 @@ struct forkserver {
     /* Our ends of the control sockets of those that are being made, the oldest first. */
     int asked[FORKSERVER_READY_MAX];
     size_t asked_count;
-};
-
-union beside {
-    struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof(int))];
 };
 
 /* ---- the server --------------------------------------------------------------------------------- */
@@ -75,19 +70,8 @@ static _Noreturn void serve(int s, pid_t runner)
 {
     for (;;) {
         char byte;
-        union beside beside;
-        struct iovec part = {&byte, 1};
-        struct msghdr m = {.msg_iov = &part,
-                           .msg_iovlen = 1,
-                           .msg_control = &beside,
-                           .msg_controllen = sizeof beside};
-        ssize_t n = recvmsg(s, &m, MSG_CMSG_CLOEXEC);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) _exit(0); /* the runner is gone */
-        int control = -1;
-        const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        if (c && c->cmsg_len == CMSG_LEN(sizeof control))
-            memcpy(&control, CMSG_DATA(c), sizeof control);
+        int control;
+        if (passing_receive(s, &byte, 1, &control, 1) <= 0) _exit(0); /* the runner is gone */
         struct forked answer = make_child(s, control, runner);
         if (control >= 0) close(control);
         if (send(s, &answer, sizeof answer, MSG_NOSIGNAL) < 0) _exit(0);
@@ -174,17 +158,7 @@ static enum err send_control(struct forkserver *f, bool *gone, struct error *e)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
         return error_errno(e, ERR_IO, "socketpair");
-    union beside beside = {.room = {0}};
-    struct iovec part = {"", 1};
-    struct msghdr m = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &beside, .msg_controllen = sizeof beside};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &ends[1], sizeof(int));
-    ssize_t n;
-    while ((n = sendmsg(f->watch.fd, &m, MSG_NOSIGNAL)) < 0 && errno == EINTR) continue;
+    ssize_t n = passing_send(f->watch.fd, "", 1, &ends[1], 1, 0);
     int saved = errno;
     close(ends[1]);
     if (n >= 0) {
@@ -300,24 +274,4 @@ void forkserver_give(struct forkserver *f, struct child *c)
     else
         child_drop(c);
     *c = CHILD_NONE;
-}
-
-enum err forkserver_run_self(struct forkserver *f, struct child *out, const char *name,
-                             const int descriptors[4], rlim_t nofile, struct error *e)
-{
-    struct jobtype self;
-    jobtype_defaults(&self, name);
-    enum err rc = forkserver_take(f, out, e);
-    if (rc) return rc;
-    struct child_plan plan = {
-        .file = "/proc/self/exe",
-        .folder = "/",
-        .env = (char *const[]){NULL},
-        .type = &self,
-        .nofile = nofile,
-    };
-    memcpy(plan.descriptors, descriptors, sizeof plan.descriptors);
-    rc = child_go(out, &plan, e);
-    if (rc) child_drop(out);
-    return rc;
 }

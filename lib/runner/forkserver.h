@@ -39,9 +39,4 @@ enum err forkserver_take(struct forkserver *f, struct child *out, struct error *
 /* Takes back one that was not needed; *c is CHILD_NONE. */
 void forkserver_give(struct forkserver *f, struct child *c);
 
-/* Starts this very program again in a child of its own, with `name` as its argv[0], these descriptors as 0 to 3
- * (borrowed) and no environment. Errors as forkserver_take. */
-enum err forkserver_run_self(struct forkserver *f, struct child *out, const char *name,
-                             const int descriptors[4], rlim_t nofile, struct error *e);
-
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "runner/itself.h"
 #include "runner/process.h"
 
 #include <dirent.h>
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -27,86 +27,37 @@ enum {
     COPY_PIECE = 1 << 20, /* bytes */
 };
 
-/* ---- orders and reports: strings with a NUL behind each ------------------------------------------ */
+/* ---- orders and reports -------------------------------------------------------------------------- */
 
 /* The first letter of a line of the report. */
 enum { SAY_KEPT = 'K', SAY_REFUSED = 'R', SAY_TOO_MUCH = 'T', SAY_FAILED = 'F', SAY_END = '.' };
 
-static enum err write_all(int fd, const char *bytes, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return ERR_IO;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return ERR_OK;
-}
-
-/* All that is in a file, with a NUL behind it; `max` bytes at most. */
-static void read_whole(struct buf *out, int fd, size_t max)
-{
-    off_t at = 0;
-    for (ssize_t n = 1; n > 0 && out->len < max;) {
-        n = pread(fd, buf_reserve(out, 4096), 4096, at);
-        if (n <= 0) break;
-        out->len += (size_t)n;
-        at += n;
-    }
-    buf_char(out, '\0');
-}
-
-static void put_text(struct buf *out, const char *text)
-{
-    buf_add(out, text, strlen(text) + 1);
-}
-
-static void put_number(struct buf *out, int64_t number)
-{
-    buf_int(out, number);
-    buf_char(out, '\0');
-}
-
-/* The next string; "" behind the last. */
-static const char *next_text(const struct buf *in, size_t *at)
-{
-    const char *text = *at < in->len ? in->data + *at : "";
-    *at += strlen(text) + 1;
-    return text;
-}
-
-static int64_t next_number(const struct buf *in, size_t *at)
-{
-    return strtoll(next_text(in, at), NULL, 10);
-}
-
 static void write_order(struct buf *out, const struct keep_order *o)
 {
-    put_text(out, o->from);
-    put_text(out, o->to);
-    put_text(out, o->task_id);
-    put_number(out, o->leader.pid);
-    put_number(out, o->leader.start);
-    put_number(out, o->leader.session);
-    put_number(out, o->group);
-    put_number(out, o->files_max);
-    put_number(out, o->bytes_max);
+    itself_put_text(out, o->from);
+    itself_put_text(out, o->to);
+    itself_put_text(out, o->task_id);
+    itself_put_number(out, o->leader.pid);
+    itself_put_number(out, o->leader.start);
+    itself_put_number(out, o->leader.session);
+    itself_put_number(out, o->group);
+    itself_put_number(out, o->files_max);
+    itself_put_number(out, o->bytes_max);
 }
 
 static struct keep_order read_order(const struct buf *in)
 {
     size_t at = 0;
     struct keep_order o = {0};
-    o.from = next_text(in, &at);
-    o.to = next_text(in, &at);
-    o.task_id = next_text(in, &at);
-    o.leader.pid = next_number(in, &at);
-    o.leader.start = next_number(in, &at);
-    o.leader.session = next_number(in, &at);
-    o.group = (gid_t)next_number(in, &at);
-    o.files_max = next_number(in, &at);
-    o.bytes_max = next_number(in, &at);
+    o.from = itself_next_text(in, &at);
+    o.to = itself_next_text(in, &at);
+    o.task_id = itself_next_text(in, &at);
+    o.leader.pid = itself_next_number(in, &at);
+    o.leader.start = itself_next_number(in, &at);
+    o.leader.session = itself_next_number(in, &at);
+    o.group = (gid_t)itself_next_number(in, &at);
+    o.files_max = itself_next_number(in, &at);
+    o.bytes_max = itself_next_number(in, &at);
     return o;
 }
 
@@ -128,28 +79,13 @@ bool keep_needed(const char *from)
     return any;
 }
 
-static enum err make_file(int *fd, struct error *e)
-{
-    *fd = memfd_create("leat-keep", MFD_CLOEXEC);
-    return *fd < 0 ? error_errno(e, ERR_IO, "memfd_create") : ERR_OK;
-}
-
 enum err keep_start(struct child *out, int *report, struct forkserver *forks,
                     const struct keep_order *order, rlim_t nofile, struct error *e)
 {
-    int request = -1, answer = -1, null = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct buf text = {0};
     write_order(&text, order);
-    enum err rc = null < 0 ? error_errno(e, ERR_IO, "/dev/null") : make_file(&request, e);
-    if (!rc) rc = make_file(&answer, e);
-    if (!rc && write_all(request, text.data, text.len)) rc = error_errno(e, ERR_IO, "memfd");
-    const int descriptors[] = {request, answer, null, null};
-    if (!rc) rc = forkserver_run_self(forks, out, KEEP_NAME, descriptors, nofile, e);
+    enum err rc = itself_start(out, report, forks, KEEP_NAME, &text, nofile, e);
     buf_free(&text);
-    if (null >= 0) close(null);
-    if (request >= 0) close(request);
-    if (rc && answer >= 0) close(answer);
-    if (!rc) *report = answer;
     return rc;
 }
 
@@ -159,9 +95,9 @@ void keep_read(struct keep_report *out, int report)
     struct buf in = {0};
     bool ended = false;
     size_t refused = 0;
-    read_whole(&in, report, SIZE_MAX);
+    itself_read(&in, report, SIZE_MAX);
     for (size_t at = 0; at < in.len;) {
-        const char *line = next_text(&in, &at), *text = line + (*line != '\0');
+        const char *line = itself_next_text(&in, &at), *text = line + (*line != '\0');
         char *name;
         switch (*line) {
         case SAY_KEPT: {
@@ -222,7 +158,7 @@ static void say(struct keeper *k, char what, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     buf_char(&k->report, what);
-    put_text(&k->report, text);
+    itself_put_text(&k->report, text);
 }
 
 static void refuse(struct keeper *k, const char *name, const char *why)
@@ -449,11 +385,11 @@ int keep_main(void)
 {
     struct keeper k = {.from = -1, .to = -1};
     struct buf order = {0};
-    read_whole(&order, STDIN_FILENO, ORDER_MAX);
+    itself_read(&order, STDIN_FILENO, ORDER_MAX);
     k.order = read_order(&order);
     wait_for_group(&k.order);
     if (keep_all(&k)) say(&k, SAY_END, "%s", "");
-    bool written = !write_all(STDOUT_FILENO, k.report.data, k.report.len);
+    bool written = !itself_write(STDOUT_FILENO, &k.report);
     for (size_t i = 0; i < k.count; i++) free(k.names[i]);
     free(k.names);
     buf_free(&k.report);

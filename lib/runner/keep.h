@@ -1,7 +1,7 @@
 /* What becomes of the files that a job made. A process of its own takes them over, because bringing many
  * bytes to the disk takes longer than a runner may be away: it moves what is fit to be kept out of the job's
- * folder into another (copies it, where that is on another filesystem), brings it to the disk, and reports. It is leatd again, under the name KEEP_NAME, with
- * an order on descriptor 0 and room for its report on descriptor 1.
+ * folder into another (copies it, where that is on another filesystem), brings it to the disk, and reports
+ * (runner/itself.h).
  *
  * The job is dead by then, but a process that left its group may live and still write into the folder. So a
  * file is judged by its open descriptor, and looked at again where it has been moved to. */

@@ -1,6 +1,7 @@
 #include "runner/order.h"
 
 #include "base/buf.h"
+#include "runner/passing.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,11 +30,6 @@ struct order {
     int entries; /* of the environment */
 };
 
-union beside {
-    struct cmsghdr head;
-    char room[CMSG_SPACE(GIVEN * sizeof(int))];
-};
-
 /* ---- the runner's side -------------------------------------------------------------------------- */
 
 static enum err write_order(struct buf *out, const struct child_plan *plan, struct error *e)
@@ -57,18 +53,9 @@ enum err order_send(int control, const struct child_plan *plan, struct error *e)
 {
     struct buf order = {0};
     enum err rc = write_order(&order, plan, e);
-    union beside beside = {.room = {0}};
-    struct iovec part = {order.data, order.len};
-    struct msghdr m = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &beside, .msg_controllen = sizeof beside};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof plan->descriptors);
-    memcpy(CMSG_DATA(c), plan->descriptors, sizeof plan->descriptors);
     ssize_t n = 0;
-    while (!rc && (n = sendmsg(control, &m, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0 && errno == EINTR)
-        continue;
+    if (!rc)
+        n = passing_send(control, order.data, order.len, plan->descriptors, GIVEN, MSG_DONTWAIT);
     if (n < 0 && errno != EPIPE && errno != ECONNRESET)
         rc = error_errno(e, ERR_IO, "cannot tell a process what to run");
     buf_free(&order);
@@ -160,17 +147,6 @@ static _Noreturn void become(const char *bytes, size_t len, const int given[GIVE
     refuse(CONTROL, STEP_EXEC);
 }
 
-/* The descriptors that came with a message; those that are missing are -1: the last ones, when there was no
- * room for all. */
-static void take_descriptors(struct msghdr *m, int given[GIVEN])
-{
-    for (int i = 0; i < GIVEN; i++) given[i] = -1;
-    const struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len <= CMSG_LEN(GIVEN * sizeof(int)))
-        memcpy(given, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
-}
-
 void order_wait(int control, pid_t runner)
 {
     static char bytes[ORDER_MAX];
@@ -179,14 +155,8 @@ void order_wait(int control, pid_t runner)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 
-    union beside beside;
-    struct iovec part = {bytes, sizeof bytes};
-    struct msghdr m = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &beside, .msg_controllen = sizeof beside};
-    ssize_t n;
-    while ((n = recvmsg(control, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) continue;
-    if (n <= 0) _exit(127); /* never told */
     int given[GIVEN];
-    take_descriptors(&m, given);
+    ssize_t n = passing_receive(control, bytes, sizeof bytes, given, GIVEN);
+    if (n <= 0) _exit(127); /* never told */
     become(bytes, (size_t)n, given, control, runner);
 }
