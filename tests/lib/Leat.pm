@@ -257,6 +257,23 @@ sub log       { return slurp("$_[0]{dir}/server.log") }
 # The pids of api, events, runner or server, as the pid file has them.
 sub pids { return split ' ', slurp("$_[0]{state}/$_[1].pid") }
 
+# Changes what nginx includes for the site, as text in $_, and has nginx started anew with it. Gives what the
+# change gives, and whether nginx came back.
+sub change_site {
+    my ($self, $change) = @_;
+    my $conf = "$self->{state}/nginx/site.conf";
+    local $_ = slurp($conf);
+    my $changed = $change->();
+    write_file($conf, $_);
+    my ($server) = $self->pids('server');
+    kill KILL => $server;
+    my $back = wait_until {
+        my ($new) = $self->pids('server');
+        $new && $new != $server && $self->http(GET => '/api/health')->status == 200
+    } 10;
+    return ($changed, $back);
+}
+
 # Runs `leat ARG...` on this server's settings. Gives {status, out, err}; OUT without its last newline.
 sub leat {
     my ($self, @args) = @_;
@@ -358,6 +375,23 @@ sub stream {
 }
 
 sub decode { return eval { $json->decode($_[-1]) } }
+
+# Sends these bytes on a connection of its own and gives what comes back, as http() does.
+sub talk {
+    my ($self, $bytes) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port) || die "connect: $@";
+    local $SIG{PIPE} = 'IGNORE';
+    print {$socket} $bytes;
+    $socket->flush;
+    local $SIG{ALRM} = sub { die "no answer\n" };
+    alarm 20;
+    my ($head, $body) = split /\r\n\r\n/, do { local $/; readline($socket) // '' }, 2;
+    alarm 0;
+    my $answer = Leat::Answer::parse($head);
+    $answer->{body} = $body;
+    $answer->{json} = decode($body);
+    return $answer;
+}
 
 # --------------------------------------------------------------------------------------------------
 package Leat::Answer;

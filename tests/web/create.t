@@ -344,16 +344,8 @@ subtest 'the wait is capped, and goes without a hand-over too' => sub {
     is $short->http(POST => '/api/tasks/' . $r->json->{task_id} . '/cancel')->status, 202, '(cancelled)';
 
     # the same web server without the line that lets leat-api hand requests to leat-events
-    my $conf = $short->state . '/nginx/site.conf';
-    my $text = Leat::slurp($conf);
-    ok $text =~ s/^\s*fastcgi_param LEAT_HTTP_ACCEL_REDIRECT .*\n//mg, 'no hand-over any more';
-    Leat::write_file($conf, $text);
-    my ($server) = $short->pids('server');
-    kill KILL => $server;
-    my $back = wait_until {
-        my ($new) = $short->pids('server');
-        $new && $new != $server && $short->http(GET => '/api/health')->status == 200
-    } 10;
+    my ($gone, $back) = $short->change_site(sub { s/^\s*fastcgi_param LEAT_HTTP_ACCEL_REDIRECT .*\n//mg });
+    ok $gone, 'no hand-over any more';
     ok $back, 'the web server came back';
 
     ($r, $took) = $waits->('0.2', 'wait=2');

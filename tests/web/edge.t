@@ -2,7 +2,6 @@
 # event back, tells other proxies so, and refuses in the same form.
 use strict;
 use warnings;
-use IO::Socket::INET;
 use JSON::PP ();
 use Leat;
 use Test::More;
@@ -17,23 +16,6 @@ my $done = $l->http(POST => '/api/tasks', json => {type => 'says', group => 'a b
 is $done->{status}, 'completed', 'a finished task';
 my $id = $l->http(POST => '/api/tasks', json => {type => 'waits', group => 'a b'})->json->{task_id};
 is $l->reaches($id, 'running')->{status}, 'running', 'and one that runs';
-
-# Sends these bytes on a connection of its own and gives what comes back.
-sub talk {
-    my ($bytes) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $l->port) || die "connect: $@";
-    local $SIG{PIPE} = 'IGNORE';
-    print {$socket} $bytes;
-    $socket->flush;
-    local $SIG{ALRM} = sub { die "no answer\n" };
-    alarm 20;
-    my ($head, $body) = split /\r\n\r\n/, do { local $/; readline($socket) // '' }, 2;
-    alarm 0;
-    my $answer = Leat::Answer::parse($head);
-    $answer->{body} = $body;
-    $answer->{json} = Leat::decode($body);
-    return $answer;
-}
 
 # ---- streams -------------------------------------------------------------------------------------
 
@@ -137,16 +119,16 @@ subtest 'what is no request' => sub {
     refused($l->http(POST => '/api/tasks/%00', body => 'x' x 3_000_000), 400, 'bad_request', 'with a body');
     refused($l->http(TRACE => '/api/tasks'), 405, 'method_not_allowed', 'TRACE');
     is $l->http(TRACE => '/api/tasks')->header('Allow'), 'GET, HEAD, POST, PUT, DELETE, OPTIONS', '... says what is';
-    refused(talk("POST /api/tasks?type=count ${head}$_->[0]"), $_->[1], $_->[2], $_->[0] =~ s/\r\n/ /gr) for (
+    refused($l->talk("POST /api/tasks?type=count ${head}$_->[0]"), $_->[1], $_->[2], $_->[0] =~ s/\r\n/ /gr) for (
         ["Transfer-Encoding: foo\r\n\r\nx",               501, 'not_implemented'],
         ["Transfer-Encoding: chunked\r\n\r\nzzz\r\n",     400, 'bad_request'],
         ["Transfer-Encoding: chunked\r\n\r\n5\r\nhello!", 400, 'bad_request'],
         ["Content-Length: x\r\n\r\n",                     400, 'bad_request'],
         ["Content-Length: 99999999999999999999\r\n\r\n",  400, 'bad_request'],
     );
-    refused(talk("GET /api/health HTTP/1.1\r\n\r\n"), 400, 'bad_request', 'no Host');
-    refused(talk("GET /api/health HTTP/9.1\r\nHost: localhost\r\n\r\n"), 505, 'http_version_not_supported', 'another HTTP');
-    refused(talk("nonsense, as such\r\n\r\n"), 400, 'bad_request', 'no HTTP at all');
+    refused($l->talk("GET /api/health HTTP/1.1\r\n\r\n"), 400, 'bad_request', 'no Host');
+    refused($l->talk("GET /api/health HTTP/9.1\r\nHost: localhost\r\n\r\n"), 505, 'http_version_not_supported', 'another HTTP');
+    refused($l->talk("nonsense, as such\r\n\r\n"), 400, 'bad_request', 'no HTTP at all');
 };
 
 subtest 'what is too long' => sub {
@@ -159,14 +141,14 @@ subtest 'what is too long' => sub {
     is $s->status, 303, '32 KB, and 30 of headers';
 
     refused($l->http(GET => '/api/run/count?input=' . 'x' x 40_000, headers => {@sse}), 414, 'uri_too_long', 'a GET of 40 KB');
-    refused(talk("POST $_ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9223372036854775807\r\n\r\nx"),
+    refused($l->talk("POST $_ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9223372036854775807\r\n\r\nx"),
         413, 'body_too_large', "8 EB for $_") for '/api/tasks', '/elsewhere';
     refused($l->http(GET => '/api/tasks', headers => {'X-Long' => 'x' x 100_000}), 431, 'headers_too_large', 'a header of 100 KB');
     refused($l->http(GET => '/api/tasks', headers => [map { ("X-$_" => 'x' x 1000) } 1 .. 100]), 431, 'headers_too_large', 'a hundred of 1 KB');
     # nginx writes more about each than it has read, and can pass on no more than 64 KB
     my ($long, $many) = ('x' x 32_500, 'h: ' . 'x' x 28 . "\r\n");
     $many x= 960;
-    refused(talk("GET /api/tasks?$long HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n$many\r\n"), 500, 'internal', 'almost too long, both');
+    refused($l->talk("GET /api/tasks?$long HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n$many\r\n"), 500, 'internal', 'almost too long, both');
     is $l->http(GET => '/api/health')->status, 200, 'the next request is served';
 };
 
@@ -192,16 +174,12 @@ subtest 'files, which the web server sends' => sub {
 # ---- another site --------------------------------------------------------------------------------
 
 subtest 'a site that does not take requests on, and has locations of its own' => sub {
-    my $conf = $l->state . '/nginx/site.conf';
-    my $text = Leat::slurp($conf);
-    ok $text =~ s/^\s*fastcgi_param LEAT_HTTP_ACCEL_REDIRECT .*\n//mg, 'no redirect any more';
-    Leat::write_file($conf, "$text\nlocation ~ [.]jpg\$ { return 403; }\nlocation ~ events { return 403; }\n");
-    my ($server) = $l->pids('server');
-    kill KILL => $server;
-    my $back = wait_until {
-        my ($new) = $l->pids('server');
-        $new && $new != $server && $l->http(GET => '/api/health')->status == 200
-    } 10;
+    my ($gone, $back) = $l->change_site(sub {
+        my $n = s/^\s*fastcgi_param LEAT_HTTP_ACCEL_REDIRECT .*\n//mg;
+        $_ .= "\nlocation ~ [.]jpg\$ { return 403; }\nlocation ~ events { return 403; }\n";
+        $n;
+    });
+    ok $gone, 'no redirect any more';
     ok $back, 'the web server came back';
     refused($l->http(GET => '/api/%65vents', headers => {@sse}), 421, 'wrong_program', '/api/%65vents');
     is $l->stream('/api/events')->next_event(10)->{json}{type}, 'stream.connected', '/api/events is served';

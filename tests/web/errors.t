@@ -91,23 +91,6 @@ sub connection {
     return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $l->port) || die "connect: $@";
 }
 
-# Sends these bytes on a connection of its own and gives what comes back.
-sub talk {
-    my ($bytes) = @_;
-    my $socket = connection();
-    local $SIG{PIPE} = 'IGNORE';
-    print {$socket} $bytes;
-    $socket->flush;
-    local $SIG{ALRM} = sub { die "no answer\n" };
-    alarm 20;
-    my ($head, $body) = split /\r\n\r\n/, do { local $/; readline($socket) // '' }, 2;
-    alarm 0;
-    my $answer = Leat::Answer::parse($head);
-    $answer->{body} = $body;
-    $answer->{json} = Leat::decode($body);
-    return $answer;
-}
-
 # one task, and then a state that nothing below may change
 my $done = $l->http(
     POST    => '/api/tasks',
@@ -328,7 +311,7 @@ subtest 'a path is taken for what it is' => sub {
         '/api%2Ftasks',
     );
     my $whole = "GET http://elsewhere/api/nothing HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n";
-    refused(talk($whole), 'not_found', 'a whole URL');
+    refused($l->talk($whole), 'not_found', 'a whole URL');
 
     # the web server itself refuses these
     refused(get($_), 'bad_request', substr $_, 0, 60) for (
@@ -363,8 +346,8 @@ subtest 'half a request creates nothing' => sub {
         print {$socket} $head, $rest;
         close $socket;
     }
-    like talk("${head}Content-Length: x\r\n\r\nhalf")->status,  qr/^4\d\d$/, 'a length that is no number';
-    like talk("${head}Content-Length: -5\r\n\r\nhalf")->status, qr/^4\d\d$/, 'a negative length';
+    like $l->talk("${head}Content-Length: x\r\n\r\nhalf")->status,  qr/^4\d\d$/, 'a length that is no number';
+    like $l->talk("${head}Content-Length: -5\r\n\r\nhalf")->status, qr/^4\d\d$/, 'a negative length';
     is get('/api/health')->status, 200, 'the next request is served';
 };
 

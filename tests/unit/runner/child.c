@@ -43,6 +43,16 @@ static struct child waiting(void)
     return c;
 }
 
+static struct child_plan plan_of(const struct job *j, char *const *env, int in, int out, int rest)
+{
+    return (struct child_plan){.file = j->file,
+                               .folder = j->folder,
+                               .env = env,
+                               .type = &j->type,
+                               .descriptors = {in, out, rest, rest},
+                               .nofile = 256};
+}
+
 /* Starts it; the script is its standard input. */
 static struct child started(struct job *j, const char *script)
 {
@@ -54,12 +64,7 @@ static struct child started(struct job *j, const char *script)
     struct child c = waiting();
     struct error e = {0};
     char *const env[] = {(char *)"PATH=/usr/bin:/bin", (char *)"GREETING=hello", NULL};
-    const struct child_plan plan = {.file = j->file,
-                                    .folder = j->folder,
-                                    .env = env,
-                                    .type = &j->type,
-                                    .descriptors = {in[0], out[1], null, null},
-                                    .nofile = 256};
+    const struct child_plan plan = plan_of(j, env, in[0], out[1], null);
     if (child_go(&c, &plan, &e)) fail_msg("%s", e.text);
     close(in[0]);
     close(out[1]);
@@ -122,12 +127,7 @@ static void one_that_was_killed_before_it_may_go_ends_by_that(void **state)
     while (!child_ended(&c)) poll(NULL, 0, 1);
     struct error e = {0};
     char *const env[] = {NULL};
-    const struct child_plan plan = {.file = j.file,
-                                    .folder = j.folder,
-                                    .env = env,
-                                    .type = &j.type,
-                                    .descriptors = {0, 1, 2, 2},
-                                    .nofile = 256};
+    const struct child_plan plan = plan_of(&j, env, 0, 1, 2);
     assert_int_equal(child_go(&c, &plan, &e), ERR_OK);
     struct child_end end = {0};
     assert_true(child_reap(&c, &end));
@@ -378,12 +378,7 @@ static void an_environment_that_is_too_large_is_refused(void **state)
     memset(large, 'x', 70000);
     large[69999] = '\0';
     char *const env[] = {large, NULL};
-    const struct child_plan plan = {.file = j.file,
-                                    .folder = j.folder,
-                                    .env = env,
-                                    .type = &j.type,
-                                    .descriptors = {0, 1, 2, 2},
-                                    .nofile = 256};
+    const struct child_plan plan = plan_of(&j, env, 0, 1, 2);
     assert_int_equal(child_go(&c, &plan, &e), ERR_INVALID);
     assert_false(child_ended(&c));
     child_drop(&c);
