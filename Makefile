@@ -1,8 +1,9 @@
 # Leat. GNU make. Everything that is made lies under $(BUILD).
 #
 #   make            the programs
-#   make run        a server on 127.0.0.1: PORT STATE JOBS CONF SERVER
+#   make run        a server on 127.0.0.1: PORT STATE JOBS CONF PAGES ADMIN SERVER
 #   make test       every test; the last line is "N passed, N failed".  TESTS="FILE..." runs only those
+#   make check      unit tests, the floors, and what is generated: in a minute, installs nothing
 #   make lint       formatting, floors, two compilers, three analysers, the API's description
 #   make bench      how fast it is here.  BENCH="NAME..." runs only those of tests/bench/run
 #   make install    DESTDIR PREFIX
@@ -27,6 +28,8 @@ PORT   ?= 8080
 STATE  ?= build/state
 JOBS   ?= lib/jobs
 CONF   ?=
+PAGES  ?=
+ADMIN  ?= yes
 SERVER ?= nginx
 TESTS  ?=
 
@@ -56,10 +59,11 @@ ALL_LDFLAGS = $(PIE_LD) $(filter -fsanitize=% -fstack-protector%,$(HARDEN)) $(CF
 
 # ---- what there is -------------------------------------------------------------------------------
 
-LIB_SRC   := $(filter-out lib/runner/main.c,$(wildcard $(patsubst %,lib/%/*.c,base task store web sse runner)))
-PAGES_SRC := $(filter-out cgi-bin/api.c cgi-bin/events.c,$(wildcard cgi-bin/*.c))
+LIB_SRC   := $(filter-out lib/runner/main.c,$(wildcard $(patsubst %,lib/%/*.c,base task store metrics ops render web server spawn runner)))
+PAGES_SRC := $(filter-out cgi-bin/leat.c,$(wildcard cgi-bin/*.c))
 CLI_SRC   := $(wildcard lib/cli/*.c)
 UNIT_SRC  := $(wildcard tests/unit/*/*.c)
+SYSTEM_SRC := $(wildcard tests/system/*/*.c)
 SQL       := $(sort $(wildcard sql/query/*.sql sql/schema/*.sql))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -72,28 +76,34 @@ LIB_OBJ   := $(call obj,$(LIB_SRC)) $(addprefix $(BUILD)/obj/gen/,query.o schema
 PAGES_OBJ := $(call obj,$(PAGES_SRC))
 LIBLEAT   := $(BUILD)/libleat.a
 LIBPAGES  := $(BUILD)/libpages.a
-PROGRAMS  := $(addprefix $(BUILD)/,leat-api leat-events leatd supervise $(if $(CLI_SRC),leat))
+PROGRAMS  := $(addprefix $(BUILD)/,leat.fcgi leatd supervise $(if $(CLI_SRC),leat))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+SYSTEMS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(SYSTEM_SRC))
 
-.PHONY: all units run test lint bench install clean FORCE
+.PHONY: all units run check test lint bench install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: $(PROGRAMS)
-units: $(UNITS)
+all: $(PROGRAMS) $(BUILD)/man/leat.conf.5
+units: $(UNITS) $(SYSTEMS)
 
 # ---- compile and link ----------------------------------------------------------------------------
 
-$(BUILD)/leat-api: $(call obj,cgi-bin/api.c) $(LIBPAGES) $(LIBLEAT)
-$(BUILD)/leat-events: $(call obj,cgi-bin/events.c) $(LIBPAGES) $(LIBLEAT)
+$(BUILD)/leat.fcgi: $(call obj,cgi-bin/leat.c) $(LIBPAGES) $(LIBLEAT)
 $(BUILD)/leatd: $(call obj,lib/runner/main.c) $(LIBLEAT)
 $(BUILD)/leat: $(call obj,$(CLI_SRC)) $(LIBLEAT)
-$(BUILD)/supervise: $(call obj,nginx/dev/supervise.c)
-$(PROGRAMS):
+$(BUILD)/supervise: $(call obj,nginx/dev/supervise.c) $(LIBLEAT)
+$(BUILD)/settings: $(call obj,lib/man/settings.c) $(LIBLEAT)
+$(PROGRAMS) $(BUILD)/settings:
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(UNITS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(LIBPAGES) $(LIBLEAT)
+define link_test
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+endef
+$(UNITS): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(LIBPAGES) $(LIBLEAT)
+	$(link_test)
+$(SYSTEMS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(LIBPAGES) $(LIBLEAT)
+	$(link_test)
 
 $(LIBLEAT): $(LIB_OBJ)
 $(LIBPAGES): $(PAGES_OBJ)
@@ -130,8 +140,8 @@ $(BUILD)/.sql: FORCE
 	$(call remember,$(SQL))
 
 # embed.sh leaves a file alone that would not change, so a new query body does not recompile those
-# who only use the enum
-$(BUILD)/gen/.stamp: $(SQL) sql/embed.sh $(BUILD)/.sql
+# who only call it
+$(BUILD)/gen/.stamp: $(SQL) sql/embed.sh sql/functions.awk $(BUILD)/.sql
 	sh sql/embed.sh sql $(@D)
 	@touch $@
 $(GEN_SQL): $(BUILD)/gen/.stamp
@@ -143,8 +153,13 @@ $(BUILD)/gen/.openapi: lib/web/openapi.json lib/web/openapi.sh
 $(GEN_API): $(BUILD)/gen/.openapi
 	@:
 
--include $(patsubst %.o,%.d,$(LIB_OBJ) $(PAGES_OBJ) $(call obj,$(UNIT_SRC) $(CLI_SRC) \
-  cgi-bin/api.c cgi-bin/events.c lib/runner/main.c nginx/dev/supervise.c))
+# the table of settings writes its own manual page
+$(BUILD)/man/%: lib/man/%.in $(BUILD)/settings
+	@mkdir -p $(@D)
+	$(BUILD)/settings mdoc <$< >$@
+
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(PAGES_OBJ) $(call obj,$(UNIT_SRC) $(SYSTEM_SRC) $(CLI_SRC) \
+  cgi-bin/leat.c lib/runner/main.c lib/man/settings.c nginx/dev/supervise.c))
 
 # ---- run, test -----------------------------------------------------------------------------------
 
@@ -157,7 +172,22 @@ run:
 	@nginx/dev/packages build run
 	@+$(submake) all
 	@exec env BUILD='$(BUILD)' PORT='$(PORT)' STATE='$(STATE)' JOBS='$(JOBS)' CONF='$(CONF)' \
-	  SERVER='$(SERVER)' nginx/dev/run
+	  SERVER='$(SERVER)' PAGES='$(PAGES)' ADMIN='$(ADMIN)' nginx/dev/run
+
+# What is quick and needs only what the build needs: each unit test as it is, the floors, and that what was
+# generated is what the same sources give now.
+.PHONY: generated
+generated: $(GEN)
+CHECKED := $(BUILD)/checked
+check: all units
+	@for test in layers documents; do \
+	  said=$$(BUILD='$(BUILD)' sh tests/$$test.sh 2>&1) || { echo "$$said" | grep -v '^ok'; exit 1; }; done
+	@rm -rf $(CHECKED)
+	+@$(submake) BUILD=$(CHECKED) generated >/dev/null
+	@for file in $(GEN); do cmp $$file $(CHECKED)/gen/$${file##*/} || exit 1; done
+	@printf '%s\n' $(UNITS) | xargs -P$(NPROC) -I{} sh -c \
+	  'said=$$("$$1" 2>&1) || { printf "%s failed:\n%s\n" "$$1" "$$said"; exit 1; }' unit {}
+	@echo 'check: $(words $(UNITS)) unit tests, the floors, the documents and the generated files are right'
 
 test:
 	@nginx/dev/packages build run test $(if $(BROWSER_TESTS),browser)
@@ -198,14 +228,14 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
 
 # ---- lint ----------------------------------------------------------------------------------------
 
-C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/runner/*.c))
-SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh nginx/dev/packages nginx/dev/run .ci/run \
+C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c))
+SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run .ci/run \
             $(filter-out %.conf,$(wildcard lib/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
 SPECTRAL  = $(NPM)/node_modules/.bin/spectral
 SPECTRAL_PACKAGE := @stoplight/spectral-cli@6.16.3
-LINTS    := $(addprefix lint-,format layers gcc clang cppcheck tidy shell perl openapi)
+LINTS    := $(addprefix lint-,format layers gcc clang cppcheck tidy shell perl openapi documents)
 
 .PHONY: format lint-packages $(LINTS)
 lint: $(LINTS)
@@ -237,22 +267,27 @@ lint-openapi: $(SPECTRAL)
 	@printf 'extends: ["spectral:oas"]\n' >$(NPM)/ruleset.yaml
 	$(SPECTRAL) lint --fail-severity=warn --ruleset $(NPM)/ruleset.yaml lib/web/openapi.json
 
+lint-documents: $(BUILD)/settings $(BUILD)/man/leat.conf.5
+	BUILD='$(BUILD)' sh tests/documents.sh
+
 $(SPECTRAL): | lint-packages
 	$(call npm-install,$(SPECTRAL_PACKAGE))
 
 # ---- install -------------------------------------------------------------------------------------
 
-MAN_PAGES := $(wildcard lib/*/*.[1-8])
+MAN_PAGES = $(wildcard lib/man/*.[1-8]) $(BUILD)/man/leat.conf.5
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/leat/cgi-bin' '$(DESTDIR)$(PREFIX)/sbin' \
 	  '$(DESTDIR)$(PREFIX)/share/leat/jobs' '$(DESTDIR)$(PREFIX)/share/leat/nginx'
-	$(INSTALL) -m 755 $(BUILD)/leat-api $(BUILD)/leat-events '$(DESTDIR)$(PREFIX)/lib/leat/cgi-bin/'
+	$(INSTALL) -m 755 $(BUILD)/leat.fcgi '$(DESTDIR)$(PREFIX)/lib/leat/cgi-bin/'
 	$(INSTALL) -m 755 $(BUILD)/leatd '$(DESTDIR)$(PREFIX)/sbin/'
 	$(if $(CLI_SRC),$(INSTALL) -d '$(DESTDIR)$(PREFIX)/bin' && $(INSTALL) -m 755 $(BUILD)/leat '$(DESTDIR)$(PREFIX)/bin/')
 	for job in lib/jobs/*; do case $$job in *.conf) m=644;; *) m=755;; esac; \
 	  $(INSTALL) -m $$m "$$job" '$(DESTDIR)$(PREFIX)/share/leat/jobs/' || exit 1; done
-	$(INSTALL) -m 644 nginx/leat.conf '$(DESTDIR)$(PREFIX)/share/leat/nginx/'
+	for piece in nginx/*.conf; do to='$(DESTDIR)$(PREFIX)/share/leat'/$$piece; \
+	  sed 's|include leat-pass.conf;|include $(PREFIX)/share/leat/nginx/leat-pass.conf;|; s|/usr/local/|$(PREFIX)/|g' \
+	    $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	for unit in nginx/systemd/*; do to='$(DESTDIR)$(PREFIX)/lib/systemd/system'/$${unit##*/}; \
 	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done

@@ -2,15 +2,156 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "server/server.h"
 #include "store/tasks.h"
+#include "web/auth.h"
+#include "web/problem.h"
+#include "web/response.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+struct task_view answer_view(struct exchange *x)
+{
+    return (struct task_view){.prefix = conf_text(x->request.conf, CONF_HTTP_PREFIX),
+                              .epoch = db_epoch(x->server->db),
+                              .now = clock_wall_ms()};
+}
+
+enum err answer_dialect(const struct request *request, struct dialect *out, struct error *e)
+{
+    char *name = NULL;
+    *out = (struct dialect){0};
+    enum err rc = request_query(request, "dialect", &name, e);
+    enum dialect_kind kind = name && *name ? dialect_named(name) : DIALECT_ENVELOPE;
+    if (kind == DIALECTS) {
+        struct buf known = {0};
+        for (kind = 0; kind < DIALECTS; kind++)
+            buf_fmt(&known, "%s%s", kind ? ", " : "", dialect_name(kind));
+        rc = error_set(e, ERR_INVALID, "dialect: '%.32s' is not one of %s", name, known.data);
+        buf_free(&known);
+    } else {
+        *out = (struct dialect){kind, conf_text(request->conf, CONF_DIALECT_REPO_STATUS)};
+    }
+    free(name);
+    return rc;
+}
+
+#define SECONDS_MAX_MS ((int64_t)1 << 52) /* of `seconds=`: more is as good as none */
+
+enum { TYPES_MAX = 32, TYPE_BYTES_MAX = 64 }; /* patterns of `types=`, and bytes of each */
+
+/* Whether a list of patterns is within its bounds. */
+static bool types_bounded(const char *types)
+{
+    size_t count = 0;
+    while (types && *types) {
+        size_t len = strcspn(types, ",");
+        if (++count > TYPES_MAX || len > TYPE_BYTES_MAX) return false;
+        types += len + (types[len] == ',');
+    }
+    return true;
+}
+
+enum err answer_types(const struct request *request, struct event_filter **out, struct error *e)
+{
+    char *types = NULL;
+    struct dialect d;
+    struct buf known = {0};
+    *out = NULL;
+    enum err rc = answer_dialect(request, &d, e);
+    if (!rc) rc = request_query(request, "types", &types, e);
+    bool fine = !rc && types_bounded(types);
+    if (fine) dialect_types(&known, &d, types);
+    if (!rc && (!fine || !event_filter_parse(out, known.len ? known.data : NULL)))
+        rc = error_set(e, ERR_INVALID,
+                       "types: not a list of at most %d event types such as task.*,log.append, of "
+                       "at most %d bytes each",
+                       TYPES_MAX, TYPE_BYTES_MAX);
+    buf_free(&known);
+    free(types);
+    return rc;
+}
+
+enum err answer_seconds(const struct request *request, int64_t *ms, struct error *e)
+{
+    char *text = NULL;
+    *ms = INT64_MAX;
+    enum err rc = request_query(request, "seconds", &text, e);
+    if (!rc && text && conf_parse_seconds(text, 1, SECONDS_MAX_MS, ms, NULL))
+        rc = error_set(e, ERR_INVALID, "seconds: not a number above 0");
+    free(text);
+    return rc;
+}
+
+bool answer_shown(struct exchange *x)
+{
+    struct error e = {0};
+    int64_t ms;
+    struct dialect d;
+    struct event_filter *filter = NULL;
+    enum err rc = answer_dialect(&x->request, &d, &e);
+    if (!rc) rc = answer_types(&x->request, &filter, &e);
+    if (!rc) rc = answer_seconds(&x->request, &ms, &e);
+    event_filter_free(filter);
+    if (rc) exchange_fail(x, &e);
+    return !rc;
+}
+
+/* ---- bodies ---- */
+
+static bool media_is(const char *type, size_t len, const char *name)
+{
+    return strlen(name) == len && !strncasecmp(type, name, len);
+}
+
+enum body_kind body_kind(const char *content_type)
+{
+    size_t len = content_type ? strcspn(content_type, "; \t") : 0;
+    if (!len || media_is(content_type, len, "application/x-www-form-urlencoded")) return BODY_MAYBE;
+    if (media_is(content_type, len, "application/x-ndjson")) return BODY_LINES;
+    bool json = media_is(content_type, len, "application/json") ||
+                media_is(content_type, len, "text/json") ||
+                (len > 5 && !strncasecmp(content_type + len - 5, "+json", 5));
+    return json ? BODY_JSON : BODY_OTHER;
+}
+
+json_t *answer_body_json(struct exchange *x)
+{
+    struct error e = {0};
+    enum body_kind kind = body_kind(request_header(&x->request, "Content-Type"));
+    if (kind != BODY_JSON && kind != BODY_MAYBE) {
+        problem(&x->request, 415, "unsupported_media_type",
+                "the body must be JSON (Content-Type: application/json)");
+        return NULL;
+    }
+    json_t *value = json_read(buf_text(&x->body), x->body.len, &e);
+    if (!value) problem(&x->request, 400, "bad_json", "%s", e.text);
+    return value;
+}
+
+void answer_json(struct exchange *x, struct buf *body)
+{
+    struct response r;
+    response_start(&r, &x->request, 200);
+    response_json(&r, body);
+    buf_free(body);
+}
+
+void answer_empty(struct exchange *x, int status)
+{
+    struct response r;
+    response_start(&r, &x->request, status);
+    response_body(&r, NULL, NULL, 0);
+}
+
+/* ---- tasks ---- */
 
 /* The answer to a create: {"success":true,"task_id",…,"task":{…},"links":{…}}. Once the task was waited
  * for, the members of its document stand beside "task" too, so that its result is at hand. */
 static void created_body(struct buf *out, const struct dialect *d, const struct task *t,
-                         const struct task_view *view, bool waited)
+                         const struct task_view *view, bool joined, bool waited)
 {
     struct buf document = {0};
     dialect_task(&document, d, t, view);
@@ -19,6 +160,7 @@ static void created_body(struct buf *out, const struct dialect *d, const struct 
         return;
     }
     buf_fmt(out, "{\"success\":true,\"task_id\":\"%s\"", t->id);
+    if (joined) buf_str(out, ",\"joined\":true");
     if (!waited) buf_fmt(out, ",\"status\":\"%s\"", task_status_name(t->status));
     buf_str(out, ",\"task\":");
     buf_add(out, document.data, document.len);
@@ -40,28 +182,28 @@ static void say_waited(struct response *r, int64_t wait_ms)
         response_header_fmt(r, "Preference-Applied", "wait=%g", (double)wait_ms / 1000);
 }
 
-void answer_created(struct site *site, struct request *request, const struct task *t,
-                    int64_t waited_ms)
+void answer_created(struct exchange *x, const struct task *t, bool joined, int64_t waited_ms)
 {
-    struct task_view view = site_view(site, request);
+    struct task_view view = answer_view(x);
     bool finished = waited_ms >= 0 && task_status_terminal(t->status);
     struct dialect d;
-    site_dialect(request, &d, NULL);
+    answer_dialect(&x->request, &d, NULL);
     struct buf body = {0};
-    created_body(&body, &d, t, &view, finished);
+    created_body(&body, &d, t, &view, joined, finished);
     struct response r;
-    response_start(&r, request, finished ? 200 : 202);
+    response_start(&r, &x->request, finished ? 200 : 202);
     response_header_fmt(&r, "Location", "%s/tasks/%s", view.prefix, t->id);
     say_waited(&r, waited_ms);
     response_json(&r, &body);
     buf_free(&body);
 }
 
-void answer_task(struct site *site, struct request *request, const struct task *t, int status)
+void answer_task(struct exchange *x, const struct task *t, int status)
 {
-    struct task_view view = site_view(site, request);
+    struct request *request = &x->request;
+    struct task_view view = answer_view(x);
     struct dialect d;
-    site_dialect(request, &d, NULL);
+    answer_dialect(request, &d, NULL);
     struct buf body = {0}, etag = {0};
     dialect_task(&body, &d, t, &view);
     task_etag(&etag, t, view.epoch);
@@ -75,81 +217,128 @@ void answer_task(struct site *site, struct request *request, const struct task *
     buf_free(&body);
 }
 
-void answer_not_modified(struct request *request, const char *etag, int64_t waited_ms)
+void answer_not_modified(struct exchange *x, const char *etag, int64_t waited_ms)
 {
     struct response r;
-    response_start(&r, request, 304);
+    response_start(&r, &x->request, 304);
     response_header(&r, "ETag", etag);
     response_header(&r, "Cache-Control", "no-cache");
     say_waited(&r, waited_ms);
     response_body(&r, NULL, NULL, 0);
 }
 
+/* ---- waits ---- */
+
+bool answer_may_wait(struct exchange *x, struct limit_hit *hit)
+{
+    struct caller caller = exchange_caller(x);
+    int64_t most = conf_int(x->request.conf, CONF_LIMITS_STREAMS_PER_OWNER);
+    *hit = (struct limit_hit){0};
+    switch (park_enter(x->server->park, caller.account, most)) {
+    case PARK_ADMITTED: return true;
+    case PARK_ACCOUNT_FULL: *hit = (struct limit_hit){"streams_per_owner", most, 0, 1}; break;
+    case PARK_FULL: *hit = (struct limit_hit){"max_streams", 0, 0, 1}; break;
+    }
+    return false;
+}
+
+int64_t answer_wait_ms(const struct exchange *x, int64_t wait_ms)
+{
+    int64_t expires_at = x->request.expires_at, now = clock_wall_ms();
+    if (expires_at >= now + wait_ms) return wait_ms;
+    return expires_at > now ? expires_at - now : 0;
+}
+
 /* A request that is answered when its task changes or finishes. */
 struct waiting {
-    struct site *site;
-    struct exchange *exchange;
-    char id[ID_SIZE];
+    struct task task;  /* as it was; of a create also the answer where it cannot be read again */
     char *etag;        /* what the client has; answered when it differs */
     bool not_modified; /* an unchanged task is 304, else 200 */
     bool created;      /* the answer of a create, when the task is finished */
+    bool joined;
     int64_t wait_ms;
 };
 
 static void drop_waiting(void *arg)
 {
     struct waiting *w = arg;
-    exchange_end(w->exchange);
+    task_free(&w->task);
     free(w->etag);
     free(w);
 }
 
-static bool look_waiting(void *arg, bool last)
+/* A create has happened, whatever cannot be read now. */
+static bool look_created(struct exchange *x, void *arg, bool last)
 {
     struct waiting *w = arg;
-    struct request *request = &w->exchange->request;
+    struct task t = {0};
+    bool read = !task_get_n(x->server->db, w->task.n, &t, NULL);
+    bool done = last || !read || task_status_terminal(t.status);
+    if (done) answer_created(x, read ? &t : &w->task, w->joined, w->wait_ms);
+    task_free(&t);
+    return done;
+}
+
+static bool look_changed(struct exchange *x, void *arg, bool last)
+{
+    struct waiting *w = arg;
     struct task t = {0};
     struct error e = {0};
-    if (task_get(w->site->db, w->id, auth_reader(request), &t, &e)) {
-        site_fail(w->site, request, &e);
+    if (task_get(x->server->db, w->task.id, auth_reader(&x->request), &t, &e)) {
+        exchange_fail(x, &e);
         return true;
     }
     struct buf etag = {0};
-    task_etag(&etag, &t, db_epoch(w->site->db));
-    bool changed =
-        w->created ? task_status_terminal(t.status) : !request_etag_listed(w->etag, etag.data);
-    if (w->created && (changed || last))
-        answer_created(w->site, request, &t, w->wait_ms);
-    else if (!changed && last && w->not_modified)
-        answer_not_modified(request, etag.data, w->wait_ms);
+    task_etag(&etag, &t, db_epoch(x->server->db));
+    bool changed = !request_etag_listed(w->etag, etag.data);
+    if (!changed && last && w->not_modified)
+        answer_not_modified(x, etag.data, w->wait_ms);
     else if (changed || last)
-        answer_task(w->site, request, &t, 200);
+        answer_task(x, &t, 200);
     buf_free(&etag);
     task_free(&t);
     return changed || last;
 }
 
-/* Parks the current request until look_waiting answers it. */
-static void park(struct site *site, const struct task *t, const struct waiting *how)
+/* Parks it; the place is taken. */
+static void wait_for_task(struct exchange *x, struct waiting *w,
+                          bool (*look)(struct exchange *x, void *arg, bool last))
 {
+    struct park_wait wait = {
+        .scope = {.kind = SCOPE_TASK, .task = w->task.n},
+        .account = exchange_caller(x).account,
+        .wait_ms = answer_wait_ms(x, w->wait_ms),
+        .look = look,
+        .drop = drop_waiting,
+        .arg = w,
+    };
+    park_wait(x->server->park, x, &wait);
+}
+
+void answer_when_finished(struct exchange *x, struct task *t, bool joined, int64_t wait_ms)
+{
+    struct limit_hit hit;
+    if (task_status_terminal(t->status) || !wait_ms || !answer_may_wait(x, &hit)) {
+        answer_created(x, t, joined, wait_ms);
+        task_free(t);
+        return;
+    }
     struct waiting *w = mem_alloc(sizeof *w);
-    *w = *how;
-    w->site = site;
-    w->exchange = site->current;
-    memcpy(w->id, t->id, sizeof w->id);
-    struct event_scope scope = {.kind = SCOPE_TASK, .task = t->n};
-    site_wait(site, &scope, w->wait_ms, look_waiting, drop_waiting, w);
+    *w = (struct waiting){.task = *t, .created = true, .joined = joined, .wait_ms = wait_ms};
+    wait_for_task(x, w, look_created);
 }
 
-void answer_when_finished(struct site *site, const struct task *t, int64_t wait_ms)
-{
-    park(site, t, &(struct waiting){.created = true, .wait_ms = wait_ms});
-}
-
-void answer_when_changed(struct site *site, const struct task *t, const char *etag,
+void answer_when_changed(struct exchange *x, const struct task *t, const char *etag,
                          bool not_modified, int64_t wait_ms)
 {
-    park(
-        site, t,
-        &(struct waiting){.etag = mem_str(etag), .not_modified = not_modified, .wait_ms = wait_ms});
+    struct limit_hit hit;
+    if (!answer_may_wait(x, &hit)) {
+        exchange_limited(x, &hit);
+        return;
+    }
+    struct waiting *w = mem_alloc(sizeof *w);
+    *w = (struct waiting){.etag = mem_str(etag), .not_modified = not_modified, .wait_ms = wait_ms};
+    w->task.n = t->n;
+    memcpy(w->task.id, t->id, sizeof t->id);
+    wait_for_task(x, w, look_changed);
 }

@@ -1,162 +1,201 @@
 /* Making tasks. */
 #include "answers.h"
+#include "base/json.h"
 #include "handlers.h"
-#include "site.h"
+#include "ops/autostart.h"
+#include "server/server.h"
 #include "store/events.h"
 #include "store/tasks.h"
-#include "wish.h"
+#include "streams.h"
+#include "task_request.h"
+#include "web/auth.h"
+#include "web/problem.h"
+#include "web/response.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* 303 to the events of the task, with what the asker said about how to show them. */
-static void answer_see_events(struct request *request, const struct task *t)
+static void drop_submit(struct submit *s)
 {
-    static const char *const carried[] = {"dialect", "types", "ticket"};
-    struct buf location = {0};
-    buf_fmt(&location, "%s/tasks/%s/events", conf_text(request->conf, CONF_HTTP_PREFIX), t->id);
-    char mark = '?';
-    for (const char *p = request->query; *p;) {
-        size_t len = strcspn(p, "&");
-        for (size_t i = 0; i < sizeof carried / sizeof *carried; i++) {
-            size_t name = strlen(carried[i]);
-            if (len <= name || strncmp(p, carried[i], name) || p[name] != '=') continue;
-            buf_char(&location, mark);
-            buf_add(&location, p, len);
-            mark = '&';
+    submit_free(s);
+    free(s);
+}
+
+/* ---- one ---- */
+
+static void created(struct exchange *x, void *arg)
+{
+    struct submit *s = arg;
+    struct request *request = &x->request;
+    if (!exchange_refused(x, &s->op)) {
+        int64_t wait_ms = request_wait_ms(request);
+        bool waits = !task_status_terminal(s->task.status);
+        if (waits) autostart(x->server->conf);
+        if (request_accepts(request, "text/event-stream")) {
+            stream_of_task(x, &s->task, false);
+        } else if (wait_ms < 0) {
+            answer_created(x, &s->task, s->joined, -1);
+        } else {
+            answer_when_finished(x, &s->task, s->joined, wait_ms);
+            s->task = (struct task){0};
         }
-        p += len + (p[len] == '&');
     }
-    struct response r;
-    response_start(&r, request, 303);
-    response_header(&r, "Location", location.data);
-    response_body(&r, NULL, NULL, 0);
-    buf_free(&location);
+    drop_submit(s);
 }
 
-/* Whether there is the dialect, and a list of types, that the asker wants events in: found out before a
- * task is made. False: refused, and answered. */
-static bool check_shown(struct site *site, struct request *request, struct dialect *out)
+static void create_one(struct exchange *x)
 {
-    struct error e = {0};
-    struct event_filter *filter = NULL;
-    enum err rc = site_dialect(request, out, &e);
-    if (!rc) rc = site_types(request, &filter, &e);
-    event_filter_free(filter);
-    if (rc) site_fail(site, request, &e);
-    return !rc;
-}
-
-/* POST /tasks: 202; 303 to its events for a client that accepts text/event-stream; with Prefer: wait the
- * finished task if it is quick enough. */
-void tasks_create(struct route_match *m)
-{
-    struct site *site = site_of(m);
-    struct request *request = m->request;
-    struct wish w = WISH_EMPTY;
-    struct task t = {0};
-    struct dialect d;
-    bool stored = check_shown(site, request, &d) && wish_read(&w, request) &&
-                  wish_check(&w, site, request) && wish_store(&w, site, request, &t);
-    wish_free(&w);
-    if (!stored) return;
-
-    const char *accel = conf_text(request->conf, CONF_HTTP_ACCEL_REDIRECT);
-    int64_t wait_ms = request_wait_ms(request);
-    struct response r;
-    if (request_accepts(request, "text/event-stream")) {
-        answer_see_events(request, &t);
-    } else if (wait_ms < 0) {
-        answer_created(site, request, &t, -1);
-    } else if (accel && !site->streams) {
-        /* The web server sends the client on to leat-events, which writes the whole answer. nginx
-         * would keep this one's Cache-Control beside that one's. */
-        response_start(&r, request, 200);
-        r.cache_given = true;
-        response_header_fmt(&r, "X-Accel-Redirect", "%s/tasks/%s?wait_ms=%lld&dialect=%s", accel,
-                            t.id, (long long)wait_ms, dialect_name(d.kind));
-        response_body(&r, NULL, NULL, 0);
+    struct caller caller = exchange_caller(x);
+    struct submit *s = mem_alloc(sizeof *s);
+    submit_init(s, &caller);
+    if (!task_request_read(x, s)) {
+        drop_submit(s);
+    } else if (submit_check(s, &s->op.error)) {
+        exchange_refused(x, &s->op);
+        drop_submit(s);
     } else {
-        answer_when_finished(site, &t, wait_ms);
+        commit_group_add(x->server->commits, x, &s->op, created, s);
     }
-    task_free(&t);
 }
 
-/* GET /internal/tasks/{id}?wait_ms=N&dialect=D: the rest of a POST that waits, in leat-events. */
-void tasks_finish(struct route_match *m)
+/* ---- many ---- */
+
+static void drop_many(struct submit_many *m)
 {
-    struct site *site = site_of(m);
-    struct error e = {0};
-    struct task t = {0};
-    struct dialect d;
-    char *text = NULL;
-    int64_t wait_ms = 0;
-    enum err rc = request_query(m->request, "wait_ms", &text, &e);
-    if (!rc)
-        rc = conf_parse_int(text ? text : "", 0,
-                            conf_ms(m->request->conf, CONF_HTTP_WAIT_SECONDS_MAX), &wait_ms, &e);
-    free(text);
-    if (!rc) rc = site_dialect(m->request, &d, &e);
-    if (!rc) rc = task_get(site->db, m->params[0], auth_reader(m->request), &t, &e);
-    if (rc)
-        site_fail(site, m->request, &e);
-    else
-        answer_when_finished(site, &t, wait_ms);
-    task_free(&t);
+    submit_many_free(m);
+    free(m);
 }
+
+static void answer_many(struct exchange *x, const struct submit_many *m)
+{
+    struct task_view view = answer_view(x);
+    struct buf body = {0};
+    buf_str(&body, "{\"tasks\":[");
+    for (size_t i = 0; i < m->count; i++) {
+        const struct submit *s = &m->items[i];
+        buf_fmt(&body, "%s{\"task_id\":\"%s\"%s,\"links\":", i ? "," : "", s->task.id,
+                s->joined ? ",\"joined\":true" : "");
+        task_links(&body, &s->task, &view);
+        buf_char(&body, '}');
+    }
+    buf_str(&body, "]}");
+    struct response r;
+    response_start(&r, &x->request, 202);
+    response_json(&r, &body);
+    buf_free(&body);
+}
+
+static void many_created(struct exchange *x, void *arg)
+{
+    struct submit_many *m = arg;
+    x->request.line = m->line;
+    if (!exchange_refused(x, &m->op)) {
+        autostart(x->server->conf);
+        answer_many(x, m);
+    }
+    drop_many(m);
+}
+
+static void create_many(struct exchange *x)
+{
+    struct submit_many *m = mem_alloc(sizeof *m);
+    submit_many_init(m);
+    if (task_request_read_many(x, m))
+        commit_group_add(x->server->commits, x, &m->op, many_created, m);
+    else
+        drop_many(m);
+}
+
+/* POST /tasks: 202; the task's events for a client that accepts text/event-stream; with Prefer: wait the
+ * finished task if it is quick enough. Of newline-delimited requests all or none. */
+void tasks_create(struct exchange *x)
+{
+    if (!answer_shown(x)) return;
+    if (task_request_is_many(&x->request))
+        create_many(x);
+    else
+        create_one(x);
+}
+
+/* ---- by GET ---- */
 
 /* The task that a coming-back EventSource watched: that of its last event. *out stays empty when there is
  * none of this type that is the asker's. */
-static enum err find_by_event(struct site *site, const struct request *request, const char *type,
-                              struct task *out, struct error *e)
+static enum err find_by_event(struct exchange *x, const char *type, struct task *out,
+                              struct error *e)
 {
-    struct cursor last = cursor_parse(request_header(request, "Last-Event-ID"), db_epoch(site->db));
+    struct db *db = x->server->db;
+    const struct request *request = &x->request;
+    struct cursor last = cursor_parse(request_header(request, "Last-Event-ID"), db_epoch(db));
     if (last.kind != CURSOR_AT) return ERR_OK;
     int64_t n = 0;
-    enum err rc = event_task(site->db, last.seq, &n, e);
-    if (!rc) rc = task_get_n(site->db, n, out, e);
+    enum err rc = event_task(db, last.seq, &n, e);
+    if (!rc) rc = task_get_n(db, n, out, e);
     if (!rc && !strcmp(out->owner, request->owner) && !strcmp(out->type, type)) return ERR_OK;
     if (!rc) task_free(out);
+    *out = (struct task){0};
     return rc == ERR_NOTFOUND ? ERR_OK : rc;
+}
+
+static void run_created(struct exchange *x, void *arg)
+{
+    struct submit *s = arg;
+    if (!exchange_refused(x, &s->op)) {
+        if (!task_status_terminal(s->task.status)) autostart(x->server->conf);
+        stream_of_task(x, &s->task, false);
+    }
+    drop_submit(s);
+}
+
+static void run(struct exchange *x, const char *type)
+{
+    struct caller caller = exchange_caller(x);
+    struct submit *s = mem_alloc(sizeof *s);
+    struct error e = {0};
+    submit_init(s, &caller);
+    if (task_request_from_run(x, s, type, &e)) {
+        exchange_fail(x, &e);
+        drop_submit(s);
+    } else if (submit_check(s, &s->op.error)) {
+        exchange_refused(x, &s->op);
+        drop_submit(s);
+    } else {
+        commit_group_add(x->server->commits, x, &s->op, run_created, s);
+    }
+}
+
+/* Whether the request may start anything. False: answered. */
+static bool may_run(struct exchange *x)
+{
+    struct request *request = &x->request;
+    const char *fetch_site = request_header(request, "Sec-Fetch-Site");
+    static const char *const stream[] = {"text/event-stream"};
+    if (fetch_site && !strcmp(fetch_site, "cross-site")) {
+        problem(request, 403, "origin_not_allowed", "another site may not start tasks here");
+    } else if (request->method == METHOD_HEAD) {
+        problem_header(request, 405, "method_not_allowed", "Allow", "GET, OPTIONS",
+                       "only GET starts a task here");
+    } else if (request_header(request, "Accept") && request_prefers(request, stream, 1) < 0) {
+        problem(request, 406, "not_acceptable", "needs an Accept that allows text/event-stream");
+    } else {
+        return answer_shown(x);
+    }
+    return false;
 }
 
 /* GET /run/{type}: for types whose conf says `get = yes`, so that a bare EventSource both asks and, coming
  * back, finds what it asked for. */
-void tasks_run(struct route_match *m)
+void tasks_run(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    struct request *request = m->request;
-    const char *fetch_site = request_header(request, "Sec-Fetch-Site");
-    if (fetch_site && !strcmp(fetch_site, "cross-site")) {
-        problem(request, 403, "origin_not_allowed", "another site may not start tasks here");
-        return;
-    }
-    if (request->method == METHOD_HEAD) {
-        problem_header(request, 405, "method_not_allowed", "Allow", "GET, OPTIONS",
-                       "only GET starts a task here");
-        return;
-    }
-    if (!request_accepts(request, "text/event-stream")) {
-        problem(request, 406, "not_acceptable", "needs Accept: text/event-stream");
-        return;
-    }
-    struct wish w = WISH_EMPTY;
+    const char *type = x->route.params[0];
     struct task t = {0};
     struct error e = {0};
-    struct dialect d;
-    if (!check_shown(site, request, &d)) return;
-    enum err rc = find_by_event(site, request, m->params[0], &t, &e);
-    if (!rc && !t.n) rc = wish_from_run(&w, request, m->params[0], &e);
-    if (rc) {
-        site_fail(site, request, &e);
-    } else if (t.n) {
-        answer_see_events(request, &t);
-    } else if (wish_check(&w, site, request)) {
-        if (!w.get)
-            problem(request, 403, "not_by_get", "the conf of '%s' does not say get = yes", w.type);
-        else if (wish_store(&w, site, request, &t))
-            answer_see_events(request, &t);
-    }
-    wish_free(&w);
+    if (!may_run(x)) return;
+    if (find_by_event(x, type, &t, &e))
+        exchange_fail(x, &e);
+    else if (t.n)
+        stream_of_task(x, &t, true);
+    else
+        run(x, type);
     task_free(&t);
 }

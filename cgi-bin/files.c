@@ -3,8 +3,10 @@
 
 #include "base/log.h"
 #include "handlers.h"
-#include "site.h"
+#include "server/server.h"
 #include "store/tasks.h"
+#include "web/auth.h"
+#include "web/response.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,12 +16,12 @@
 enum { PIECE = 64 * 1024 };
 
 /* Finds the row. Errors of the store; ERR_NOTFOUND also for a task of somebody else. */
-static enum err find(struct route_match *m, struct task_file *out, struct error *e)
+static enum err find(struct exchange *x, struct task_file *out, struct error *e)
 {
-    struct site *site = site_of(m);
+    struct db *db = x->server->db;
     struct task t = {0};
-    enum err rc = task_get(site->db, m->params[0], auth_reader(m->request), &t, e);
-    if (!rc) rc = files_find(site->db, t.n, m->params[1], out, e);
+    enum err rc = task_get(db, x->route.params[0], auth_reader(&x->request), &t, e);
+    if (!rc) rc = files_find(db, t.n, x->route.params[1], out, e);
     task_free(&t);
     return rc;
 }
@@ -63,12 +65,12 @@ static void send_bytes(struct request *request, int fd, int64_t bytes)
 }
 
 /* Sends it ourselves, with the validators that nginx would give it. */
-static enum err send_file(struct site *site, struct request *request, const char *id,
+static enum err send_file(struct db *db, struct request *request, const char *id,
                           const struct task_file *f, struct error *e)
 {
     int fd;
     int64_t bytes, modified;
-    enum err rc = files_open(site->db, id, f->name, &fd, &bytes, &modified, e);
+    enum err rc = files_open(db, id, f->name, &fd, &bytes, &modified, e);
     if (rc) return rc;
     struct buf etag = {0};
     buf_fmt(&etag, "\"%llx-%llx\"", (unsigned long long)modified, (unsigned long long)bytes);
@@ -95,15 +97,15 @@ static enum err send_file(struct site *site, struct request *request, const char
 }
 
 /* GET /tasks/{id}/files/{name}: the file, sent by the web server where there is a way to tell it. */
-void files_get(struct route_match *m)
+void files_get(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    struct request *request = m->request;
-    const char *accel = conf_text(request->conf, CONF_HTTP_FILES_ACCEL), *id = m->params[0];
+    struct db *db = x->server->db;
+    struct request *request = &x->request;
+    const char *accel = conf_text(request->conf, CONF_HTTP_FILES_ACCEL), *id = x->route.params[0];
     struct task_file f = {0};
     struct error e = {0};
     struct buf where = {0}, path = {0};
-    enum err rc = find(m, &f, &e);
+    enum err rc = find(x, &f, &e);
     if (rc) {
         /* answered below */
     } else if (accel) {
@@ -112,15 +114,15 @@ void files_get(struct route_match *m)
         hand_over(request, &f, "X-Accel-Redirect", where.data);
     } else if (conf_bool(request->conf, CONF_HTTP_FILES_SENDFILE)) {
         /* those who read this header decode it */
-        rc = files_path(site->db, id, f.name, &path, &e);
+        rc = files_path(db, id, f.name, &path, &e);
         if (!rc) {
             file_escape(&where, path.data, true);
             hand_over(request, &f, "X-Sendfile", where.data);
         }
     } else {
-        rc = send_file(site, request, id, &f, &e);
+        rc = send_file(db, request, id, &f, &e);
     }
-    if (rc) site_fail(site, request, &e);
+    if (rc) exchange_fail(x, &e);
     buf_free(&where);
     buf_free(&path);
     file_free(&f);

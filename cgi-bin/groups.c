@@ -1,15 +1,18 @@
 /* Groups: their documents, contexts and events, and what is done to all their tasks. */
 #include "store/groups.h"
 
-#include "base/clock.h"
-#include "base/json.h"
-
 #include "answers.h"
-#include "autostart.h"
-#include "body.h"
+#include "base/json.h"
+#include "groups.h"
 #include "handlers.h"
-#include "limits.h"
-#include "site.h"
+#include "ops/autostart.h"
+#include "ops/change.h"
+#include "ops/group_ops.h"
+#include "server/server.h"
+#include "task/group.h"
+#include "web/auth.h"
+#include "web/problem.h"
+#include "web/response.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -18,10 +21,16 @@
 
 enum { PAGE_SIZE = 50 };
 
-char *group_owner(struct request *request)
+char *group_owner(struct exchange *x)
 {
+    struct request *request = &x->request;
     struct error e = {0};
+    const char *group = x->route.params[0];
     char *named = NULL;
+    if (group && !group_name_valid(group, strlen(group))) {
+        problem(request, 422, "invalid_request", "group: " GROUP_NAME_RULE);
+        return NULL;
+    }
     if (request_query(request, "owner", &named, &e)) {
         problem_error(request, &e);
         return NULL;
@@ -34,23 +43,35 @@ char *group_owner(struct request *request)
     return named ? named : mem_str(request->owner);
 }
 
-/* GET /groups/{group}: the group document; one never used is idle. */
-void groups_get(struct route_match *m)
+/* Reads a group with its context, both of one state of the database. */
+static enum err read_whole(struct db *db, const char *owner, const char *name, struct group *g,
+                           struct error *e)
 {
-    struct site *site = site_of(m);
-    char *owner = group_owner(m->request);
+    enum err rc = txn_read_begin(db, e);
+    if (rc) return rc;
+    rc = group_get(db, owner, name, g, e);
+    if (!rc) rc = group_context_get(db, owner, name, &g->context, &g->version, e);
+    txn_read_end(db);
+    if (rc) group_free(g);
+    return rc;
+}
+
+/* GET /groups/{group}: the group document; one never used is idle. */
+void groups_get(struct exchange *x)
+{
+    char *owner = group_owner(x);
     if (!owner) return;
     struct error e = {0};
     struct group g = {0};
-    if (group_get(site->db, owner, m->params[0], &g, &e)) {
-        site_fail(site, m->request, &e);
+    struct dialect d;
+    enum err rc = answer_dialect(&x->request, &d, &e);
+    if (!rc) rc = read_whole(x->server->db, owner, x->route.params[0], &g, &e);
+    if (rc) {
+        exchange_fail(x, &e);
     } else {
         struct buf body = {0};
-        group_document(&body, &g, conf_text(m->request->conf, CONF_HTTP_PREFIX));
-        struct response r;
-        response_start(&r, m->request, 200);
-        response_json(&r, &body);
-        buf_free(&body);
+        dialect_group(&body, &d, &g, conf_text(x->request.conf, CONF_HTTP_PREFIX));
+        answer_json(x, &body);
         group_free(&g);
     }
     free(owner);
@@ -84,11 +105,8 @@ static void write_token(struct buf *out, const struct group_name *at)
     buf_fmt(&place, "%lld.%zu.%s%s", (long long)at->updated_at, strlen(at->owner), at->owner,
             at->name);
     size_t size = sodium_base64_encoded_len(place.len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    struct buf token = {0};
-    sodium_bin2base64(buf_reserve(&token, size), size, (const unsigned char *)place.data, place.len,
+    sodium_bin2base64(buf_reserve(out, size), size, (const unsigned char *)place.data, place.len,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    json_text(out, token.data);
-    buf_free(&token);
     buf_free(&place);
 }
 
@@ -111,66 +129,66 @@ static enum err list_query(const struct request *request, int64_t *limit, struct
     return rc;
 }
 
-/* Writes the documents of a page. */
-static enum err list_body(struct site *site, const struct request *request,
+/* Writes the documents of a page, which hold no contexts. */
+static enum err list_body(struct exchange *x, const struct dialect *d,
                           const struct group_page *page, struct buf *body, struct error *e)
 {
     enum err rc = ERR_OK;
-    buf_str(body, "{\"groups\":[");
-    for (size_t i = 0; !rc && i < page->count; i++) {
-        struct group g = {0};
-        rc = group_get(site->db, page->items[i].owner, page->items[i].name, &g, e);
+    struct group *groups = mem_grow(NULL, page->count + 1, sizeof *groups);
+    struct buf next = {0};
+    size_t count = 0;
+    for (; count < page->count; count++) {
+        const struct group_name *name = &page->items[count];
+        rc = group_get(x->server->db, name->owner, name->name, &groups[count], e);
         if (rc) break;
-        if (i) buf_char(body, ',');
-        group_document(body, &g, conf_text(request->conf, CONF_HTTP_PREFIX));
-        group_free(&g);
     }
-    buf_str(body, "],\"next_page_token\":");
-    if (page->more)
-        write_token(body, &page->items[page->count - 1]);
-    else
-        buf_str(body, "\"\"");
-    buf_char(body, '}');
+    if (page->more) write_token(&next, &page->items[page->count - 1]);
+    if (!rc)
+        dialect_group_list(body, d, groups, count, next.data,
+                           conf_text(x->request.conf, CONF_HTTP_PREFIX));
+    while (count) group_free(&groups[--count]);
+    free(groups);
+    buf_free(&next);
     return rc;
 }
 
 /* Whose groups are listed: "" is everyone's, for an admin who names no owner. NULL: answered. */
-static char *list_owner(struct request *request)
+static char *list_owner(struct exchange *x)
 {
+    struct request *request = &x->request;
     bool everyone = !auth_reader(request);
     char *named = NULL;
     struct error e = {0};
     if (everyone && !request_query(request, "owner", &named, &e) && !named) return mem_str("");
     free(named);
-    return group_owner(request);
+    return group_owner(x);
 }
 
 /* GET /groups?page_size=&page_token=: latest change first; an admin's list spans owners (?owner= one). */
-void groups_list(struct route_match *m)
+void groups_list(struct exchange *x)
 {
-    struct site *site = site_of(m);
+    struct db *db = x->server->db;
     struct error e = {0};
     struct group_name after = {0};
     struct group_page page = {0};
     struct buf body = {0};
     int64_t limit;
-    char *owner = list_owner(m->request);
+    char *owner = list_owner(x);
     if (!owner) return;
-    enum err rc = list_query(m->request, &limit, &after, &e);
-    if (!rc) rc = db_read_begin(site->db, &e);
+    struct dialect d;
+    enum err rc = list_query(&x->request, &limit, &after, &e);
+    if (!rc) rc = answer_dialect(&x->request, &d, &e);
+    if (!rc) rc = txn_read_begin(db, &e);
     if (!rc) {
-        rc = group_page_read(site->db, *owner ? owner : NULL, after.name ? &after : NULL, limit,
-                             &page, &e);
-        if (!rc) rc = list_body(site, m->request, &page, &body, &e);
-        db_read_end(site->db);
+        rc = group_page_read(db, *owner ? owner : NULL, after.name ? &after : NULL, limit, &page,
+                             &e);
+        if (!rc) rc = list_body(x, &d, &page, &body, &e);
+        txn_read_end(db);
     }
-    if (rc) {
-        site_fail(site, m->request, &e);
-    } else {
-        struct response r;
-        response_start(&r, m->request, 200);
-        response_json(&r, &body);
-    }
+    if (rc)
+        exchange_fail(x, &e);
+    else
+        answer_json(x, &body);
     group_page_free(&page);
     buf_free(&body);
     free(owner);
@@ -181,97 +199,87 @@ void groups_list(struct route_match *m)
 /* ---- context ---- */
 
 /* The context as it is, with its version as ETag. */
-static void answer_context(struct request *request, const struct group *g)
+static void answer_context(struct exchange *x, const char *json, int64_t version)
 {
     struct response r;
     struct buf body = {0};
-    buf_str(&body, g->context ? g->context : "null");
-    response_start(&r, request, 200);
-    response_header_fmt(&r, "ETag", "\"%lld\"", (long long)g->version);
+    buf_str(&body, json ? json : "null");
+    response_start(&r, &x->request, 200);
+    response_header_fmt(&r, "ETag", "\"%lld\"", (long long)version);
     response_header(&r, "Cache-Control", "no-cache");
     response_json(&r, &body);
     buf_free(&body);
 }
 
 /* GET /groups/{group}/context: the JSON document, null when it was never set; 304 by If-None-Match. */
-void groups_context_get(struct route_match *m)
+void groups_context_get(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    char *owner = group_owner(m->request);
+    char *owner = group_owner(x);
     if (!owner) return;
     struct error e = {0};
-    struct group g = {0};
-    if (group_get(site->db, owner, m->params[0], &g, &e)) {
-        site_fail(site, m->request, &e);
+    char *json = NULL;
+    int64_t version;
+    if (group_context_get(x->server->db, owner, x->route.params[0], &json, &version, &e)) {
+        exchange_fail(x, &e);
     } else {
         char etag[32];
-        snprintf(etag, sizeof etag, "\"%lld\"", (long long)g.version);
-        const char *has = request_header(m->request, "If-None-Match");
+        snprintf(etag, sizeof etag, "\"%lld\"", (long long)version);
+        const char *has = request_header(&x->request, "If-None-Match");
         if (has && request_etag_listed(has, etag))
-            answer_not_modified(m->request, etag, -1);
+            answer_not_modified(x, etag, -1);
         else
-            answer_context(m->request, &g);
-        group_free(&g);
+            answer_context(x, json, version);
     }
+    free(json);
     free(owner);
 }
 
-/* PUT /groups/{group}/context: replaces it; with If-Match only the version named there, else 412. */
-void groups_context_put(struct route_match *m)
+static void drop_context(struct put_context *p)
 {
-    struct site *site = site_of(m);
-    struct request *request = m->request;
-    struct error e = {0};
-    struct group g = {0};
-    struct buf json = {0};
-    char *owner = group_owner(request);
-    json_t *value = owner ? body_json(request, &json) : NULL;
-    if (!value) {
-        buf_free(&json);
-        free(owner);
-        return;
+    put_context_free(p);
+    free(p);
+}
+
+static void context_put(struct exchange *x, void *arg)
+{
+    struct put_context *p = arg;
+    if (!exchange_refused(x, &p->op)) answer_context(x, p->context, p->version);
+    drop_context(p);
+}
+
+/* Whether a context may be as large as the body. False: answered. */
+static bool context_fits(struct exchange *x)
+{
+    if (x->body.len <= TASK_STATE_MAX) return true;
+    problem(&x->request, 413, "body_too_large", "a context is not larger than %d bytes",
+            TASK_STATE_MAX);
+    return false;
+}
+
+/* PUT /groups/{group}/context: replaces it; with If-Match only the version named there, else 412. */
+void groups_context_put(struct exchange *x)
+{
+    char *owner = group_owner(x);
+    json_t *value = owner && context_fits(x) ? answer_body_json(x) : NULL;
+    if (value) {
+        struct caller caller = exchange_caller(x);
+        struct put_context *p = mem_alloc(sizeof *p);
+        put_context_init(p, &caller, owner, x->route.params[0]);
+        p->match = mem_str(request_header(&x->request, "If-Match"));
+        p->listed = request_etag_listed;
+        p->json = x->body;
+        x->body = (struct buf){0};
+        commit_group_add(x->server->commits, x, &p->op, context_put, p);
     }
     json_decref(value);
-
-    const char *match = request_header(request, "If-Match");
-    bool clash = false;
-    enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
-    if (!rc) {
-        rc = group_get(site->db, owner, m->params[0], &g, &e);
-        if (!rc && match) {
-            char etag[32];
-            snprintf(etag, sizeof etag, "\"%lld\"", (long long)g.version);
-            clash = !strcmp(match, "*") ? !g.version : !request_etag_listed(match, etag);
-        }
-        if (!rc && !clash)
-            rc = group_context_put(site->db, owner, m->params[0], json.data, -1, clock_wall_ms(),
-                                   &e);
-        if (!rc && !clash) {
-            group_free(&g);
-            rc = group_get(site->db, owner, m->params[0], &g, &e);
-        }
-        if (!rc && !clash)
-            rc = db_commit(site->db, &e);
-        else
-            db_rollback(site->db);
-    }
-    if (rc)
-        site_fail(site, request, &e);
-    else if (clash)
-        problem(request, 412, "version_clash", "the context is at version %lld",
-                (long long)g.version);
-    else
-        answer_context(request, &g);
-    group_free(&g);
-    buf_free(&json);
     free(owner);
 }
 
 /* ---- publishing ---- */
 
-/* Takes {"type","payload"} apart. `type` is borrowed from `value`; `body` is its text. */
-static enum err read_event(json_t *value, const struct buf *body, const char **type,
-                           struct buf *payload, struct error *e)
+/* Takes {"type","payload"} apart. */
+static enum err read_event(json_t *value, const struct buf *body, struct publish *p,
+                           struct error *e)
 {
     const char *name;
     json_t *member;
@@ -282,119 +290,105 @@ static enum err read_event(json_t *value, const struct buf *body, const char **t
             return error_set(e, ERR_INVALID, "%.64s: there is no such field", name);
     }
     json_t *text = json_object_get(value, "type");
-    *type = json_string_value(text);
-    if (!*type || strlen(*type) != json_string_length(text) || !event_type_allowed(*type))
+    const char *type = json_string_value(text);
+    if (!type || strlen(type) != json_string_length(text) || !event_type_allowed(type))
         return error_set(e, ERR_INVALID,
                          "type: not dotted lower-case words such as doc.created, or its first word "
                          "is reserved (task, group, log, file, stream)");
+    p->type = mem_str(type);
     struct json_span written = json_find_last(body->data, "payload");
     if (written.at)
-        buf_add(payload, written.at, written.len);
+        buf_add(&p->payload, written.at, written.len);
     else
-        buf_str(payload, "{}");
+        buf_str(&p->payload, "{}");
     return ERR_OK;
 }
 
-/* POST /groups/{group}/events {"type","payload"}: 202; puts an application event into the group's log. */
-void groups_publish(struct route_match *m)
+static void drop_publish(struct publish *p)
 {
-    struct site *site = site_of(m);
-    struct request *request = m->request;
-    struct error e = {0};
-    struct buf text = {0};
-    char *owner = group_owner(request);
-    json_t *value = owner ? body_json(request, &text) : NULL;
-    if (value) {
-        const char *type = NULL;
-        struct buf payload = {0};
-        int64_t seq = 0;
-        enum err rc = read_event(value, &text, &type, &payload, &e);
-        if (!rc) rc = db_begin(site->db, DB_SYNC_AFTER, &e);
-        if (!rc) {
-            rc = group_publish(site->db, owner, m->params[0], request->request_id, type,
-                               payload.data, clock_wall_ms(), &seq, &e);
-            rc = db_end(site->db, rc, &e);
-        }
-        if (rc) {
-            site_fail(site, request, &e);
-        } else {
-            struct buf body = {0};
-            struct response r;
-            buf_str(&body, "{\"success\":true,\"id\":");
-            cursor_quote(&body, db_epoch(site->db), seq);
-            buf_char(&body, '}');
-            response_start(&r, request, 202);
-            response_json(&r, &body);
-            buf_free(&body);
-        }
-        buf_free(&payload);
-        json_decref(value);
+    publish_free(p);
+    free(p);
+}
+
+static void published(struct exchange *x, void *arg)
+{
+    struct publish *p = arg;
+    if (!exchange_refused(x, &p->op)) {
+        struct buf body = {0};
+        struct response r;
+        buf_str(&body, "{\"success\":true,\"id\":");
+        cursor_quote(&body, db_epoch(x->server->db), p->seq);
+        buf_char(&body, '}');
+        response_start(&r, &x->request, 202);
+        response_json(&r, &body);
+        buf_free(&body);
     }
-    buf_free(&text);
+    drop_publish(p);
+}
+
+/* POST /groups/{group}/events {"type","payload"}: 202; puts an application event into the group's log. */
+void groups_publish(struct exchange *x)
+{
+    char *owner = group_owner(x);
+    json_t *value = owner ? answer_body_json(x) : NULL;
+    if (value) {
+        struct caller caller = exchange_caller(x);
+        struct error e = {0};
+        struct publish *p = mem_alloc(sizeof *p);
+        publish_init(p, &caller, owner, x->route.params[0]);
+        if (!read_event(value, &x->body, p, &e)) {
+            commit_group_add(x->server->commits, x, &p->op, published, p);
+        } else {
+            exchange_fail(x, &e);
+            drop_publish(p);
+        }
+    }
+    json_decref(value);
     free(owner);
 }
 
 /* ---- all tasks of a group ---- */
 
-/* Answers 202 with what was done, or rolls back: also when a limit was `hit`. */
-static void commit_and_count(struct route_match *m, enum err rc, const struct limit_hit *hit,
-                             const char *first, int64_t a, const char *second, int64_t b,
-                             struct error *e)
+static void group_changed(struct exchange *x, void *arg)
 {
-    struct site *site = site_of(m);
-    if (!rc && !hit->name)
-        rc = db_commit(site->db, e);
-    else
-        db_rollback(site->db);
-    if (rc || hit->name) {
-        if (rc)
-            site_fail(site, m->request, e);
+    struct change_group *c = arg;
+    if (!exchange_refused(x, &c->op)) {
+        struct buf body = {0};
+        struct response r;
+        autostart(x->server->conf);
+        if (c->kind == CHANGE_CANCEL)
+            buf_fmt(&body, "{\"success\":true,\"cancelled\":%lld,\"cancel_requested\":%lld}",
+                    (long long)c->changed, (long long)c->requested);
         else
-            limits_answer(m->request, hit);
-        return;
+            buf_fmt(&body, "{\"success\":true,\"retried\":%lld}", (long long)c->changed);
+        response_start(&r, &x->request, 202);
+        response_json(&r, &body);
+        buf_free(&body);
     }
-    autostart(site);
-    struct buf body = {0};
-    struct response r;
-    buf_fmt(&body, "{\"success\":true,\"%s\":%lld", first, (long long)a);
-    if (second) buf_fmt(&body, ",\"%s\":%lld", second, (long long)b);
-    buf_char(&body, '}');
-    response_start(&r, m->request, 202);
-    response_json(&r, &body);
-    buf_free(&body);
+    change_group_free(c);
+    free(c);
+}
+
+static void change_all(struct exchange *x, enum change_kind kind)
+{
+    char *owner = group_owner(x);
+    if (!owner) return;
+    struct caller caller = exchange_caller(x);
+    struct change_group *c = mem_alloc(sizeof *c);
+    job_types_refresh(x->server->types, NULL);
+    change_group_init(c, &caller, kind, owner, x->route.params[0]);
+    commit_group_add(x->server->commits, x, &c->op, group_changed, c);
+    free(owner);
 }
 
 /* POST /groups/{group}/cancel: 202 {"cancelled","cancel_requested"}. */
-void groups_cancel(struct route_match *m)
+void groups_cancel(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    char *owner = group_owner(m->request);
-    if (!owner) return;
-    struct error e = {0};
-    int64_t cancelled = 0, requested = 0;
-    enum err rc = db_begin(site->db, DB_SYNC_BEFORE, &e);
-    if (!rc)
-        rc = group_cancel(site->db, owner, m->params[0], clock_wall_ms(), &cancelled, &requested,
-                          &e);
-    commit_and_count(m, rc, &(struct limit_hit){0}, "cancelled", cancelled, "cancel_requested",
-                     requested, &e);
-    free(owner);
+    change_all(x, CHANGE_CANCEL);
 }
 
 /* POST /groups/{group}/retry: 202 {"retried"}: all of them, or 429 when they do not fit into the queue. */
-void groups_retry(struct route_match *m)
+void groups_retry(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    char *owner = group_owner(m->request);
-    if (!owner) return;
-    struct error e = {0};
-    struct limit_hit hit = {0};
-    int64_t retried = 0;
-    enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
-    if (!rc)
-        rc = group_retry(site->db, owner, m->params[0], tasks_attempts, site, clock_wall_ms(),
-                         &retried, &e);
-    if (!rc && retried) rc = limits_queued(site, m->request, owner, &hit, &e);
-    commit_and_count(m, rc, &hit, "retried", retried, NULL, 0, &e);
-    free(owner);
+    change_all(x, CHANGE_RETRY);
 }

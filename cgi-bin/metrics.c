@@ -1,10 +1,13 @@
-/* Figures of the site: for Prometheus, and for people. */
+/* Metrics of the site: for Prometheus, and for people. */
+#include "metrics/metrics.h"
+
+#include "answers.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "handlers.h"
-#include "site.h"
-#include "store/census.h"
-#include "store/figures.h"
+#include "server/server.h"
+#include "store/queue_stats.h"
+#include "web/response.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,26 +16,28 @@
 /* All that is known, from one moment. */
 struct known {
     int64_t now;
-    struct census census;
-    struct figures_told told;
+    struct queue_stats stats;
+    struct metrics_snapshot snapshot;
 };
 
 static void known_free(struct known *k)
 {
-    census_free(&k->census);
-    figures_told_free(&k->told);
+    queue_stats_free(&k->stats);
+    metrics_snapshot_free(&k->snapshot);
 }
 
 /* False: answered. */
-static bool find_out(struct site *site, struct request *request, struct known *k)
+static bool find_out(struct exchange *x, struct known *k)
 {
+    struct db *db = x->server->db;
     struct error e = {0};
     *k = (struct known){.now = clock_wall_ms()};
-    figures_flush(site->db); /* this process is part of the picture */
-    enum err rc = census_take(site->db, k->now, &k->census, &e);
-    if (!rc) rc = figures_read(site->db, &k->told, &e);
+    /* this process is part of the picture */
+    if (!commit_group_locking(x->server->commits)) metrics_flush(x->server->metrics);
+    enum err rc = queue_stats_read(db, k->now, &k->stats, &e);
+    if (!rc) rc = metrics_read(db, x->server->metrics, &k->snapshot, &e);
     if (!rc) return true;
-    site_fail(site, request, &e);
+    exchange_fail(x, &e);
     known_free(k);
     return false;
 }
@@ -63,10 +68,10 @@ static void sample(struct buf *out, const char *name, const char *suffix, const 
 
 /* One histogram: `values` are its rows, ordered by bound. Those of an older version, with other bounds,
  * count where they fit. */
-static void histogram(struct buf *out, enum figure f, const char *labels,
-                      const struct figure_value *values, size_t count)
+static void histogram(struct buf *out, enum metric f, const char *labels,
+                      const struct metric_value *values, size_t count)
 {
-    const struct figure_about *about = &figure_about[f];
+    const struct metric_about *about = &metric_about[f];
     int64_t all = 0, sum = 0;
     for (size_t i = 0; i < count; i++) *(values[i].le < 0 ? &sum : &all) += values[i].value;
     for (const int64_t *bound = about->bounds; *bound; bound++) {
@@ -85,37 +90,37 @@ static void histogram(struct buf *out, enum figure f, const char *labels,
     buf_fmt(out, "%" PRId64 "\n", all);
 }
 
-/* The rows of one figure with the labels of the first of them; *count is how many. */
-static const struct figure_value *rows_of(const struct figures_told *t, enum figure f, size_t from,
-                                          size_t *count)
+/* The rows of one metric with the labels of the first of them; *count is how many. */
+static const struct metric_value *rows_of(const struct metrics_snapshot *t, enum metric f,
+                                          size_t from, size_t *count)
 {
-    while (from < t->value_count && t->values[from].figure != f) from++;
+    while (from < t->value_count && t->values[from].metric != f) from++;
     *count = 0;
     if (from == t->value_count) return NULL;
-    const struct figure_value *first = t->values + from;
-    while (from + *count < t->value_count && first[*count].figure == f &&
+    const struct metric_value *first = t->values + from;
+    while (from + *count < t->value_count && first[*count].metric == f &&
            !strcmp(first[*count].labels, first->labels))
         ++*count;
     return first;
 }
 
-static void figure(struct buf *out, const struct figures_told *t, enum figure f)
+static void metric(struct buf *out, const struct metrics_snapshot *t, enum metric f)
 {
     static const char *const types[] = {
-        [FIGURE_COUNTER] = "counter", [FIGURE_GAUGE] = "gauge", [FIGURE_HISTOGRAM] = "histogram"};
-    const struct figure_about *about = &figure_about[f];
+        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+    const struct metric_about *about = &metric_about[f];
     head(out, about->name, types[about->kind], about->help);
     size_t count = 0;
-    const struct figure_value *rows = rows_of(t, f, 0, &count);
+    const struct metric_value *rows = rows_of(t, f, 0, &count);
     if (!rows && !about->labels[0]) { /* nothing happened yet: say so */
-        static const struct figure_value none = {.labels = (char *)""};
-        if (about->kind == FIGURE_HISTOGRAM)
+        static const struct metric_value none = {.labels = (char *)""};
+        if (about->kind == METRIC_HISTOGRAM)
             histogram(out, f, "", &none, 1);
         else
             buf_fmt(out, "%s 0\n", about->name);
     }
     for (; rows; rows = rows_of(t, f, (size_t)(rows - t->values) + count, &count)) {
-        if (about->kind == FIGURE_HISTOGRAM) {
+        if (about->kind == METRIC_HISTOGRAM) {
             histogram(out, f, rows->labels, rows, count);
         } else {
             sample(out, about->name, "", rows->labels);
@@ -126,12 +131,12 @@ static void figure(struct buf *out, const struct figures_told *t, enum figure f)
 
 static double age_seconds(const struct known *k)
 {
-    int64_t since = k->census.due_since;
+    int64_t since = k->stats.due_since;
     return since == TASK_NONE || since > k->now ? 0 : (double)(k->now - since) / 1000;
 }
 
 /* Processes by program: calls for each program once. */
-static void programs(struct buf *out, const struct figures_told *t, bool memory,
+static void programs(struct buf *out, const struct metrics_snapshot *t, bool memory,
                      void (*write)(struct buf *out, const char *program, int64_t value))
 {
     for (size_t i = 0; i < t->process_count; i++) {
@@ -160,11 +165,11 @@ static void write_resident(struct buf *out, const char *program, int64_t value)
 }
 
 /* GET /metrics: text exposition format 0.0.4. */
-void metrics_get(struct route_match *m)
+void metrics_get(struct exchange *x)
 {
     struct known k;
-    if (!find_out(site_of(m), m->request, &k)) return;
-    const struct census *c = &k.census;
+    if (!find_out(x, &k)) return;
+    const struct queue_stats *c = &k.stats;
     struct buf body = {0};
     head(&body, "leat_tasks", "gauge", "Tasks by type and status.");
     for (size_t i = 0; i < c->task_rows; i++)
@@ -173,7 +178,7 @@ void metrics_get(struct route_match *m)
     gauge(&body, "leat_queue_age_seconds", "How long the oldest task that is due has been waiting.",
           age_seconds(&k));
     gauge(&body, "leat_runners_alive", "Runners whose lease has not ended.", (double)c->runners);
-    for (int f = 0; f < FIGURES; f++) figure(&body, &k.told, (enum figure)f);
+    for (int f = 0; f < METRICS; f++) metric(&body, &k.snapshot, (enum metric)f);
     gauge(&body, "leat_log_events", "Events that the log holds.", (double)c->events);
     gauge(&body, "leat_log_newest_seq", "Number of the newest event.", (double)c->newest_event);
     gauge(&body, "leat_database_bytes", "Size of the database file.", (double)c->database_bytes);
@@ -182,36 +187,36 @@ void metrics_get(struct route_match *m)
     gauge(&body, "leat_wal_pages", "Pages of the write-ahead log that are in use.",
           (double)c->log_pages);
     head(&body, "leat_processes", "gauge", "Living processes by program.");
-    programs(&body, &k.told, false, write_processes);
+    programs(&body, &k.snapshot, false, write_processes);
     head(&body, "leat_resident_bytes", "gauge", "Resident memory by program.");
-    programs(&body, &k.told, true, write_resident);
+    programs(&body, &k.snapshot, true, write_resident);
     known_free(&k);
 
     struct response r;
-    response_start(&r, m->request, 200);
+    response_start(&r, &x->request, 200);
     response_body(&r, "text/plain; version=0.0.4; charset=utf-8", body.data, body.len);
     buf_free(&body);
 }
 
 /* ---- for people ---- */
 
-static int64_t total(const struct figures_told *t, enum figure f)
+static int64_t total(const struct metrics_snapshot *t, enum metric f)
 {
     int64_t sum = 0;
     for (size_t i = 0; i < t->value_count; i++)
-        if (t->values[i].figure == f && t->values[i].le >= 0) sum += t->values[i].value;
+        if (t->values[i].metric == f && t->values[i].le >= 0) sum += t->values[i].value;
     return sum;
 }
 
 /* Below which bound so much (0 to 1) of a histogram lies, in ms; null when it is empty, or above all. */
-static void quantile(struct buf *out, const struct figures_told *t, enum figure f, double share)
+static void quantile(struct buf *out, const struct metrics_snapshot *t, enum metric f, double share)
 {
     int64_t all = total(t, f);
-    for (const int64_t *bound = figure_about[f].bounds; all && *bound; bound++) {
+    for (const int64_t *bound = metric_about[f].bounds; all && *bound; bound++) {
         int64_t within = 0;
         for (size_t i = 0; i < t->value_count; i++) {
-            const struct figure_value *v = &t->values[i];
-            if (v->figure == f && v->le >= 0 && v->le <= *bound) within += v->value;
+            const struct metric_value *v = &t->values[i];
+            if (v->metric == f && v->le >= 0 && v->le <= *bound) within += v->value;
         }
         if ((double)within < share * (double)all) continue;
         json_number(out, (double)*bound / 1000);
@@ -220,7 +225,7 @@ static void quantile(struct buf *out, const struct figures_told *t, enum figure 
     buf_str(out, "null");
 }
 
-static void tasks_document(struct buf *out, const struct census *c)
+static void tasks_document(struct buf *out, const struct queue_stats *c)
 {
     int64_t all = 0, by_status[TASK_STATUSES] = {0};
     for (size_t i = 0; i < c->task_rows; i++) {
@@ -249,8 +254,8 @@ static void tasks_document(struct buf *out, const struct census *c)
 static void processes_document(struct buf *out, const struct known *k)
 {
     buf_str(out, "\"processes\":[");
-    for (size_t i = 0; i < k->told.process_count; i++) {
-        const struct figure_process *p = &k->told.processes[i];
+    for (size_t i = 0; i < k->snapshot.process_count; i++) {
+        const struct metric_process *p = &k->snapshot.processes[i];
         buf_fmt(out, "%s{\"program\":", i ? "," : "");
         json_text(out, p->program);
         json_key(out, "pid");
@@ -267,8 +272,8 @@ static void processes_document(struct buf *out, const struct known *k)
     buf_char(out, ']');
 }
 
-static void lag_document(struct buf *out, const char *name, const struct figures_told *t,
-                         enum figure f)
+static void lag_document(struct buf *out, const char *name, const struct metrics_snapshot *t,
+                         enum metric f)
 {
     json_key(out, name);
     buf_str(out, "{\"p50_ms\":");
@@ -281,14 +286,26 @@ static void lag_document(struct buf *out, const char *name, const struct figures
 }
 
 /* GET /stats: what an administrator wants to see at a glance. */
-void metrics_stats(struct route_match *m)
+void metrics_stats(struct exchange *x)
 {
     struct known k;
-    if (!find_out(site_of(m), m->request, &k)) return;
-    const struct census *c = &k.census;
+    struct dialect d;
+    struct error e = {0};
+    if (answer_dialect(&x->request, &d, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
+    if (!find_out(x, &k)) return;
+    const struct queue_stats *c = &k.stats;
+    struct dialect_stats first = {.streams = total(&k.snapshot, METRIC_STREAMS_OPEN)};
+    for (size_t i = 0; i < c->task_rows; i++) first.tasks += c->tasks[i].count;
+    for (size_t i = 0; i < k.snapshot.process_count; i++)
+        if (k.snapshot.processes[i].resident_bytes > 0)
+            first.resident_bytes += k.snapshot.processes[i].resident_bytes;
     int64_t started = k.now, pending = 0, running = 0;
-    for (size_t i = 0; i < k.told.process_count; i++)
-        if (k.told.processes[i].started_at < started) started = k.told.processes[i].started_at;
+    for (size_t i = 0; i < k.snapshot.process_count; i++)
+        if (k.snapshot.processes[i].started_at < started)
+            started = k.snapshot.processes[i].started_at;
     for (size_t i = 0; i < c->task_rows; i++) {
         if (c->tasks[i].status == TASK_PENDING) pending += c->tasks[i].count;
         if (c->tasks[i].status == TASK_RUNNING) running += c->tasks[i].count;
@@ -306,12 +323,12 @@ void metrics_stats(struct route_match *m)
     json_number(&body, age_seconds(&k));
     buf_fmt(&body,
             "},\"streams\":{\"active\":%" PRId64 ",\"opened\":%" PRId64 ",\"resumed\":%" PRId64 "}",
-            total(&k.told, FIGURE_STREAMS_OPEN), total(&k.told, FIGURE_STREAMS_OPENED),
-            total(&k.told, FIGURE_STREAM_RESUMES));
+            total(&k.snapshot, METRIC_STREAMS_OPEN), total(&k.snapshot, METRIC_STREAMS_OPENED),
+            total(&k.snapshot, METRIC_STREAM_RESUMES));
     buf_str(&body, ",\"lag\":{");
-    lag_document(&body, "delivery", &k.told, FIGURE_DELIVERY);
-    lag_document(&body, "claim", &k.told, FIGURE_CLAIM_WAIT);
-    lag_document(&body, "write_lock", &k.told, FIGURE_LOCK_WAIT);
+    lag_document(&body, "delivery", &k.snapshot, METRIC_DELIVERY);
+    lag_document(&body, "claim", &k.snapshot, METRIC_CLAIM_WAIT);
+    lag_document(&body, "write_lock", &k.snapshot, METRIC_LOCK_WAIT);
     buf_fmt(&body, "},\"runners\":%" PRId64 ",", c->runners);
     processes_document(&body, &k);
     buf_fmt(&body,
@@ -319,8 +336,8 @@ void metrics_stats(struct route_match *m)
             ",\"events\":%" PRId64 ",\"newest_seq\":%" PRId64 "}}",
             c->database_bytes, c->log_bytes, c->log_pages, c->events, c->newest_event);
     known_free(&k);
-    struct response r;
-    response_start(&r, m->request, 200);
-    response_json(&r, &body);
+    struct buf out = {0};
+    dialect_stats(&out, &d, body.data, &first);
     buf_free(&body);
+    answer_json(x, &out);
 }

@@ -3,20 +3,20 @@
 
 #include "answers.h"
 #include "handlers.h"
-#include "site.h"
+#include "web/response.h"
 
-/* GET /openapi.json: the description of all the routes but those below /internal; 304 by If-None-Match. */
-void openapi_get(struct route_match *m)
+/* GET /openapi.json: the description of all the routes; 304 by If-None-Match. */
+void openapi_get(struct exchange *x)
 {
-    const char *has = request_header(m->request, "If-None-Match");
+    const char *has = request_header(&x->request, "If-None-Match");
     if (has && request_etag_listed(has, openapi_etag())) {
-        answer_not_modified(m->request, openapi_etag(), -1);
+        answer_not_modified(x, openapi_etag(), -1);
         return;
     }
     struct response r;
     struct buf body = {0};
-    openapi_document(&body, conf_text(m->request->conf, CONF_HTTP_PREFIX));
-    response_start(&r, m->request, 200);
+    openapi_document(&body, conf_text(x->request.conf, CONF_HTTP_PREFIX));
+    response_start(&r, &x->request, 200);
     response_header(&r, "ETag", openapi_etag());
     response_header(&r, "Cache-Control", "no-cache");
     response_json(&r, &body);

@@ -1,40 +1,80 @@
 /* For those who look after a site. */
+#include "answers.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "handlers.h"
-#include "site.h"
+#include "server/server.h"
 #include "store/claims.h"
-#include "store/presence.h"
+#include "store/lock_holder.h"
+#include "store/runner_lock.h"
 #include "task/jobtype.h"
+#include "web/problem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-/* GET /health: 200 while the database answers and a runner lives, else 503, a problem that says which of
- * them it is too. With autostart none needs to live while there is nothing to do. */
-void ops_health(struct route_match *m)
+/* Whether the write lock has been held for too long: in words, with a member that says by whom. */
+static bool lock_is_stuck(const struct server *site, struct buf *member, struct buf *detail)
 {
-    struct site *site = site_of(m);
+    struct lock_holder h = {0};
+    int64_t ms = commit_group_locked_out_ms(site->commits);
+    if (lock_held(db_path(site->db), LOCK_NAMED_MS, &h))
+        ms = (clock_monotonic_us() - h.since) / 1000;
+    else if (ms < LOCK_NAMED_MS)
+        return false;
+    buf_fmt(detail, "the write lock has been held for %lld s by ", (long long)ms / 1000);
+    buf_fmt(member, ",\"write_lock\":{\"seconds\":%lld", (long long)ms / 1000);
+    if (h.pid) {
+        buf_fmt(detail, "process %lld", (long long)h.pid);
+        buf_fmt(member, ",\"pid\":%lld", (long long)h.pid);
+        if (!lock_holder_is_near(&h)) buf_str(detail, " of another pid namespace");
+    } else {
+        buf_str(detail, "a program that does not say who it is");
+        buf_str(member, ",\"pid\":null");
+    }
+    buf_char(member, '}');
+    return true;
+}
+
+/* Clients learn the name of the file, and not where it lies. */
+static void name_database(const struct server *site, struct buf *detail)
+{
+    const char *path = db_path(site->db), *slash = strrchr(path, '/');
+    buf_clear(detail);
+    buf_fmt(detail, "the database file %s is malformed: nothing is written to it",
+            slash ? slash + 1 : path);
+}
+
+/* GET /health: 200 while the database answers and can be written and a runner lives, else 503, a problem that
+ * says what it is. With autostart no runner needs to live while there is nothing to do. */
+void ops_health(struct exchange *x)
+{
+    const struct server *site = x->server;
     struct error e = {0};
     bool alive = false, wanted = true;
     bool database = !runner_alive(site->db, clock_wall_ms(), &alive, &e);
     if (database && !alive && conf_bool(site->conf, CONF_RUNNER_AUTOSTART))
-        database = !presence_wanted(site->db, &wanted, &e);
-    struct buf found = {0};
+        database = !runner_wanted(site->db, &wanted, &e);
+    struct buf found = {0}, detail = {0};
     buf_fmt(&found, ",\"database\":%s,\"runner\":%s", database ? "true" : "false",
             alive ? "true" : "false");
-    if (database && (alive || !wanted)) {
+    bool malformed = txn_malformed(site->db);
+    bool stuck = lock_is_stuck(site, &found, &detail);
+    if (database && !malformed && !stuck && (alive || !wanted)) {
         struct buf body = {0};
-        struct response r;
         buf_fmt(&body, "{\"status\":\"ok\"%s}", found.data);
-        response_start(&r, m->request, 200);
-        response_json(&r, &body);
-        buf_free(&body);
+        answer_json(x, &body);
     } else {
-        problem_members(m->request, 503, "unavailable", found.data,
-                        database ? "no runner is alive" : "the database cannot be read");
+        if (malformed) name_database(site, &detail);
+        problem_members(&x->request, 503, "unavailable", found.data,
+                        malformed   ? detail.data
+                        : !database ? "the database cannot be read"
+                        : stuck     ? detail.data
+                                    : "no runner is alive");
     }
     buf_free(&found);
+    buf_free(&detail);
 }
 
 static void type_document(struct buf *out, const struct jobtype *t, const struct conf *conf)
@@ -57,35 +97,27 @@ static void type_document(struct buf *out, const struct jobtype *t, const struct
 
 /* GET /types: the job types that may be created, with their limits. One whose conf is wrong is left out,
  * and logged. */
-void ops_types(struct route_match *m)
+void ops_types(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    const char *jobs = conf_text(site->conf, CONF_RUNNER_JOBS);
+    struct job_types *types = x->server->types;
     struct error e = {0};
-    char **names;
-    size_t count;
-    if (jobtype_list(&names, &count, jobs, &e)) {
-        site_fail(site, m->request, &e);
+    if (job_types_refresh(types, &e)) {
+        exchange_fail(x, &e);
         return;
     }
     struct buf body = {0};
     buf_str(&body, "{\"types\":[");
-    for (size_t i = 0; i < count; i++) {
-        struct jobtype t;
-        if (jobtype_load(&t, jobs, names[i], &e)) {
-            char text[480];
+    const struct job_type *t;
+    for (size_t at = 0; (t = job_types_next(types, &at));) {
+        char text[480];
+        if (t->broken) {
             log_warn("a job type is left out", " error=\"%s\"",
-                     log_quote(text, sizeof text, e.text));
-        } else {
+                     log_quote(text, sizeof text, t->broken));
+        } else if (t->file == JOB_FILE_READY || t->file == JOB_FILE_BUSY) {
             if (body.data[body.len - 1] != '[') buf_char(&body, ',');
-            type_document(&body, &t, m->request->conf);
+            type_document(&body, &t->conf, x->request.conf);
         }
-        free(names[i]);
     }
-    free(names);
     buf_str(&body, "]}");
-    struct response r;
-    response_start(&r, m->request, 200);
-    response_json(&r, &body);
-    buf_free(&body);
+    answer_json(x, &body);
 }

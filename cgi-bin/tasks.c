@@ -2,138 +2,171 @@
 #include "store/tasks.h"
 
 #include "answers.h"
-#include "autostart.h"
-#include "base/clock.h"
 #include "handlers.h"
-#include "limits.h"
-#include "site.h"
+#include "ops/autostart.h"
+#include "ops/change.h"
+#include "ops/limits.h"
+#include "server/server.h"
 #include "store/files.h"
-#include "task/jobtype.h"
+#include "web/auth.h"
+#include "web/problem.h"
+#include "web/response.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_SIZE = 50 };
+enum { PAGE_SIZE = 50, SKIP_MAX = 10000 };
 
-/* GET /tasks/{id}: the document, or 304; with Prefer: wait not before it changes. */
-void tasks_get(struct route_match *m)
+static void get_now(struct exchange *x)
 {
-    struct site *site = site_of(m);
+    struct request *request = &x->request;
     struct task t = {0};
     struct error e = {0};
-    struct limit_hit hit = {0};
-    struct dialect d;
-    enum err rc = limits_poll(site, m->request, &hit, &e);
-    if (hit.name) {
-        limits_answer(m->request, &hit);
-        return;
-    }
-    if (!rc) rc = site_dialect(m->request, &d, &e);
-    if (rc || task_get(site->db, m->params[0], auth_reader(m->request), &t, &e)) {
-        site_fail(site, m->request, &e);
+    if (task_get(x->server->db, x->route.params[0], auth_reader(request), &t, &e)) {
+        exchange_fail(x, &e);
         return;
     }
     /* A runner that was killed is missed by those who wait for it. */
-    if (!task_status_terminal(t.status)) autostart(site);
+    if (!task_status_terminal(t.status)) autostart(x->server->conf);
     struct buf etag = {0};
-    task_etag(&etag, &t, db_epoch(site->db));
-    const char *has = request_header(m->request, "If-None-Match");
+    task_etag(&etag, &t, db_epoch(x->server->db));
+    const char *has = request_header(request, "If-None-Match");
     bool same = has && request_etag_listed(has, etag.data);
-    int64_t wait_ms = request_wait_ms(m->request);
+    int64_t wait_ms = request_wait_ms(request);
     /* Without a validator "changes" means from now on, and a finished task will not. */
-    if (wait_ms >= 0 && (has ? same : !task_status_terminal(t.status)))
-        answer_when_changed(site, &t, has ? has : etag.data, has != NULL, wait_ms);
+    if (wait_ms > 0 && (has ? same : !task_status_terminal(t.status)))
+        answer_when_changed(x, &t, has ? has : etag.data, has != NULL, wait_ms);
     else if (same)
-        answer_not_modified(m->request, etag.data, wait_ms);
+        answer_not_modified(x, etag.data, wait_ms);
     else
-        answer_task(site, m->request, &t, 200);
+        answer_task(x, &t, 200);
     buf_free(&etag);
     task_free(&t);
 }
 
-/* The conditions of a list, from its query. Text is owned by the three pointers. */
-static enum err list_query(const struct request *request, struct task_query *q, char **type,
-                           char **group, struct error *e)
+static void get_counted(struct exchange *x, void *arg)
 {
-    char *status = NULL, *size = NULL, *token = NULL;
+    struct count_use *c = arg;
+    if (!exchange_refused(x, &c->op)) get_now(x);
+    count_use_free(c);
+    free(c);
+}
+
+/* GET /tasks/{id}: the document, or 304; with Prefer: wait not before it changes. */
+void tasks_get(struct exchange *x)
+{
+    if (!answer_shown(x)) return;
+    if (!limits_counts(x->request.conf, CONF_LIMITS_POLLS_PER_MINUTE)) {
+        get_now(x);
+        return;
+    }
+    struct caller caller = exchange_caller(x);
+    struct count_use *c = mem_alloc(sizeof *c);
+    count_use_init(c, &caller, CONF_LIMITS_POLLS_PER_MINUTE);
+    commit_group_add(x->server->commits, x, &c->op, get_counted, c);
+}
+
+/* A number in the query, from `min` to `max`; *out stays where there is none. */
+static enum err query_number(const struct request *request, const char *name, int64_t min,
+                             int64_t max, int64_t *out, struct error *e)
+{
+    char *text = NULL;
+    enum err rc = request_query(request, name, &text, e);
+    if (!rc && text && conf_parse_int(text, min, max, out, NULL))
+        rc = error_set(e, ERR_INVALID, "%s: not a number from %lld to %lld", name, (long long)min,
+                       (long long)max);
+    free(text);
+    return rc;
+}
+
+/* How much of the list is asked for: page_size and page_token, in some dialects skip and limit too. */
+static enum err list_bounds(const struct request *request, const struct dialect *d,
+                            struct task_query *q, struct error *e)
+{
+    char *size = NULL, *token = NULL;
     int64_t max = conf_int(request->conf, CONF_HTTP_PAGE_SIZE_MAX), limit = PAGE_SIZE;
-    enum err rc = request_query(request, "type", type, e);
-    if (!rc) rc = request_query(request, "group", group, e);
-    if (!rc) rc = request_query(request, "status", &status, e);
-    if (!rc) rc = request_query(request, "page_size", &size, e);
+    enum err rc = request_query(request, "page_size", &size, e);
     if (!rc) rc = request_query(request, "page_token", &token, e);
-    if (!rc && status && *status && !task_status_parse(status, &q->status))
-        rc = error_set(e, ERR_INVALID,
-                       "status: not one of pending, running, completed, failed, timeout, "
-                       "cancelled");
     if (!rc && size && conf_parse_int(size, 1, INT64_MAX, &limit, NULL))
         rc = error_set(e, ERR_INVALID, "page_size: not a number above 0");
     if (!rc && token && *token && conf_parse_int(token, 1, INT64_MAX, &q->before, NULL))
         rc = error_set(e, ERR_INVALID, "page_token: not a token of this list");
+    if (!rc && dialect_skips(d)) rc = query_number(request, "skip", 0, SKIP_MAX, &q->skip, e);
+    if (!rc && dialect_skips(d)) rc = query_number(request, "limit", 1, max, &limit, e);
     q->limit = limit < max ? limit : max;
-    q->type = *type && **type ? *type : NULL;
-    q->group = *group && **group ? *group : NULL;
-    free(status);
     free(size);
     free(token);
     return rc;
 }
 
-/* GET /tasks?status=&type=&group=&page_size=&page_token=: newest first. */
-void tasks_list(struct route_match *m)
+/* The conditions of a list, from its query. Text is owned by the two pointers. */
+static enum err list_query(const struct request *request, struct task_query *q, char **type,
+                           char **group, struct error *e)
 {
-    struct site *site = site_of(m);
+    char *status = NULL;
+    enum err rc = request_query(request, "type", type, e);
+    if (!rc) rc = request_query(request, "group", group, e);
+    if (!rc) rc = request_query(request, "status", &status, e);
+    if (!rc && status && *status && !task_status_parse(status, &q->status))
+        rc = error_set(e, ERR_INVALID,
+                       "status: not one of pending, running, completed, failed, timeout, "
+                       "cancelled");
+    q->type = *type && **type ? *type : NULL;
+    q->group = *group && **group ? *group : NULL;
+    free(status);
+    return rc;
+}
+
+/* GET /tasks?status=&type=&group=&page_size=&page_token=&skip=&limit=: newest first. */
+void tasks_list(struct exchange *x)
+{
+    struct request *request = &x->request;
     struct error e = {0};
     char *type = NULL, *group = NULL;
     struct task_query q = {
-        .owner = auth_reader(m->request), .status = TASK_STATUSES, .before = INT64_MAX};
+        .owner = auth_reader(request), .status = TASK_STATUSES, .before = INT64_MAX};
     struct task_list list = {0};
-    enum err rc = list_query(m->request, &q, &type, &group, &e);
-    if (!rc) rc = task_list_read(site->db, &q, &list, &e);
+    struct dialect d;
+    enum err rc = list_query(request, &q, &type, &group, &e);
+    if (!rc) rc = answer_dialect(request, &d, &e);
+    if (!rc) rc = list_bounds(request, &d, &q, &e);
+    if (!rc) rc = task_list_read(x->server->db, &q, &list, &e);
     free(type);
     free(group);
     if (rc) {
-        site_fail(site, m->request, &e);
+        exchange_fail(x, &e);
         return;
     }
-    struct task_view view = site_view(site, m->request);
-    struct buf body = {0};
-    buf_str(&body, "{\"tasks\":[");
-    for (size_t i = 0; i < list.count; i++) {
-        if (i) buf_char(&body, ',');
-        task_document(&body, &list.items[i], &view);
-    }
-    buf_str(&body, "],\"next_page_token\":\"");
-    if (list.more) buf_int(&body, list.items[list.count - 1].n);
-    buf_str(&body, "\"}");
-    struct response r;
-    response_start(&r, m->request, 200);
-    response_json(&r, &body);
-    buf_free(&body);
+    struct task_view view = answer_view(x);
+    struct buf body = {0}, next = {0};
+    if (list.more) buf_int(&next, list.items[list.count - 1].n);
+    dialect_task_list(&body, &d, list.items, list.count, next.data, &view);
+    buf_free(&next);
+    answer_json(x, &body);
     task_list_free(&list);
 }
 
 /* GET /tasks/{id}/result: the bytes that the job wrote. */
-void tasks_result(struct route_match *m)
+void tasks_result(struct exchange *x)
 {
-    struct site *site = site_of(m);
+    struct request *request = &x->request;
     struct task t = {0};
     struct error e = {0};
     struct buf body = {0};
     char *type = NULL;
-    enum err rc = task_get(site->db, m->params[0], auth_reader(m->request), &t, &e);
+    enum err rc = task_get(x->server->db, x->route.params[0], auth_reader(request), &t, &e);
     if (!rc && !task_status_terminal(t.status)) {
-        problem(m->request, 409, "not_finished", "the task is %s: it has no result yet",
+        problem(request, 409, "not_finished", "the task is %s: it has no result yet",
                 task_status_name(t.status));
         task_free(&t);
         return;
     }
-    if (!rc) rc = task_result(site->db, t.n, &body, &type, &e);
+    if (!rc) rc = task_result(x->server->db, t.n, &body, &type, &e);
     if (rc) {
-        site_fail(site, m->request, &e);
+        exchange_fail(x, &e);
     } else {
         struct response r;
-        response_start(&r, m->request, 200);
+        response_start(&r, request, 200);
         /* What a job wrote must not run as a page of this site. */
         response_header(&r, "Content-Security-Policy", "sandbox; default-src 'none'");
         response_body(&r, type, body.data, body.len);
@@ -143,80 +176,53 @@ void tasks_result(struct route_match *m)
     task_free(&t);
 }
 
-/* Reads the task after a change and commits; or rolls back, also when a limit was `hit`. */
-static void commit_and_answer(struct route_match *m, enum err rc, const struct limit_hit *hit,
-                              struct error *e)
+/* ---- changes ---- */
+
+static void drop_change(struct change_task *c)
 {
-    struct site *site = site_of(m);
-    struct task t = {0};
-    struct dialect d;
-    if (!rc) rc = site_dialect(m->request, &d, e);
-    if (!rc) rc = task_get(site->db, m->params[0], auth_reader(m->request), &t, e);
-    if (!rc && !hit->name)
-        rc = db_commit(site->db, e);
-    else
-        db_rollback(site->db);
-    if (!rc && !hit->name && !task_status_terminal(t.status)) autostart(site);
-    if (rc)
-        site_fail(site, m->request, e);
-    else if (hit->name)
-        limits_answer(m->request, hit);
-    else
-        answer_task(site, m->request, &t, 202);
-    task_free(&t);
+    change_task_free(c);
+    free(c);
+}
+
+static void changed(struct exchange *x, void *arg)
+{
+    struct change_task *c = arg;
+    if (exchange_refused(x, &c->op)) {
+        /* answered */
+    } else if (c->kind == CHANGE_DELETE) {
+        files_remove(x->server->db, c->id);
+        answer_empty(x, 204);
+    } else {
+        if (!task_status_terminal(c->task.status)) autostart(x->server->conf);
+        answer_task(x, &c->task, 202);
+    }
+    drop_change(c);
+}
+
+static void change(struct exchange *x, enum change_kind kind)
+{
+    if (!answer_shown(x)) return;
+    struct caller caller = exchange_caller(x);
+    struct change_task *c = mem_alloc(sizeof *c);
+    job_types_refresh(x->server->types, NULL);
+    change_task_init(c, &caller, kind, x->route.params[0]);
+    commit_group_add(x->server->commits, x, &c->op, changed, c);
 }
 
 /* POST /tasks/{id}/cancel: 202 with the task; a running one ends when its runner has stopped the job. */
-void tasks_cancel(struct route_match *m)
+void tasks_cancel(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    struct error e = {0};
-    enum err rc = db_begin(site->db, DB_SYNC_BEFORE, &e);
-    if (!rc) rc = task_cancel(site->db, m->params[0], auth_reader(m->request), clock_wall_ms(), &e);
-    commit_and_answer(m, rc, &(struct limit_hit){0}, &e);
-}
-
-int64_t tasks_attempts(void *site, const char *type)
-{
-    const char *jobs = conf_text(((struct site *)site)->conf, CONF_RUNNER_JOBS);
-    struct jobtype t;
-    return jobtype_load(&t, jobs, type, NULL) ? 1 : t.attempts;
+    change(x, CHANGE_CANCEL);
 }
 
 /* POST /tasks/{id}/retry: 202 with the task, pending again. */
-void tasks_retry(struct route_match *m)
+void tasks_retry(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    struct error e = {0};
-    struct task t = {0};
-    struct limit_hit hit = {0};
-    enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
-    if (!rc) rc = task_get(site->db, m->params[0], auth_reader(m->request), &t, &e);
-    if (!rc) {
-        int64_t attempts = tasks_attempts(site, t.type);
-        rc = task_retry(site->db, t.n, attempts, clock_wall_ms(), &e);
-    }
-    if (!rc) rc = limits_queued(site, m->request, t.owner, &hit, &e);
-    task_free(&t);
-    commit_and_answer(m, rc, &hit, &e);
+    change(x, CHANGE_RETRY);
 }
 
 /* DELETE /tasks/{id}: 204; its events, input, result and files go with it. */
-void tasks_delete(struct route_match *m)
+void tasks_delete(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    struct error e = {0};
-    enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
-    if (!rc) {
-        rc = task_delete(site->db, m->params[0], auth_reader(m->request), clock_wall_ms(), &e);
-        rc = db_end(site->db, rc, &e);
-    }
-    if (rc) {
-        site_fail(site, m->request, &e);
-        return;
-    }
-    files_remove(site->db, m->params[0]);
-    struct response r;
-    response_start(&r, m->request, 204);
-    response_body(&r, NULL, NULL, 0);
+    change(x, CHANGE_DELETE);
 }

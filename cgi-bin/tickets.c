@@ -1,14 +1,16 @@
 /* Tickets: short-lived rights to read, for what cannot send a header (EventSource). */
+#include "answers.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/secret.h"
-#include "body.h"
 #include "handlers.h"
-#include "site.h"
-#include "store/credentials.h"
+#include "ops/submit.h"
+#include "ops/ticket.h"
+#include "server/server.h"
 #include "store/tasks.h"
 #include "task/group.h"
-#include "types.h"
+#include "web/auth.h"
+#include "web/problem.h"
+#include "web/response.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,13 +74,12 @@ static enum err take_members(struct wanted *w, const struct conf *conf, struct e
 }
 
 /* False: refused, and answered. */
-static bool read_wanted(struct request *request, struct wanted *w)
+static bool read_wanted(struct exchange *x, struct wanted *w)
 {
+    struct request *request = &x->request;
     struct error e = {0};
-    struct buf body = {0};
     char *cookie = NULL;
-    w->body = body_json(request, &body);
-    buf_free(&body);
+    w->body = answer_body_json(x);
     if (!w->body) return false;
     enum err rc = take_members(w, request->conf, &e);
     if (!rc) rc = request_query(request, "cookie", &cookie, &e);
@@ -86,30 +87,42 @@ static bool read_wanted(struct request *request, struct wanted *w)
         rc = error_set(&e, ERR_INVALID, "cookie: not 1 or 0");
     w->cookie = cookie && !strcmp(cookie, "1");
     free(cookie);
-    if (rc) problem_error(request, &e);
+    if (rc) exchange_fail(x, &e);
     return !rc;
 }
 
 /* Whether the task is one that the asker may read. */
-static bool may_read(struct site *site, struct request *request, struct wanted *w)
+static bool may_read(struct exchange *x, struct wanted *w)
 {
     struct error e = {0};
     struct task t = {0};
-    enum err rc = task_get(site->db, w->subject, auth_reader(request), &t, &e);
-    w->foreign = !rc && strcmp(t.owner, request->owner) != 0;
+    enum err rc = task_get(x->server->db, w->subject, auth_reader(&x->request), &t, &e);
+    w->foreign = !rc && strcmp(t.owner, x->request.owner) != 0;
     task_free(&t);
-    if (rc) site_fail(site, request, &e);
+    if (rc) exchange_fail(x, &e);
     return !rc;
 }
 
-/* Whether the asker may have a ticket for this. False: refused, and answered. */
-static bool may_have(struct site *site, struct request *request, struct wanted *w)
+/* Whether there is the type. */
+static bool may_run(struct exchange *x, const char *type)
 {
-    struct jobtype type;
-    if (w->kind == TICKET_TASK) return may_read(site, request, w);
+    struct caller caller = exchange_caller(x);
+    struct submit s;
+    submit_init(&s, &caller);
+    s.type = mem_str(type);
+    bool may = !submit_check(&s, &s.op.error);
+    if (!may) exchange_refused(x, &s.op);
+    submit_free(&s);
+    return may;
+}
+
+/* Whether the asker may have a ticket for this. False: refused, and answered. */
+static bool may_have(struct exchange *x, struct wanted *w)
+{
+    if (w->kind == TICKET_TASK) return may_read(x, w);
     if (w->kind != TICKET_RUN) return true;
-    if (request->scopes & AUTH_CREATE) return types_find(site, request, "run", w->subject, &type);
-    problem(request, 403, "insufficient_scope", "run: this needs the scope 'create'");
+    if (x->request.scopes & AUTH_CREATE) return may_run(x, w->subject);
+    problem(&x->request, 403, "insufficient_scope", "run: this needs the scope 'create'");
     return false;
 }
 
@@ -123,9 +136,15 @@ static unsigned scopes_of(const struct wanted *w)
 
 /* ---- answering ---- */
 
+/* A ticket in the making. */
+struct making {
+    struct make_ticket ticket;
+    bool cookie;
+};
+
 /* The path that the ticket opens, and in *bound the part of it that a cookie is sent below. A name that
  * browsers may write in more than one way is no part of that; nor is a type, whose run leads to a task. */
-static void write_paths(struct buf *path, struct buf *bound, const struct wanted *w,
+static void write_paths(struct buf *path, struct buf *bound, const struct make_ticket *w,
                         const char *prefix)
 {
     size_t keep = strlen(prefix);
@@ -149,36 +168,27 @@ static void write_paths(struct buf *path, struct buf *bound, const struct wanted
     buf_add(bound, keep ? path->data : "/", keep ? keep : 1);
 }
 
-/* Whether the client came by TLS, as far as the web server says. */
-static bool by_tls(const struct request *request)
+static void answer_ticket(struct request *request, const struct making *w)
 {
-    const char *scheme = conn_param(request->conn, "REQUEST_SCHEME");
-    const char *https = conn_param(request->conn, "HTTPS");
-    if (scheme && !strcmp(scheme, "https")) return true;
-    return https && *https && strcasecmp(https, "off") != 0;
-}
-
-static void answer_ticket(struct request *request, const struct wanted *w, const char *secret,
-                          int64_t expires_at)
-{
+    const struct make_ticket *t = &w->ticket;
     struct buf path = {0}, bound = {0}, body = {0};
-    write_paths(&path, &bound, w, conf_text(request->conf, CONF_HTTP_PREFIX));
+    write_paths(&path, &bound, t, conf_text(request->conf, CONF_HTTP_PREFIX));
     struct response r;
     response_start(&r, request, 201);
     if (w->cookie)
-        response_header_fmt(&r, "Set-Cookie",
-                            "%s=%s; Path=%s; Max-Age=%lld; HttpOnly; SameSite=Strict%s",
-                            AUTH_COOKIE, secret, bound.data, (long long)((w->ttl_ms + 999) / 1000),
-                            by_tls(request) ? "; Secure" : "");
+        response_header_fmt(
+            &r, "Set-Cookie", "%s=%s; Path=%s; Max-Age=%lld; HttpOnly; SameSite=Strict%s",
+            AUTH_COOKIE, t->secret, bound.data, (long long)((t->ttl_ms + 999) / 1000),
+            request_tls(request) ? "; Secure" : "");
     else
-        buf_fmt(&path, "?ticket=%s", secret);
+        buf_fmt(&path, "?ticket=%s", t->secret);
     buf_char(&body, '{');
     if (!w->cookie) {
         json_key(&body, "ticket");
-        json_text(&body, secret);
+        json_text(&body, t->secret);
     }
     json_key(&body, "expires_at");
-    buf_int(&body, expires_at);
+    buf_int(&body, t->expires_at);
     json_key(&body, "url");
     json_text(&body, path.data);
     buf_char(&body, '}');
@@ -188,42 +198,32 @@ static void answer_ticket(struct request *request, const struct wanted *w, const
     buf_free(&body);
 }
 
+static void made(struct exchange *x, void *arg)
+{
+    struct making *m = arg;
+    if (!exchange_refused(x, &m->ticket.op)) answer_ticket(&x->request, m);
+    make_ticket_free(&m->ticket);
+    free(m);
+}
+
 /* POST /tickets {"task"|"group"|"all"|"run","ttl"}: 201 {"ticket","expires_at","url"}; ?cookie=1 gives it
  * as a cookie instead. It has its maker's owner, reads what it names, and ends no later than what it was
  * made with. */
-void tickets_create(struct route_match *m)
+void tickets_create(struct exchange *x)
 {
-    struct site *site = site_of(m);
-    struct request *request = m->request;
     struct wanted w = {0};
-    struct error e = {0};
-    if (!read_wanted(request, &w) || !may_have(site, request, &w)) {
-        json_decref(w.body);
-        return;
+    if (read_wanted(x, &w) && may_have(x, &w)) {
+        struct caller caller = exchange_caller(x);
+        struct making *m = mem_alloc(sizeof *m);
+        struct make_ticket *t = &m->ticket;
+        int64_t left = x->request.expires_at - clock_wall_ms();
+        make_ticket_init(t, &caller);
+        m->cookie = w.cookie;
+        t->kind = w.kind;
+        t->subject = mem_str(w.subject);
+        t->scopes = scopes_of(&w);
+        t->ttl_ms = left < w.ttl_ms ? left : w.ttl_ms;
+        commit_group_add(x->server->commits, x, &t->op, made, m);
     }
-    int64_t now = clock_wall_ms(), id = 0;
-    if (request->expires_at - now < w.ttl_ms) w.ttl_ms = request->expires_at - now;
-    struct credential c = {
-        .owner = request->owner,
-        .scopes = scopes_of(&w),
-        .ticket = w.kind,
-        .subject = (char *)w.subject,
-        .created_at = now,
-        .expires_at = now + w.ttl_ms,
-    };
-    char secret[SECRET_SIZE];
-    unsigned char hash[SECRET_HASH_BYTES];
-    secret_new(secret);
-    secret_hash(hash, secret, strlen(secret));
-    enum err rc = db_begin(site->db, DB_SYNC_AFTER, &e);
-    if (!rc) {
-        rc = credential_add(site->db, &c, hash, &id, &e);
-        rc = db_end(site->db, rc, &e);
-    }
-    if (rc)
-        site_fail(site, request, &e);
-    else
-        answer_ticket(request, &w, secret, c.expires_at);
-    secret_wipe(secret, sizeof secret);
     json_decref(w.body);
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
-# embed.sh SQLDIR OUTDIR: the statements of SQLDIR/query/*.sql and the steps of SQLDIR/schema/NNN_*.sql
-# as C: OUTDIR/{query,schema}.{h,c}. A file whose content would not change is left alone.
+# embed.sh SQLDIR OUTDIR: the statements of SQLDIR/query/*.sql, one typed function each, and the steps of
+# SQLDIR/schema/NNN_*.sql as C: OUTDIR/{query,schema}.{h,c}. A file whose content would not change is
+# left alone.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -22,13 +23,11 @@ put() {
     if cmp -s "$1" "$1.new"; then rm "$1.new"; else mv "$1.new" "$1"; fi
 }
 
-queries() { # queries FUNCTION: FUNCTION name file, for each statement, sorted
-    for file in "$sql"/query/*.sql; do
-        [ -e "$file" ] || continue
-        name=$(basename "$file" .sql)
-        case $name in *[!a-z0-9_]* | [!a-z]*) fail "$file: a statement is named [a-z][a-z0-9_]*" ;; esac
-        "$1" "$name" "$file"
-    done
+# functions PART FILE: the header or the source of the typed functions
+functions() {
+    awk -v "part=$1" -f "$sql/functions.awk" "$sql"/query/*.sql >"$2.made" || { rm -f "$2.made"; exit 1; }
+    put "$2" <"$2.made"
+    rm "$2.made"
 }
 
 steps() { # steps FUNCTION: FUNCTION version name file, for each schema step, ascending
@@ -43,31 +42,17 @@ steps() { # steps FUNCTION: FUNCTION version name file, for each schema step, as
     done
 }
 
-# a bad name must stop us here: inside the pipelines below it could not
-queries true
-steps true
+for file in "$sql"/query/*.sql; do
+    case $(basename "$file" .sql) in
+        *[!a-z0-9_]* | [!a-z]*) fail "$file: a statement is named [a-z][a-z0-9_]*" ;;
+    esac
+done
+steps true # a bad name must stop us here: inside the pipeline below it could not
 
-upper() { echo "$1" | tr "[:lower:]" "[:upper:]"; }
-query_enum() { printf '    Q_%s,\n' "$(upper "$1")"; }
-query_row() { printf '    [Q_%s] = {"%s",\n' "$(upper "$1")" "$1"; text "$2"; echo '    },'; }
 step_row() { printf '    {%d, "%s",\n' "$1" "$2"; text "$3"; echo '    },'; }
 
-{
-    echo '/* Made by sql/embed.sh: the closed set of statements. */'
-    printf '#ifndef GEN_QUERY_H\n#define GEN_QUERY_H\n\n'
-    echo 'enum query {'
-    queries query_enum
-    printf '    Q_COUNT\n};\n\n'
-    printf 'extern const struct query_source {\n    const char *name;\n    const char *sql;\n} query_sources[Q_COUNT];\n\n'
-    echo '#endif'
-} | put "$out/query.h"
-
-{
-    printf '/* Made by sql/embed.sh. */\n#include "gen/query.h"\n\n'
-    echo 'const struct query_source query_sources[Q_COUNT] = {'
-    queries query_row
-    echo '};'
-} | put "$out/query.c"
+functions header "$out/query.h"
+functions source "$out/query.c"
 
 {
     echo '/* Made by sql/embed.sh: the steps from an empty database to the newest schema, ascending. */'

@@ -1,10 +1,10 @@
 #include "base/conf.h"
 
+#include "base/address.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/log.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
@@ -17,70 +17,6 @@
 
 enum { HOUR_MS = 3600 * 1000 };
 
-enum type { TEXT, PATH, INT, BOOL, SECONDS, HOURS, MAP, NAME, SCOPES, ORIGINS, LEVEL, TARGET };
-
-/* Every setting, once. Bounds of SECONDS and HOURS are in milliseconds, those of a NAME in bytes. A default
- * of NULL is "unset". The names of a MAP are those of its default; one that is not given keeps its word. */
-static const struct row {
-    const char *section;
-    const char *key;
-    enum type type;
-    const char *initial;
-    int64_t min, max;
-} rows[] = {
-    [CONF_DATABASE_PATH] = {"database", "path", TEXT, NULL, 0, 0},
-    [CONF_DATABASE_BUSY_MS] = {"database", "busy_ms", INT, "5000", 0, 600000},
-    [CONF_HTTP_ALLOWED_ORIGINS] = {"http", "allowed_origins", ORIGINS, NULL, 0, 0},
-    [CONF_HTTP_MAX_BODY_BYTES] = {"http", "max_body_bytes", INT, "1048576", 1, 67108864},
-    [CONF_HTTP_MAX_RAW_BYTES] = {"http", "max_raw_bytes", INT, "67108864", 0, 536870912},
-    [CONF_HTTP_INLINE_RESULT_BYTES] = {"http", "inline_result_bytes", INT, "65536", 0, 1048576},
-    [CONF_HTTP_MAX_RESULT_BYTES] = {"http", "max_result_bytes", INT, "8388608", 0, 536870912},
-    [CONF_HTTP_WAIT_SECONDS_MAX] = {"http", "wait_seconds_max", SECONDS, "25", 0, 3600000},
-    [CONF_HTTP_PAGE_SIZE_MAX] = {"http", "page_size_max", INT, "200", 1, 10000},
-    [CONF_HTTP_IDEMPOTENCY_HOURS] = {"http", "idempotency_hours", HOURS, "24", 3600,
-                                     INT64_C(8760) * HOUR_MS},
-    [CONF_HTTP_PREFIX] = {"http", "prefix", PATH, "/api", 0, 0},
-    [CONF_HTTP_ACCEL_REDIRECT] = {"http", "accel_redirect", TEXT, NULL, 0, 0},
-    [CONF_HTTP_FILES_ACCEL] = {"http", "files_accel", PATH, NULL, 0, 0},
-    [CONF_HTTP_FILES_SENDFILE] = {"http", "files_sendfile", BOOL, "no", 0, 0},
-    [CONF_AUTH_ANONYMOUS] = {"auth", "anonymous", NAME, NULL, 1, CONF_NAME_MAX},
-    [CONF_AUTH_ANONYMOUS_SCOPE] = {"auth", "anonymous_scope", SCOPES, "create,read,publish", 0, 0},
-    [CONF_AUTH_REMOTE_USER] = {"auth", "remote_user", BOOL, "no", 0, 0},
-    [CONF_AUTH_JWT_SECRET] = {"auth", "jwt_secret", TEXT, NULL, 0, 0},
-    [CONF_AUTH_JWT_KEY_FILE] = {"auth", "jwt_key_file", TEXT, NULL, 0, 0},
-    [CONF_AUTH_TICKET_SECONDS_MAX] = {"auth", "ticket_seconds_max", SECONDS, "3600", 1, 86400000},
-    [CONF_LIMITS_CREATES_PER_MINUTE] = {"limits", "creates_per_minute", INT, "0", 0, 1000000000},
-    [CONF_LIMITS_QUEUED_PER_OWNER] = {"limits", "queued_per_owner", INT, "10000", 0, 1000000000},
-    [CONF_LIMITS_STREAMS_PER_OWNER] = {"limits", "streams_per_owner", INT, "100", 0, 1000000000},
-    [CONF_LIMITS_STREAM_OPENS_PER_MINUTE] = {"limits", "stream_opens_per_minute", INT, "0", 0,
-                                             1000000000},
-    [CONF_LIMITS_POLLS_PER_MINUTE] = {"limits", "polls_per_minute", INT, "0", 0, 1000000000},
-    [CONF_LIMITS_EVENTS_PER_TASK] = {"limits", "events_per_task", INT, "100000", 0, 1000000000},
-    [CONF_STREAM_STREAM_SECONDS] = {"stream", "stream_seconds", SECONDS, "55", 100, 86400000},
-    [CONF_STREAM_HEARTBEAT] = {"stream", "heartbeat", SECONDS, "15", 100, 3600000},
-    [CONF_STREAM_RETRY_MS] = {"stream", "retry_ms", INT, "2000", 0, 3600000},
-    [CONF_STREAM_MAX_STREAMS] = {"stream", "max_streams", INT, "8000", 1, 1000000},
-    [CONF_DIALECT_REPO_STATUS] = {"dialect", "repo_status", MAP,
-                                  "idle=ready,pending=analyzing,running=analyzing,"
-                                  "completed=completed,failed=error,cancelled=error",
-                                  0, 0},
-    [CONF_RUNNER_JOBS] = {"runner", "jobs", TEXT, NULL, 0, 0},
-    [CONF_RUNNER_WORK] = {"runner", "work", TEXT, NULL, 0, 0},
-    [CONF_RUNNER_WORKERS] = {"runner", "workers", INT, NULL, 1, 4096},
-    [CONF_RUNNER_LEASE_SECONDS] = {"runner", "lease_seconds", SECONDS, "30", 1000, 3600000},
-    [CONF_RUNNER_DRAIN_SECONDS] = {"runner", "drain_seconds", SECONDS, "20", 0, 86400000},
-    [CONF_RUNNER_PROGRESS_PER_SECOND] = {"runner", "progress_per_second", INT, "10", 1, 1000},
-    [CONF_RUNNER_FILES_MAX] = {"runner", "files_max", INT, "100", 0, 10000},
-    [CONF_RUNNER_FILES_BYTES_MAX] = {"runner", "files_bytes_max", INT, "268435456", 0,
-                                     1099511627776},
-    [CONF_RUNNER_RETAIN_HOURS] = {"runner", "retain_hours", HOURS, "24", 0, CONF_HOURS_MAX_MS},
-    [CONF_RUNNER_AUTOSTART] = {"runner", "autostart", BOOL, "no", 0, 0},
-    [CONF_RUNNER_IDLE_EXIT] = {"runner", "idle_exit", SECONDS, NULL, 0, 86400000},
-    [CONF_LOG_LEVEL] = {"log", "level", LEVEL, "info", 0, 0},
-    [CONF_LOG_TARGET] = {"log", "target", TARGET, "stderr", 0, 0},
-};
-static_assert(sizeof rows / sizeof *rows == CONF_KEYS, "a row for each key");
-
 /* Where a value comes from, if not from a line of the file. */
 enum { FROM_NOWHERE = 0, FROM_VARIABLE = -1 };
 
@@ -90,6 +26,7 @@ struct conf {
     int64_t number[CONF_KEYS];
     int line[CONF_KEYS]; /* of the file, or FROM_ */
     int reading;         /* the line that is being read */
+    bool cgi;
 };
 
 enum err conf_parse_int(const char *text, int64_t min, int64_t max, int64_t *out, struct error *e)
@@ -180,6 +117,23 @@ const char *conf_word(const char *map, const char *name, size_t len, size_t *wor
     return NULL;
 }
 
+/* Whether the name of a pair is STATUS/TYPE: of a status that can be narrowed to groups of one type. */
+static bool narrows(const struct pair *p)
+{
+    static const char *const statuses[] = {"pending", "running", "completed"};
+    const char *slash = memchr(p->name, '/', p->name_len);
+    if (!slash) return false;
+    size_t status = (size_t)(slash - p->name), type = p->name_len - status - 1, n = 0;
+    while (n < type &&
+           (islower((unsigned char)slash[1 + n]) ||
+            (n && (isdigit((unsigned char)slash[1 + n]) || strchr("_-", slash[1 + n])))))
+        n++;
+    if (n != type || type < 1 || type > 64) return false;
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        if (strlen(statuses[i]) == status && !memcmp(statuses[i], p->name, status)) return true;
+    return false;
+}
+
 /* Checks the pairs of `text`, and makes the whole map of them and of `initial`; the caller frees. */
 static enum err parse_map(const char *text, const char *initial, char **out, struct error *e)
 {
@@ -189,10 +143,12 @@ static enum err parse_map(const char *text, const char *initial, char **out, str
     for (struct pair p; next_pair(&at, &p);) {
         if (!p.name_len || !p.word_len)
             return error_set(e, ERR_INVALID, "'%s' is not NAME=WORD, NAME=WORD and so on", text);
-        if (!conf_word(initial, p.name, p.name_len, &len)) {
+        if (!conf_word(initial, p.name, p.name_len, &len) && !narrows(&p)) {
             for (struct pair k; next_pair(&initial, &k);)
                 buf_fmt(&map, "%s%.*s", map.len ? ", " : "", (int)k.name_len, k.name);
-            error_set(e, ERR_INVALID, "'%.*s' is not one of %s", (int)p.name_len, p.name, map.data);
+            error_set(e, ERR_INVALID,
+                      "'%.*s' is not one of %s, pending/TYPE, running/TYPE, completed/TYPE",
+                      (int)p.name_len, p.name, map.data);
             buf_free(&map);
             return ERR_INVALID;
         }
@@ -204,6 +160,9 @@ static enum err parse_map(const char *text, const char *initial, char **out, str
         if (!word) word = p.word, len = p.word_len;
         buf_fmt(&map, "%s%.*s=%.*s", map.len ? "," : "", (int)p.name_len, p.name, (int)len, word);
     }
+    for (struct pair p; next_pair(&text, &p);)
+        if (narrows(&p))
+            buf_fmt(&map, ",%.*s=%.*s", (int)p.name_len, p.name, (int)p.word_len, p.word);
     *out = map.data;
     return ERR_OK;
 }
@@ -228,18 +187,12 @@ const char *conf_item(const char **rest, size_t *len)
 }
 
 /* The names are those of task/access.c, whose test says so. */
-static enum err check_scopes(const char *text, struct error *e)
+static bool scope_valid(const char *item, size_t len)
 {
     static const char *const names[] = {"create", "read", "publish", "admin"};
-    const char *item;
-    for (size_t len; (item = conf_item(&text, &len));) {
-        size_t i = 0;
-        while (i < 4 && (strlen(names[i]) != len || strncmp(names[i], item, len) != 0)) i++;
-        if (i == 4)
-            return error_set(e, ERR_INVALID, "'%.*s' is not create, read, publish or admin",
-                             len < 40 ? (int)len : 40, item);
-    }
-    return ERR_OK;
+    for (size_t i = 0; i < 4; i++)
+        if (strlen(names[i]) == len && !strncmp(names[i], item, len)) return true;
+    return false;
 }
 
 /* What an origin looks like (RFC 6454, 6.2), or `*`. */
@@ -252,16 +205,6 @@ static bool origin_valid(const char *item, size_t len)
     return scheme + 3 + strcspn(item + scheme + 3, "/?#@*\\ ,\t") >= len;
 }
 
-static enum err check_origins(const char *text, struct error *e)
-{
-    const char *item;
-    for (size_t len; (item = conf_item(&text, &len));)
-        if (!origin_valid(item, len))
-            return error_set(e, ERR_INVALID, "'%.*s' is not scheme://host[:port] or *",
-                             len < 200 ? (int)len : 200, item);
-    return ERR_OK;
-}
-
 static enum err check_name(const char *text, int64_t min, int64_t max, struct error *e)
 {
     size_t len = strlen(text);
@@ -272,13 +215,98 @@ static enum err check_name(const char *text, int64_t min, int64_t max, struct er
                      (long long)max);
 }
 
-/* What a key is while nobody sets it; `room` is used where that is found out. "": nothing. */
-static const char *initial(enum conf_key key, char room[24])
+static bool host_valid(const char *item, size_t len)
 {
-    if (key != CONF_RUNNER_WORKERS) return rows[key].initial ? rows[key].initial : "";
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    struct address a;
+    if (address_parse(item, len, &a)) return !a.local;
+    size_t name = strspn(item, letters);
+    size_t port = name < len && item[name] == ':' ? 1 + strspn(item + name + 1, "0123456789") : 0;
+    return name && name + port == len;
+}
+
+static bool network_valid(const char *item, size_t len)
+{
+    struct network n;
+    return network_parse(item, len, &n);
+}
+
+/* Checks each item of a list; `expected` says what one is. */
+static enum err check_list(const char *text, bool (*valid)(const char *item, size_t len),
+                           const char *expected, struct error *e)
+{
+    const char *item;
+    for (size_t len; (item = conf_item(&text, &len));)
+        if (!valid(item, len))
+            return error_set(e, ERR_INVALID, "'%.*s' is not %s", len < 200 ? (int)len : 200, item,
+                             expected);
+    return ERR_OK;
+}
+
+static enum err check_url(const char *text, struct error *e)
+{
+    size_t scheme = !strncasecmp(text, "https://", 8)  ? 8
+                    : !strncasecmp(text, "http://", 7) ? 7
+                                                       : 0;
+    size_t len = strlen(text), host = scheme ? strcspn(text + scheme, "/") : 0;
+    bool fine = host && host_valid(text + scheme, host) && !strpbrk(text, "?# \t\"\\<>") &&
+                text[len - 1] != '/';
+    if (fine) return ERR_OK;
+    return error_set(e, ERR_INVALID, "'%s' is not http(s)://HOST[:PORT], without a / at its end",
+                     text);
+}
+
+/* A token (RFC 9110, 5.6.2). */
+static enum err check_token(const char *text, struct error *e)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "!#$%&'*+-.^_`|~";
+    if (strspn(text, letters) == strlen(text)) return ERR_OK;
+    return error_set(e, ERR_INVALID, "'%s' cannot be the name of a parameter or cookie", text);
+}
+
+/* What a key is while nobody sets it; `room` is used where that is found out. "": nothing. */
+static const char *initial(enum conf_key key, bool cgi, char room[24])
+{
+    if (cgi && conf_settings[key].as_cgi) return conf_settings[key].as_cgi;
+    if (key != CONF_RUNNER_WORKERS)
+        return conf_settings[key].initial ? conf_settings[key].initial : "";
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     snprintf(room, 24, "%ld", (cpus > 0 ? cpus : 1) * 2);
     return room;
+}
+
+/* Reads a value as its type demands. *made, for the caller, is what it is kept as where that is not the
+ * text itself. */
+static enum err read_value(const struct setting *s, const char *value, int64_t *number, char **made,
+                           struct error *e)
+{
+    bool flag = false;
+    enum err rc = ERR_OK;
+    switch (s->type) {
+    case SETTING_INT: return conf_parse_int(value, s->min, s->max, number, e);
+    case SETTING_SECONDS: return conf_parse_seconds(value, s->min, s->max, number, e);
+    case SETTING_HOURS: return conf_parse_hours(value, s->min, s->max, number, e);
+    case SETTING_BOOL:
+        rc = conf_parse_bool(value, &flag, e);
+        *number = flag;
+        return rc;
+    case SETTING_MAP: return parse_map(value, s->initial, made, e);
+    case SETTING_PATH: return parse_path(value, made, e);
+    case SETTING_URL: return check_url(value, e);
+    case SETTING_NAME: return check_name(value, s->min, s->max, e);
+    case SETTING_TOKEN: return check_token(value, e);
+    case SETTING_SCOPES: return check_list(value, scope_valid, "create, read, publish or admin", e);
+    case SETTING_ORIGINS: return check_list(value, origin_valid, "scheme://host[:port] or *", e);
+    case SETTING_HOSTS: return check_list(value, host_valid, "the name or address of a host", e);
+    case SETTING_NETWORKS:
+        return check_list(value, network_valid, "an address, a network or unix:", e);
+    case SETTING_LEVEL: return log_level_check(value, e);
+    case SETTING_TARGET: return log_target_check(value, e);
+    case SETTING_TEXT: break;
+    }
+    return ERR_OK;
 }
 
 /* Sets one key; an empty value unsets it: it is then as if nobody had set it. `line`: of the file, or
@@ -286,35 +314,14 @@ static const char *initial(enum conf_key key, char room[24])
 static enum err set_value(struct conf *c, enum conf_key key, const char *value, int line,
                           struct error *e)
 {
-    const struct row *row = &rows[key];
     char room[24];
     if (!*value) {
-        value = initial(key, room);
+        value = initial(key, c->cgi, room);
         line = FROM_NOWHERE;
     }
     int64_t number = 0;
-    bool flag = false;
     char *made = NULL;
-    enum err rc = ERR_OK;
-    if (*value) {
-        switch (row->type) {
-        case INT: rc = conf_parse_int(value, row->min, row->max, &number, e); break;
-        case SECONDS: rc = conf_parse_seconds(value, row->min, row->max, &number, e); break;
-        case HOURS: rc = conf_parse_hours(value, row->min, row->max, &number, e); break;
-        case BOOL:
-            rc = conf_parse_bool(value, &flag, e);
-            number = flag;
-            break;
-        case MAP: rc = parse_map(value, row->initial, &made, e); break;
-        case PATH: rc = parse_path(value, &made, e); break;
-        case NAME: rc = check_name(value, row->min, row->max, e); break;
-        case SCOPES: rc = check_scopes(value, e); break;
-        case ORIGINS: rc = check_origins(value, e); break;
-        case LEVEL: rc = log_level_check(value, e); break;
-        case TARGET: rc = log_target_check(value, e); break;
-        case TEXT: break;
-        }
-    }
+    enum err rc = *value ? read_value(&conf_settings[key], value, &number, &made, e) : ERR_OK;
     if (rc) return rc;
     free(c->text[key]);
     c->text[key] = made ? made : *value ? mem_str(value) : NULL;
@@ -337,9 +344,9 @@ static enum err take_setting(void *arg, const char *section, const char *key, co
     struct conf *c = arg;
     bool section_known = false;
     for (enum conf_key k = 0; k < CONF_KEYS; k++) {
-        bool here = !strcmp(rows[k].section, section);
+        bool here = !strcmp(conf_settings[k].section, section);
         section_known |= here;
-        if (!here || strcmp(rows[k].key, key)) continue;
+        if (!here || strcmp(conf_settings[k].key, key)) continue;
         if (set_value(c, k, value, c->reading, e)) return name_key(section, key, e);
         return ERR_OK;
     }
@@ -410,7 +417,7 @@ enum { VARIABLE_SIZE = 80 };
 /* "LEAT_SECTION_KEY" */
 static void variable_name(enum conf_key key, char name[VARIABLE_SIZE])
 {
-    snprintf(name, VARIABLE_SIZE, "LEAT_%s_%s", rows[key].section, rows[key].key);
+    snprintf(name, VARIABLE_SIZE, "LEAT_%s_%s", conf_settings[key].section, conf_settings[key].key);
     for (char *p = name; *p; p++) *p = (char)toupper((unsigned char)*p);
 }
 
@@ -501,6 +508,7 @@ enum err conf_overlay(struct conf **out, const struct conf *base, char *const *e
             memcpy(c->line, base->line, sizeof c->line);
             for (enum conf_key k = 0; k < CONF_KEYS; k++) c->text[k] = mem_str(base->text[k]);
             c->file = mem_str(base->file);
+            c->cgi = base->cgi;
         }
         rc = take_variable(c, *envp, e);
     }
@@ -551,9 +559,21 @@ bool conf_same(const struct conf *a, const struct conf *b, enum conf_key key)
     return left && right ? !strcmp(left, right) : left == right;
 }
 
+bool conf_is_set(const struct conf *c, enum conf_key key)
+{
+    return c->line[key] != FROM_NOWHERE;
+}
+
+void conf_as_cgi(struct conf *c)
+{
+    c->cgi = true;
+    for (enum conf_key k = 0; k < CONF_KEYS; k++)
+        if (conf_settings[k].as_cgi && !conf_is_set(c, k)) set_value(c, k, "", FROM_NOWHERE, NULL);
+}
+
 void conf_name(enum conf_key key, char *to, size_t size)
 {
-    snprintf(to, size, "[%s] %s", rows[key].section, rows[key].key);
+    snprintf(to, size, "[%s] %s", conf_settings[key].section, conf_settings[key].key);
 }
 
 char **conf_environment(void)

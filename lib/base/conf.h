@@ -1,63 +1,14 @@
-/* Settings: one table of every key with its type, bounds and default; INI files over it, and
- * LEAT_SECTION_KEY variables over those. */
+/* What the settings of a process are: the table's defaults (base/settings.h), an INI file over them, and
+ * LEAT_SECTION_KEY variables over that. */
 #ifndef LEAT_BASE_CONF_H
 #define LEAT_BASE_CONF_H
 
 #include "base/error.h"
+#include "base/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum conf_key {
-    CONF_DATABASE_PATH,
-    CONF_DATABASE_BUSY_MS,
-    CONF_HTTP_ALLOWED_ORIGINS,
-    CONF_HTTP_MAX_BODY_BYTES,
-    CONF_HTTP_MAX_RAW_BYTES,
-    CONF_HTTP_INLINE_RESULT_BYTES,
-    CONF_HTTP_MAX_RESULT_BYTES,
-    CONF_HTTP_WAIT_SECONDS_MAX,
-    CONF_HTTP_PAGE_SIZE_MAX,
-    CONF_HTTP_IDEMPOTENCY_HOURS,
-    CONF_HTTP_PREFIX,
-    CONF_HTTP_ACCEL_REDIRECT,
-    CONF_HTTP_FILES_ACCEL,
-    CONF_HTTP_FILES_SENDFILE,
-    CONF_AUTH_ANONYMOUS,
-    CONF_AUTH_ANONYMOUS_SCOPE,
-    CONF_AUTH_REMOTE_USER,
-    CONF_AUTH_JWT_SECRET,
-    CONF_AUTH_JWT_KEY_FILE,
-    CONF_AUTH_TICKET_SECONDS_MAX,
-    CONF_LIMITS_CREATES_PER_MINUTE,
-    CONF_LIMITS_QUEUED_PER_OWNER,
-    CONF_LIMITS_STREAMS_PER_OWNER,
-    CONF_LIMITS_STREAM_OPENS_PER_MINUTE,
-    CONF_LIMITS_POLLS_PER_MINUTE,
-    CONF_LIMITS_EVENTS_PER_TASK,
-    CONF_STREAM_STREAM_SECONDS,
-    CONF_STREAM_HEARTBEAT,
-    CONF_STREAM_RETRY_MS,
-    CONF_STREAM_MAX_STREAMS,
-    CONF_DIALECT_REPO_STATUS,
-    CONF_RUNNER_JOBS,
-    CONF_RUNNER_WORK,
-    CONF_RUNNER_WORKERS,
-    CONF_RUNNER_LEASE_SECONDS,
-    CONF_RUNNER_DRAIN_SECONDS,
-    CONF_RUNNER_PROGRESS_PER_SECOND,
-    CONF_RUNNER_FILES_MAX,
-    CONF_RUNNER_FILES_BYTES_MAX,
-    CONF_RUNNER_RETAIN_HOURS,
-    CONF_RUNNER_AUTOSTART,
-    CONF_RUNNER_IDLE_EXIT,
-    CONF_LOG_LEVEL,
-    CONF_LOG_TARGET,
-    CONF_KEYS
-};
-
-enum { CONF_NAME_MAX = 200 }; /* bytes of the name of an owner */
 
 struct conf;
 
@@ -77,7 +28,7 @@ enum err conf_overlay(struct conf **out, const struct conf *base, char *const *e
 void conf_free(struct conf *c);
 
 /* Text, or NULL when unset. Borrowed from `c`. A map is "name=word,name=word", with every name that
- * there is and without blanks, however it was written. */
+ * there is and without blanks, however it was written; then come the names STATUS/TYPE that narrow one. */
 const char *conf_text(const struct conf *c, enum conf_key key);
 int64_t conf_int(const struct conf *c, enum conf_key key);
 bool conf_bool(const struct conf *c, enum conf_key key);
@@ -101,6 +52,13 @@ const char *conf_file(const struct conf *c);
 /* Whether a key is set alike in both. */
 bool conf_same(const struct conf *a, const struct conf *b, enum conf_key key);
 
+/* Whether the file or a variable sets the key; an empty value does not. */
+bool conf_is_set(const struct conf *c, enum conf_key key);
+
+/* Replaces the defaults of `c` by those of a program that is started for one request (CGI); what is set
+ * stays. Overlays of `c` have them too. */
+void conf_as_cgi(struct conf *c);
+
 /* Writes "[section] key". */
 void conf_name(enum conf_key key, char *to, size_t size);
 
@@ -122,8 +80,6 @@ enum err conf_parse_bool(const char *text, bool *out, struct error *e);
 enum err conf_parse_seconds(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
                             struct error *e);
 
-/* A thousand years are as good as for ever. */
-#define CONF_HOURS_MAX_MS (INT64_C(8766000) * 3600 * 1000)
 enum err conf_parse_hours(const char *text, int64_t min_ms, int64_t max_ms, int64_t *out_ms,
                           struct error *e);
 

@@ -93,6 +93,10 @@ json_t *json_read(const char *text, size_t len, struct error *e)
         error_set(e, ERR_INVALID, "JSON is nested deeper than %d levels", JSON_DEPTH);
         return NULL;
     }
+    if (len && memchr(text, '\0', len)) { /* jansson takes one behind a number for its end */
+        error_set(e, ERR_INVALID, "invalid JSON: a NUL byte");
+        return NULL;
+    }
     json_error_t at;
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &at);
     if (!value && json_error_code(&at) == json_error_numeric_overflow) {

@@ -27,8 +27,10 @@ int cli_error(const struct cli *cli, const struct error *e)
     case ERR_INVALID: status = EX_USAGE; break;
     case ERR_NOTFOUND:
     case ERR_STATE: status = EX_DATAERR; break;
+    case ERR_LIMIT:
     case ERR_BUSY: status = EX_TEMPFAIL; break;
     case ERR_FULL:
+    case ERR_MALFORMED:
     case ERR_IO:
     case ERR_UNSYNCED: status = EX_IOERR; break;
     case ERR_NEWER: status = EX_CONFIG; break;

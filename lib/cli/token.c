@@ -129,10 +129,10 @@ static int token_add(struct cli *cli, int argc, char **argv)
     unsigned char hash[SECRET_HASH_BYTES];
     secret_new(secret);
     secret_hash(hash, secret, strlen(secret));
-    enum err rc = db_begin(cli->db, DB_SYNC_AFTER, &e);
+    enum err rc = txn_begin(cli->db, TXN_SYNC_AFTER, &e);
     if (!rc) {
         rc = credential_add(cli->db, &c, hash, &id, &e);
-        rc = db_end(cli->db, rc, &e);
+        rc = txn_end(cli->db, rc, &e);
     }
     if (!rc) puts(secret);
     secret_wipe(secret, sizeof secret);
@@ -249,10 +249,10 @@ static int token_revoke(struct cli *cli, int argc, char **argv)
                           "this is a token: its ID or NAME is expected, as token list shows");
     if (!status) status = cli_database(cli);
     if (status) return status;
-    enum err rc = db_begin(cli->db, DB_SYNC_AFTER, &e);
+    enum err rc = txn_begin(cli->db, TXN_SYNC_AFTER, &e);
     if (!rc) {
         rc = credential_revoke(cli->db, argv[0], clock_wall_ms(), &id, &e);
-        rc = db_end(cli->db, rc, &e);
+        rc = txn_end(cli->db, rc, &e);
     }
     if (rc) return cli_error(cli, &e);
     printf("token %lld is revoked\n", (long long)id);

@@ -9,7 +9,7 @@ static void write_json(struct bounds *b)
     if (!b->count) return;
     for (size_t i = 0; i < b->count; i++) /* a type's name needs no escapes */
         buf_fmt(&b->json, "%c\"%s\":%lld", i ? ',' : '{', b->items[i].type,
-                (long long)b->items[i].tasks);
+                (long long)(b->items[i].tasks == BOUNDS_HELD ? 0 : b->items[i].tasks));
     buf_char(&b->json, '}');
 }
 

@@ -19,6 +19,8 @@ struct bounds {
     struct buf json;
 };
 
+enum { BOUNDS_HELD = -1 }; /* none of the type may run */
+
 /* `tasks` 0: no bound. */
 void bounds_set(struct bounds *b, const char *type, int64_t tasks);
 

@@ -2,8 +2,8 @@
 #include "base/conf.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "runner/clear.h"
-#include "runner/keep.h"
+#include "runner/artifacts.h"
+#include "runner/cleanup.h"
 #include "runner/runner.h"
 
 #include <fcntl.h>
@@ -29,7 +29,7 @@ static const char help[] =
     "  --once               stop when no task is due and none runs\n"
     "  --idle-exit SECONDS  stop when no task has waited, not even for later, or run for\n"
     "                       SECONDS\n"
-    "  --presence FD        how leat-api hands on the lock that says that a runner is there\n"
+    "  --presence FD        how leat.fcgi hands on the lock that says that a runner is there\n"
     "  --version, --help\n"
     "\n"
     "SIGTERM and SIGINT: claim nothing more, let jobs finish for drain_seconds, put the rest\n"
@@ -92,10 +92,12 @@ static int exit_status(enum err rc)
     case ERR_NEWER: return EX_CONFIG;
     case ERR_BUSY: return EX_TEMPFAIL;
     case ERR_FULL:
+    case ERR_MALFORMED:
     case ERR_IO: return EX_IOERR;
     case ERR_UNSYNCED: return EXIT_FAILURE;
     case ERR_NOTFOUND:
     case ERR_STATE:
+    case ERR_LIMIT:
     case ERR_FENCED:
     case ERR_INTERNAL: break;
     }
@@ -168,8 +170,8 @@ static enum err run(const struct conf *conf, const struct arguments *a, struct e
 int main(int argc, char **argv)
 {
     /* A process that the runner itself started. */
-    if (argc && !strcmp(argv[0], KEEP_NAME)) return keep_main();
-    if (argc && !strcmp(argv[0], CLEAR_NAME)) return clear_main();
+    if (argc && !strcmp(argv[0], ARTIFACTS_NAME)) return artifacts_main();
+    if (argc && !strcmp(argv[0], CLEANUP_NAME)) return cleanup_main();
 
     struct arguments a = {0};
     int status = read_arguments(&a, argc, argv);

@@ -19,7 +19,8 @@ struct notify {
     struct sockaddr_un to;
     socklen_t to_len;
     int64_t watchdog_ms; /* between two signs of life; 0: nobody watches */
-    int64_t watchdog_at;
+    struct loop *loop;
+    struct loop_timer alive;
     char status[160];
 };
 
@@ -36,34 +37,13 @@ static bool address(const char *socket, struct sockaddr_un *to, socklen_t *len)
 }
 
 /* How often to give a sign of life: twice as often as asked for. */
-static int64_t watchdog_ms(const struct notify_wish *w)
+static int64_t watchdog_ms(const struct notify_options *w)
 {
     int64_t usec = 0, pid = getpid();
     if (!w->watchdog_usec || conf_parse_int(w->watchdog_usec, 1, INT64_MAX, &usec, NULL)) return 0;
     if (w->watchdog_pid && conf_parse_int(w->watchdog_pid, 1, INT64_MAX, &pid, NULL)) return 0;
     if (pid != getpid()) return 0;
     return usec < 4000 ? 2 : usec / 2000;
-}
-
-struct notify *notify_open(const struct notify_wish *wish)
-{
-    if (!wish->socket || !*wish->socket) return NULL;
-    struct notify *n = mem_alloc(sizeof *n);
-    char text[sizeof n->to.sun_path + 1];
-    bool usable = address(wish->socket, &n->to, &n->to_len);
-    n->fd = usable ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
-    n->watchdog_ms = watchdog_ms(wish);
-    if (n->fd >= 0) return n;
-    log_warn("cannot notify", " socket=\"%s\"", log_quote(text, sizeof text, wish->socket));
-    free(n);
-    return NULL;
-}
-
-void notify_close(struct notify *n)
-{
-    if (!n) return;
-    close(n->fd);
-    free(n);
 }
 
 /* A manager that does not listen is nobody's reason to wait or to fail. */
@@ -74,11 +54,42 @@ static void say(const struct notify *n, const char *text)
         log_debug("nobody was notified", " error=\"%s\"", strerror(errno));
 }
 
+static void say_alive(void *arg)
+{
+    struct notify *n = arg;
+    say(n, "WATCHDOG=1");
+    loop_timer_set(n->loop, &n->alive, clock_monotonic_ms() + n->watchdog_ms);
+}
+
+struct notify *notify_open(const struct notify_options *options, struct loop *loop)
+{
+    if (!options->socket || !*options->socket) return NULL;
+    struct notify *n = mem_alloc(sizeof *n);
+    char text[sizeof n->to.sun_path + 1];
+    bool usable = address(options->socket, &n->to, &n->to_len);
+    n->fd = usable ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+    n->watchdog_ms = watchdog_ms(options);
+    n->loop = loop;
+    n->alive = (struct loop_timer){.fire = say_alive, .arg = n};
+    if (n->fd >= 0) return n;
+    log_warn("cannot notify", " socket=\"%s\"", log_quote(text, sizeof text, options->socket));
+    free(n);
+    return NULL;
+}
+
+void notify_close(struct notify *n)
+{
+    if (!n) return;
+    loop_timer_stop(n->loop, &n->alive);
+    close(n->fd);
+    free(n);
+}
+
 void notify_ready(struct notify *n)
 {
     if (!n) return;
     say(n, "READY=1");
-    notify_turn(n, clock_monotonic_ms());
+    if (n->watchdog_ms && !loop_timer_is_set(&n->alive)) say_alive(n);
 }
 
 void notify_reloading(struct notify *n)
@@ -104,16 +115,4 @@ void notify_status(struct notify *n, const char *text)
     memcpy(n->status, status, sizeof status);
     snprintf(line, sizeof line, "STATUS=%s", status);
     say(n, line);
-}
-
-void notify_turn(struct notify *n, int64_t now_ms)
-{
-    if (!n || !n->watchdog_ms || now_ms < n->watchdog_at) return;
-    say(n, "WATCHDOG=1");
-    n->watchdog_at = now_ms + n->watchdog_ms;
-}
-
-int64_t notify_due(const struct notify *n)
-{
-    return n && n->watchdog_ms ? n->watchdog_at : INT64_MAX;
 }

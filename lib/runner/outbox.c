@@ -21,7 +21,11 @@ static void report_free(struct report *r)
 
 void outbox_open(struct outbox *o, int64_t progress_per_second)
 {
-    *o = (struct outbox){.gate = progress_gate(progress_per_second), .held = {.percent = -1}};
+    *o = (struct outbox){
+        .gate = progress_gate(progress_per_second),
+        .held = {.percent = -1},
+        .redraw_gate = progress_gate(progress_per_second),
+    };
 }
 
 void outbox_clear(struct outbox *o)
@@ -38,6 +42,7 @@ void outbox_free(struct outbox *o)
 {
     outbox_clear(o);
     report_free(&o->held);
+    free(o->redrawn);
     free(o->items);
     *o = (struct outbox){.held = {.percent = -1}};
 }
@@ -73,13 +78,25 @@ void outbox_progress(struct outbox *o, struct report *r, int64_t mono, int64_t w
     o->held = (struct report){.percent = -1};
 }
 
+static bool is_due(const struct progress_gate *gate, int64_t mono, bool now_or_never)
+{
+    int64_t due = progress_due(gate);
+    return due != INT64_MAX && (due <= mono || now_or_never);
+}
+
 void outbox_due(struct outbox *o, int64_t mono, int64_t wall, bool now_or_never)
 {
-    int64_t due = progress_due(&o->gate);
-    if (due == INT64_MAX || (due > mono && !now_or_never)) return;
+    if (is_due(&o->redraw_gate, mono, now_or_never)) outbox_settle(o, mono, wall);
+    if (!is_due(&o->gate, mono, now_or_never)) return;
     progress_written(&o->gate, mono);
     add(o, wall)->report = o->held;
     o->held = (struct report){.percent = -1};
+}
+
+int64_t outbox_next(const struct outbox *o)
+{
+    int64_t report = progress_due(&o->gate), line = progress_due(&o->redraw_gate);
+    return report < line ? report : line;
 }
 
 void outbox_event(struct outbox *o, char *type, char *json, int64_t wall)
@@ -89,7 +106,8 @@ void outbox_event(struct outbox *o, char *type, char *json, int64_t wall)
     s->json = json;
 }
 
-void outbox_log(struct outbox *o, const char *level, const char *text, size_t len, int64_t wall)
+/* The payload of a log.append. */
+static char *log_payload(const char *level, const char *text, size_t len)
 {
     struct buf json = {0};
     buf_fmt(&json, "{\"level\":\"%s\",\"message\":", level);
@@ -103,7 +121,30 @@ void outbox_log(struct outbox *o, const char *level, const char *text, size_t le
         json_quote(&json, text, len);
     }
     buf_char(&json, '}');
-    outbox_event(o, mem_str("log.append"), json.data, wall);
+    return json.data;
+}
+
+void outbox_log(struct outbox *o, const char *level, const char *text, size_t len, int64_t wall)
+{
+    outbox_event(o, mem_str("log.append"), log_payload(level, text, len), wall);
+}
+
+void outbox_redraw(struct outbox *o, const char *level, const char *text, size_t len, int64_t mono,
+                   int64_t wall)
+{
+    free(o->redrawn);
+    o->redrawn = log_payload(level, text, len);
+    if (!progress_report(&o->redraw_gate, mono)) return;
+    outbox_event(o, mem_str("log.append"), o->redrawn, wall);
+    o->redrawn = NULL;
+}
+
+void outbox_settle(struct outbox *o, int64_t mono, int64_t wall)
+{
+    if (!o->redrawn) return;
+    progress_written(&o->redraw_gate, mono);
+    outbox_event(o, mem_str("log.append"), o->redrawn, wall);
+    o->redrawn = NULL;
 }
 
 enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c, struct error *e)

@@ -1,5 +1,5 @@
-/* What a job has said and the database has not yet heard: events in their order, and progress,
- * which is merged to so many reports a second. */
+/* What a job has said and the database has not yet heard: events in their order, and progress and redrawn
+ * lines, which are merged to so many a second. */
 #ifndef LEAT_RUNNER_OUTBOX_H
 #define LEAT_RUNNER_OUTBOX_H
 
@@ -23,6 +23,8 @@ struct outbox {
     size_t count, cap;
     struct progress_gate gate;
     struct report held; /* while gate.waiting */
+    struct progress_gate redraw_gate;
+    char *redrawn; /* the log.append that is held back, while redraw_gate.waiting */
 };
 
 void outbox_open(struct outbox *o, int64_t progress_per_second);
@@ -39,7 +41,18 @@ void outbox_event(struct outbox *o, char *type, char *json, int64_t wall);
 /* Puts a log.append in; `len` bytes of text, in which what is no UTF-8 or a NUL becomes U+FFFD. */
 void outbox_log(struct outbox *o, const char *level, const char *text, size_t len, int64_t wall);
 
-/* Puts the held report in if its time has come, or at once if the task ends (`now_or_never`). */
+/* The same for a line that will be drawn over: merged with the one that is held back, of which only the newest
+ * counts. */
+void outbox_redraw(struct outbox *o, const char *level, const char *text, size_t len, int64_t mono,
+                   int64_t wall);
+
+/* Puts the held line in at once: nothing is drawn over it. */
+void outbox_settle(struct outbox *o, int64_t mono, int64_t wall);
+
+/* When outbox_due has something to do (monotonic ms); INT64_MAX: nothing is held back. */
+int64_t outbox_next(const struct outbox *o);
+
+/* Puts in what is held back and whose time has come, or all of it if the task ends (`now_or_never`). */
 void outbox_due(struct outbox *o, int64_t mono, int64_t wall, bool now_or_never);
 
 /* Writes all into the open transaction; nothing is forgotten before outbox_clear, so that it can be
@@ -47,7 +60,7 @@ void outbox_due(struct outbox *o, int64_t mono, int64_t wall, bool now_or_never)
 enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c,
                       struct error *e);
 
-/* Forgets what was written. The held report stays. */
+/* Forgets what was written. What is held back stays. */
 void outbox_clear(struct outbox *o);
 
 #endif

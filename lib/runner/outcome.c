@@ -17,11 +17,13 @@ static const struct {
     [STOP_CANCEL] = {TASK_CANCELLED, "cancelled", false},
     [STOP_DRAIN] = {TASK_PENDING, NULL, false},
     [STOP_TOO_LARGE] = {TASK_FAILED, "result_too_large", false},
+    [STOP_CONTEXT] = {TASK_FAILED, "context_too_large", true},
+    [STOP_CHECKPOINT] = {TASK_FAILED, "checkpoint_too_large", true},
     [STOP_FILES] = {TASK_FAILED, "result_too_large", false},
     [STOP_REFUSED] = {TASK_FAILED, "exec_failed", true},
 };
 
-static void say_stop(struct buf *text, const struct attempt *a)
+static void say_stop(struct buf *text, const struct attempt_end *a)
 {
     switch (a->stop) {
     case STOP_TIMEOUT:
@@ -33,6 +35,13 @@ static void say_stop(struct buf *text, const struct attempt *a)
     case STOP_TOO_LARGE:
         buf_fmt(text, "the result is larger than %lld bytes", (long long)a->result_max);
         break;
+    case STOP_CONTEXT:
+        buf_fmt(text, "the context for its group is larger than %lld bytes",
+                (long long)a->state_max);
+        break;
+    case STOP_CHECKPOINT:
+        buf_fmt(text, "the checkpoint is larger than %lld bytes", (long long)a->state_max);
+        break;
     case STOP_FILES: buf_str(text, a->said ? a->said : "too many files"); break;
     case STOP_REFUSED: buf_str(text, "the database did not take what the job said"); break;
     case STOP_DRAIN:
@@ -40,7 +49,7 @@ static void say_stop(struct buf *text, const struct attempt *a)
     }
 }
 
-static void decide_stopped(struct outcome *out, const struct attempt *a, struct buf *text)
+static void decide_stopped(struct outcome *out, const struct attempt_end *a, struct buf *text)
 {
     out->status = stopped[a->stop].status;
     out->unspent = a->stop == STOP_DRAIN;
@@ -49,9 +58,10 @@ static void decide_stopped(struct outcome *out, const struct attempt *a, struct 
     say_stop(text, a);
 }
 
-static void decide_ended(struct outcome *out, const struct attempt *a, struct buf *text)
+static void decide_ended(struct outcome *out, const struct attempt_end *a, struct buf *text)
 {
     bool again = a->attempt < a->max_attempts;
+    const char *silent = "it could not be run";
     out->retryable = true;
     switch (a->ending) {
     case ENDING_EXIT:
@@ -63,11 +73,13 @@ static void decide_ended(struct outcome *out, const struct attempt *a, struct bu
         out->retryable =
             a->number != EX_USAGE && a->number != EX_DATAERR && a->number != EX_NOINPUT;
         again = again && out->retryable;
-        buf_fmt(text, "exit status %d", a->number);
+        out->exit_status = a->number;
+        silent = "the job failed and said nothing";
         break;
     case ENDING_SIGNAL:
         out->code = "killed_by_signal";
-        buf_fmt(text, "killed by signal %d (%s)", a->number, strsignal(a->number));
+        out->signal = a->number;
+        silent = "the job was ended by a signal";
         break;
     case ENDING_NO_EXEC:
     case ENDING_NO_FILES: out->code = "exec_failed"; break;
@@ -79,6 +91,7 @@ static void decide_ended(struct outcome *out, const struct attempt *a, struct bu
         out->code = "exec_failed";
         again = false;
         break;
+    case ENDING_HELD:
     case ENDING_NO_SYSTEM:
         out->code = "exec_failed";
         out->unspent = again = true;
@@ -86,13 +99,12 @@ static void decide_ended(struct outcome *out, const struct attempt *a, struct bu
     }
     out->status = again ? TASK_PENDING : TASK_FAILED;
     out->backoff = again;
-    if (a->said && *a->said) {
-        if (text->len) buf_str(text, ": ");
-        buf_str(text, a->said);
-    }
+    bool said = a->said && *a->said;
+    buf_str(text, said ? a->said : silent);
+    if (!said && out->signal) buf_fmt(text, ": %s", strsignal(out->signal));
 }
 
-void outcome_decide(struct outcome *out, const struct attempt *a)
+void outcome_decide(struct outcome *out, const struct attempt_end *a)
 {
     *out = (struct outcome){0};
     struct buf text = {0};

@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
-#include "runner/process.h"
 #include "runner/workdir.h"
+#include "spawn/process.h"
 #include "store/claims.h"
 #include "store/tasks.h"
 #include "task/jobtype.h"
@@ -15,7 +15,7 @@
 static bool abandoned(const struct rescuer *who, const struct running *r, int64_t now)
 {
     return (r->lease_until <= now && !who->doubtful) ||
-           process_look(&r->runner, r->runner_boot, who->place) == PROCESS_GONE;
+           process_look(&r->runner, r->runner_boot, who->scope) == PROCESS_GONE;
 }
 
 /* Whether nothing of its job runs any more; ends what does. */
@@ -24,7 +24,7 @@ static bool job_gone(const struct rescuer *who, const struct running *r)
     if (r->child.pid <= 0) return true; /* nothing is executed before its pid is on disk */
     /* Of another boot, or of another container, where no hand of ours reaches: its lease has ended, and
      * whatever it may still write is fenced. */
-    if (strcmp(r->runner_boot, who->place)) return true;
+    if (strcmp(r->runner_boot, who->scope)) return true;
     return process_group_gone(&r->child, r->id);
 }
 
@@ -32,8 +32,10 @@ static bool job_gone(const struct rescuer *who, const struct running *r)
 static struct claim_end decide(const struct rescuer *who, const struct running *r,
                                bool cancel_requested, int64_t now)
 {
-    struct jobtype type;
-    if (jobtype_load(&type, who->jobs, r->type, NULL)) jobtype_defaults(&type, r->type);
+    struct jobtype defaults;
+    const struct jobtype *type = &defaults;
+    jobtype_defaults(&defaults, r->type);
+    job_types_find(who->types, r->type, &type, NULL); /* else it stays */
     struct claim_end end = {
         .run_at = TASK_NONE,
         .lost = true,
@@ -46,11 +48,11 @@ static struct claim_end decide(const struct rescuer *who, const struct running *
         end.status = TASK_CANCELLED;
         end.error_code = end.error_message = "cancelled";
         end.error_retryable = false;
-    } else if (r->lost + 1 >= type.lost_attempts) {
+    } else if (r->lost + 1 >= type->lost_attempts) {
         end.status = TASK_FAILED;
     } else {
         end.status = TASK_PENDING;
-        end.run_at = now + jobtype_backoff(&type, r->lost + 1, id_random(1000) / 1000.0);
+        end.run_at = now + jobtype_backoff(type, r->lost + 1, id_random(1000) / 1000.0);
     }
     return end;
 }
@@ -61,11 +63,11 @@ static enum err write_lost(const struct rescuer *who, const struct running *r, i
 {
     struct task t = {0};
     struct process_id child;
-    enum err rc = db_begin(who->db, DB_SYNC_BEFORE, e);
+    enum err rc = txn_begin(who->db, TXN_SYNC_BEFORE, e);
     if (rc) return rc;
     rc = claim_child(who->db, &r->claim, &child, e);
     if (!rc && (child.pid != r->child.pid || child.start != r->child.start)) {
-        db_rollback(who->db);
+        txn_rollback(who->db);
         *again = true;
         return ERR_OK;
     }
@@ -73,7 +75,7 @@ static enum err write_lost(const struct rescuer *who, const struct running *r, i
     struct claim_end end = decide(who, r, !rc && t.cancel_requested, now);
     task_free(&t);
     if (!rc) rc = claim_finish(who->db, &r->claim, &end, e);
-    rc = db_end(who->db, rc, e);
+    rc = txn_end(who->db, rc, e);
 
     char id[ID_SIZE];
     if (!rc)
@@ -116,5 +118,5 @@ static bool runs(void *arg, const char *id, int64_t attempt)
 
 void recover_folders(const struct rescuer *who)
 {
-    workdir_sweep(who->work, runs, (void *)who);
+    workdir_remove_orphans(who->work, runs, (void *)who);
 }

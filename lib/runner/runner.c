@@ -5,21 +5,25 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "runner/bounds.h"
-#include "runner/forkserver.h"
+#include "metrics/metrics.h"
+#include "ops/job_types.h"
+#include "runner/attempt.h"
+#include "runner/broken_types.h"
+#include "runner/checkpointer.h"
+#include "runner/claimer.h"
 #include "runner/notify.h"
-#include "runner/process.h"
 #include "runner/recover.h"
 #include "runner/reload.h"
-#include "runner/slot.h"
-#include "runner/sweep.h"
+#include "runner/retention_timer.h"
 #include "runner/workdir.h"
+#include "spawn/forkserver.h"
+#include "spawn/process.h"
 #include "store/bell.h"
 #include "store/claims.h"
 #include "store/db.h"
-#include "store/figures.h"
 #include "store/files.h"
-#include "store/presence.h"
+#include "store/lock_holder.h"
+#include "store/runner_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,22 +35,14 @@
 #include <unistd.h>
 
 enum {
-    TICK_MS = 1000,               /* a lost ring of the bell is made up for */
-    DYING_MS = 50,                /* between two looks at a group that was killed */
-    BUSY_PAUSE_MS = 50,           /* after the database was busy (for busy_ms already) */
-    FULL_PAUSE_MS = 1000,         /* after it was full or failed */
-    SYSTEM_PAUSE_MS = 2000,       /* claims nothing after the system refused a process or a file */
-    CLOCK_JUMP_MS = 1000,         /* a clock that moved so far beside the other was set */
-    GIVE_UP_MS = 10000,           /* a stopping runner waits so long for a database that fails */
-    LOG_PAGES = 4000,             /* of write-ahead log: time for a checkpoint */
-    LOG_BYTES = LOG_PAGES * 4096, /* a shorter file cannot hold so many */
-    LOG_LOOK_MS = 1000,           /* after so long without a commit of ours nobody has told us */
-    LOG_LOOK_MIN_MS = 100,        /* between two looks ... */
-    LOG_LOOK_MAX_MS = 3000,       /* ... by how fast it grows */
-    ENDS_MS = 5,                  /* between two commits of ends, which wait for the disk */
-    ENDS_SPARE = 32,              /* slots at least for those that wait for that */
-    IDLE_LOG_PAGES = 500,         /* the same, when there is nothing else to do ... */
-    IDLE_MS = 2000,               /* ... for so long */
+    TICK_MS = 1000,       /* a lost ring of the bell is made up for */
+    DYING_MS = 50,        /* between two looks at a group that was killed */
+    BUSY_PAUSE_MS = 50,   /* after the database was busy (for busy_ms already) */
+    FULL_PAUSE_MS = 1000, /* after it was full or failed */
+    CLOCK_JUMP_MS = 1000, /* a clock that moved so far beside the other was set */
+    GIVE_UP_MS = 10000,   /* a stopping runner waits so long for a database that fails */
+    ENDS_MS = 5,          /* between two commits of ends, which wait for the disk */
+    ENDS_SPARE = 32,      /* attempts at least for those that wait for that */
 };
 
 enum phase {
@@ -65,49 +61,49 @@ struct runner {
     bool left; /* has said goodbye */
     struct forkserver *forks;
     struct db *db;
+    struct metrics *metrics;
     struct bell *bell;
     struct loop *loop;
     struct loop_fd bell_watch;
     char *jobs;
+    struct job_types *types;
+    struct broken_types broken;
     struct workroot work;
     gid_t files_group;
-    char place[ID_SIZE];
+    char scope[ID_SIZE];
     int64_t id;
-    struct slot_shop shop;
-    struct bounds bounds;
-    /* More slots than workers: those whose job has ended hold it until that is written, while others
+    struct attempt_host host;
+    /* More attempts than workers: one whose job has ended is in use until that is written, while others
      * run. */
-    struct slot **slots;
-    size_t slot_count, workers;
-    size_t busy;    /* slots that are not free */
-    size_t working; /* slots with a job, at most `workers` */
+    struct attempt **attempts;
+    size_t attempt_count, workers;
+    size_t busy;    /* attempts that are not idle */
+    size_t working; /* attempts with a job, at most `workers` */
     enum phase phase;
+    struct claimer claimer;
+    struct checkpointer checkpointer;
+    struct retention_timer retention;
+    struct lock_watch lock_watch;
 
-    /* Monotonic ms. */
-    int64_t drain_until;
-    int64_t renew_at, recover_at;
-    int64_t
-        leases_count_at;   /* not before: others had no time to renew them after the clock jumped */
-    int64_t clock_lead;    /* of the wall clock, as of the last look */
-    int64_t blocked_until; /* the database takes nothing before; 0: it does */
-    int64_t blocked_since; /* 0: it does not fail */
-    int64_t no_claim_until; /* the system refused a process or a file */
-    int64_t claimed_at;     /* the last time */
-    size_t spares;          /* children to have ready for what comes */
-    int64_t idle_since;     /* INT64_MAX while something runs or waits */
-    int64_t wrote_at;
-    int64_t ends_at; /* ends of attempts are not written before, unless nothing runs */
+    struct loop_timer tick;    /* looks for commits that nobody rang for */
+    struct loop_timer renew;   /* of the lease */
+    struct loop_timer recover; /* of tasks whose runner is lost */
+    struct loop_timer doubt;   /* set: others had no time to renew leases after the clock jumped */
+    struct loop_timer blocked; /* set: the database takes nothing */
+    struct loop_timer give_up; /* set: it fails, but not for so long */
+    struct loop_timer ends;    /* set: ends of attempts are not written, unless nothing runs */
+    struct loop_timer drain;   /* the time for jobs to finish is up */
+    struct loop_timer idle_exit; /* no task has waited or run for so long */
 
-    struct sweep sweep;
-
-    bool rang;                   /* the bell, by a commit of ours */
-    bool look;                   /* something may have become due */
-    bool cancels;                /* something may have been cancelled */
-    bool dying;                  /* a lost task's processes were killed and may still be there */
-    int64_t due;                 /* wall-clock ms: when the next task is due, as of the last look */
-    int64_t log_mark;            /* pages of log at the last checkpoint */
-    bool written;                /* by others, since then */
-    int64_t log_at, log_look_at; /* monotonic ms: of the last checkpoint; of the next look */
+    bool renews;        /* the lease is to be renewed */
+    bool rang;          /* the bell, by a commit of ours */
+    bool cancels;       /* something may have been cancelled */
+    bool dying;         /* a lost task's processes were killed and may still be there */
+    bool recovered;     /* has looked for lost tasks */
+    bool hopeless;      /* the database has failed for GIVE_UP_MS */
+    int64_t clock_lead; /* of the wall clock over the monotonic one, as of the last look, ms */
+    enum err failed;    /* of what a timer did: the runner cannot go on */
+    struct error why;
 };
 
 static void log_failure(const char *what, const struct error *e)
@@ -116,9 +112,10 @@ static void log_failure(const char *what, const struct error *e)
     log_error(what, " error=\"%s\"", log_quote(text, sizeof text, e->text));
 }
 
-static int64_t earlier(int64_t a, int64_t b)
+/* `timer` fires in so many ms. */
+static void set_timer(struct runner *r, struct loop_timer *timer, int64_t ms)
 {
-    return a < b ? a : b;
+    loop_timer_set(r->loop, timer, clock_monotonic_ms() + ms);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------ */
@@ -159,27 +156,28 @@ static enum err say_alive(struct runner *r, struct error *e)
     enum err rc = r->id ? runner_renew(r->db, r->id, until, until, e) : ERR_NOTFOUND;
     if (rc != ERR_NOTFOUND) return rc;
     struct process_id self = process_name(getpid());
-    return runner_register(r->db, &self, r->place, now, until, &r->id, e);
+    return runner_register(r->db, &self, r->scope, now, until, &r->id, e);
 }
 
 static enum err register_self(struct runner *r, struct error *e)
 {
-    enum err rc = db_begin(r->db, DB_SYNC_NONE, e);
-    return rc ? rc : db_end(r->db, say_alive(r, e), e);
+    enum err rc = txn_begin(r->db, TXN_SYNC_NONE, e);
+    return rc ? rc : txn_end(r->db, say_alive(r, e), e);
 }
 
-/* Shows that a runner is there, unless it goes as soon as nothing is due: it would be relied on. */
+/* Shows that a runner is there. One that ends as soon as nothing is due does not: others would count on it
+ * for tasks that come later. */
 static enum err open_presence(struct runner *r, const char *path, struct error *e)
 {
     int given = r->options->presence;
-    if (given >= 0 && presence_is(given, path)) {
+    if (given >= 0 && runner_lock_is(given, path)) {
         fcntl(given, F_SETFD, FD_CLOEXEC);
         r->presence = given;
         r->presence_held = true;
         return ERR_OK;
     }
     if (given >= 0) close(given); /* of another database */
-    return r->options->once ? ERR_OK : presence_open(path, &r->presence, e);
+    return r->options->once ? ERR_OK : runner_lock_open(path, &r->presence, e);
 }
 
 static enum err open_all(struct runner *r, struct error *e)
@@ -195,7 +193,12 @@ static enum err open_all(struct runner *r, struct error *e)
     if (!rc) rc = forkserver_start(&r->forks, r->loop, e);
     const struct db_options options = {.path = path,
                                        .busy_ms = conf_int(c, CONF_DATABASE_BUSY_MS),
-                                       .events_per_task = conf_int(c, CONF_LIMITS_EVENTS_PER_TASK),
+                                       .limits =
+                                           {
+                                               conf_int(c, CONF_LIMITS_EVENTS_PER_TASK),
+                                               conf_int(c, CONF_LIMITS_EVENT_BYTES_PER_TASK),
+                                               conf_int(c, CONF_LIMITS_BYTES_PER_OWNER),
+                                           },
                                        .migrate = true};
     if (!rc && (rc = db_open(&r->db, &options, e)) == ERR_IO) conf_blame(c, CONF_DATABASE_PATH, e);
     if (!rc) rc = open_presence(r, path, e);
@@ -205,28 +208,36 @@ static enum err open_all(struct runner *r, struct error *e)
     if (rc) return rc;
     r->bell_watch = (struct loop_fd){bell_fd(r->bell), LOOP_IN, bell_rang, r};
     if ((rc = loop_add(r->loop, &r->bell_watch, e))) return rc;
-    process_place(r->place);
-    figures_join(r->db, "leatd");
+    process_scope(r->scope);
+    r->metrics = metrics_new(r->db, "leatd");
     return register_self(r, e);
 }
 
-/* Takes what may change from the settings in force. More workers need more slots; fewer let those that
- * have a job finish it. */
+/* Takes what may change from the settings in force. More workers need more attempts; fewer
+ * let those that have a job finish it. */
 static void take_settings(struct runner *r)
 {
     const char *prefix = conf_text(r->conf, CONF_HTTP_PREFIX);
-    r->shop.prefix = prefix ? prefix : "";
-    r->shop.result_max = conf_int(r->conf, CONF_HTTP_MAX_RESULT_BYTES);
-    r->shop.inline_max = conf_int(r->conf, CONF_HTTP_INLINE_RESULT_BYTES);
-    r->shop.files_max = conf_int(r->conf, CONF_RUNNER_FILES_MAX);
-    r->shop.files_bytes = conf_int(r->conf, CONF_RUNNER_FILES_BYTES_MAX);
-    r->shop.progress_rate = conf_int(r->conf, CONF_RUNNER_PROGRESS_PER_SECOND);
+    r->host.prefix = prefix ? prefix : "";
+    r->host.result_max = conf_int(r->conf, CONF_HTTP_MAX_RESULT_BYTES);
+    r->host.inline_max = conf_int(r->conf, CONF_HTTP_INLINE_RESULT_BYTES);
+    r->host.files_max = conf_int(r->conf, CONF_RUNNER_FILES_MAX);
+    r->host.files_bytes = conf_int(r->conf, CONF_RUNNER_FILES_BYTES_MAX);
+    r->host.progress_rate = conf_int(r->conf, CONF_RUNNER_PROGRESS_PER_SECOND);
+    r->broken.patience_ms = conf_ms(r->conf, CONF_RUNNER_BROKEN_TYPE_SECONDS);
     r->workers = (size_t)conf_int(r->conf, CONF_RUNNER_WORKERS);
     size_t wanted = r->workers + (r->workers > ENDS_SPARE ? r->workers : ENDS_SPARE);
-    if (wanted <= r->slot_count) return;
-    r->slots = mem_grow(r->slots, wanted, sizeof(struct slot *));
-    while (r->slot_count < wanted) r->slots[r->slot_count++] = slot_new(&r->shop);
+    if (wanted <= r->attempt_count) return;
+    r->attempts = mem_grow(r->attempts, wanted, sizeof(struct attempt *));
+    while (r->attempt_count < wanted) r->attempts[r->attempt_count++] = attempt_new(&r->host);
 }
+
+static void release_type(void *arg, const char *type)
+{
+    claimer_release(&((struct runner *)arg)->claimer, type);
+}
+
+static void init_timers(struct runner *r);
 
 enum err runner_open(struct runner **out, const struct runner_options *options, struct error *e)
 {
@@ -234,17 +245,20 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
     r->options = options;
     r->conf = options->conf;
     r->presence = -1;
-    r->look = true;
-    r->spares = 1;
+    init_timers(r);
     enum err rc = open_all(r, e);
     if (rc) {
         runner_close(r);
         return rc;
     }
-    r->shop = (struct slot_shop){
+    r->types = job_types_open(r->jobs);
+    broken_types_open(&r->broken, r->loop, r->types, release_type, r);
+    r->host = (struct attempt_host){
         .loop = r->loop,
         .db = r->db,
         .forks = r->forks,
+        .types = r->types,
+        .broken = &r->broken,
         .own = options->own,
         .jobs = r->jobs,
         .work = &r->work,
@@ -253,6 +267,8 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
         .nofile = options->nofile,
     };
     take_settings(r);
+    claimer_open(&r->claimer, r->loop, r->db, r->forks, r->types, &r->broken);
+    checkpointer_open(&r->checkpointer, r->loop, r->db);
     *out = r;
     return ERR_OK;
 }
@@ -260,19 +276,23 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
 void runner_close(struct runner *r)
 {
     if (!r) return;
-    for (size_t i = 0; r->slots && i < r->slot_count; i++) {
-        slot_abandon(r->slots[i]);
-        slot_free(r->slots[i]);
+    for (size_t i = 0; i < r->attempt_count; i++) {
+        attempt_abandon(r->attempts[i]);
+        attempt_free(r->attempts[i]);
     }
-    free(r->slots);
+    free(r->attempts);
     forkserver_stop(r->forks);
-    bounds_free(&r->bounds);
-    sweep_end(&r->sweep);
+    claimer_close(&r->claimer);
+    broken_types_close(&r->broken);
+    checkpointer_close(&r->checkpointer);
+    retention_timer_close(&r->retention);
     notify_close(r->notify);
     loop_close(r->loop);
     bell_close(r->bell);
+    metrics_free(r->metrics);
     db_close(r->db);
-    presence_drop(r->presence);
+    runner_lock_drop(r->presence);
+    job_types_close(r->types);
     conf_free(r->reread);
     free(r->jobs);
     workroot_free(&r->work);
@@ -280,6 +300,24 @@ void runner_close(struct runner *r)
 }
 
 /* ---- what happened ------------------------------------------------------------------------------ */
+
+static int64_t retain_ms(const struct runner *r)
+{
+    return conf_ms(r->conf, CONF_RUNNER_RETAIN_HOURS);
+}
+
+/* Takes the settings that were read again. */
+static void take_reread(struct runner *r, struct conf *now)
+{
+    reload_tell(r->options->conf, r->conf, now);
+    r->conf = now;
+    take_settings(r);
+    conf_free(r->reread);
+    r->reread = now;
+    r->renews = true; /* the lease may be shorter */
+    claimer_look(&r->claimer);
+    if (r->phase == CLAIMING) retention_timer_retain(&r->retention, retain_ms(r));
+}
 
 /* Reads the settings again; what is wrong with them leaves all as it was. */
 static void reload(struct runner *r)
@@ -296,33 +334,41 @@ static void reload(struct runner *r)
         log_failure("settings not reread, the old ones stay", &e);
         conf_free(now);
     } else {
-        reload_tell(r->options->conf, r->conf, now);
-        r->conf = now;
-        take_settings(r);
-        conf_free(r->reread);
-        r->reread = now;
-        r->look = true;
-        r->renew_at = 0; /* the lease may be shorter */
-        r->sweep.at = 0;
+        take_reread(r, now);
     }
     notify_ready(r->notify);
 }
 
-static void take_signals(struct runner *r, int64_t now)
+/* Claims nothing more; jobs may finish for a while. */
+static void begin_draining(struct runner *r)
+{
+    r->phase = DRAINING;
+    set_timer(r, &r->drain, conf_ms(r->conf, CONF_RUNNER_DRAIN_SECONDS));
+    loop_timer_stop(r->loop, &r->recover);
+    loop_timer_stop(r->loop, &r->idle_exit);
+    retention_timer_close(&r->retention);
+    notify_stopping(r->notify);
+    runner_lock_drop(r->presence); /* another may be started for what comes */
+    r->presence = -1;
+    log_info("draining", " busy=%zu", r->busy);
+}
+
+static void stop_jobs(void *arg)
+{
+    struct runner *r = arg;
+    r->phase = STOPPING;
+    for (size_t i = 0; i < r->attempt_count; i++) attempt_stop(r->attempts[i], STOP_DRAIN);
+}
+
+static void take_signals(struct runner *r)
 {
     if (loop_signal(SIGHUP)) reload(r);
     bool term = loop_signal(SIGTERM), interrupt = loop_signal(SIGINT);
     if (!term && !interrupt) return;
-    if (r->phase == CLAIMING) {
-        r->phase = DRAINING;
-        r->drain_until = now + conf_ms(r->conf, CONF_RUNNER_DRAIN_SECONDS);
-        notify_stopping(r->notify);
-        presence_drop(r->presence); /* another may be started for what comes */
-        r->presence = -1;
-        log_info("draining", " busy=%zu", r->busy);
-    } else {
-        r->drain_until = now; /* told twice: no longer */
-    }
+    if (r->phase == CLAIMING)
+        begin_draining(r);
+    else if (r->phase == DRAINING)
+        set_timer(r, &r->drain, 0); /* told twice: no longer */
 }
 
 /* Stops the tasks whose cancelling was asked for. */
@@ -337,356 +383,341 @@ static void take_cancels(struct runner *r)
     }
     r->cancels = false;
     for (size_t i = 0; i < list.count; i++)
-        for (size_t k = 0; k < r->slot_count; k++)
-            if (slot_task(r->slots[k]) == list.items[i].claim.n)
-                slot_stop(r->slots[k], STOP_CANCEL);
+        for (size_t k = 0; k < r->attempt_count; k++)
+            if (attempt_task(r->attempts[k]) == list.items[i].claim.n)
+                attempt_stop(r->attempts[k], STOP_CANCEL);
     running_list_free(&list);
 }
 
-static void turn_slots(struct runner *r, int64_t now)
-{
-    bool blocked = now < r->blocked_until;
-    if (r->phase == DRAINING && now >= r->drain_until) r->phase = STOPPING;
-    for (size_t i = 0; i < r->slot_count; i++) {
-        slot_turn(r->slots[i], blocked);
-        if (r->phase == STOPPING) slot_stop(r->slots[i], STOP_DRAIN);
-    }
-}
-
-static void count_slots(struct runner *r)
+static void count_attempts(struct runner *r)
 {
     r->busy = r->working = 0;
-    for (size_t i = 0; i < r->slot_count; i++) {
-        r->busy += !slot_is_free(r->slots[i]);
-        r->working += slot_is_working(r->slots[i]);
+    for (size_t i = 0; i < r->attempt_count; i++) {
+        r->busy += !attempt_is_idle(r->attempts[i]);
+        r->working += attempt_is_working(r->attempts[i]);
     }
 }
 
-/* Whether a task is due and there is a place and a child for it. Reads only when something may have
- * changed. */
-static bool can_claim(struct runner *r, int64_t now)
+/* Whether others have committed since the last look. */
+static bool notice_changes(struct runner *r)
 {
-    if (r->phase != CLAIMING || now < r->no_claim_until || r->working >= r->workers) return false;
-    int64_t wall = clock_wall_ms();
-    if (r->look) {
-        struct error e = {0};
-        r->look = false;
-        if (claim_next_due(r->db, wall, bounds_json(&r->bounds), &r->due, &e)) {
-            log_failure("cannot look for work", &e);
-            r->due = wall + TICK_MS;
-        }
-    }
-    return r->due <= wall && forkserver_ready(r->forks);
+    if (!db_changed(r->db)) return false;
+    r->cancels = true;
+    claimer_look(&r->claimer);
+    checkpointer_noticed(&r->checkpointer);
+    return true;
 }
 
-/* The system refused what a job needs. */
-static void pause_claims(struct runner *r, int64_t now, const struct error *e)
+/* Our own commits have rung the bell: we need not wake up for that, unless others have too. */
+static bool unring(struct runner *r)
 {
-    log_failure("cannot start a job", e);
-    r->no_claim_until = now + SYSTEM_PAUSE_MS;
-    r->look = true;
-}
-
-/* Has children made ahead of what they will run, while it is due or was a moment ago. */
-static void prepare_children(struct runner *r, int64_t now)
-{
-    bool wanted = r->phase == CLAIMING && now >= r->no_claim_until &&
-                  (r->due <= clock_wall_ms() || now - r->claimed_at < TICK_MS);
-    if (!wanted) r->spares = 1;
-    struct error e = {0};
-    if (forkserver_want(r->forks, wanted ? r->spares : 0, &e)) pause_claims(r, now, &e);
+    if (!r->rang) return false;
+    r->rang = false;
+    bell_answer(r->bell);
+    return notice_changes(r);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-/* The type of a task that is about to be claimed. */
-struct candidate {
-    struct runner *runner;
-    struct jobtype type; /* "": not to be had; slot_start says why */
-};
-
-/* Whether one more of the type may run. */
-static bool may_run(void *arg, const char *name, int64_t running, const char **bounds)
+static bool is_blocked(const struct runner *r)
 {
-    struct candidate *c = arg;
-    if (jobtype_load(&c->type, c->runner->jobs, name, NULL)) c->type = (struct jobtype){0};
-    bounds_set(&c->runner->bounds, name, c->type.concurrency);
-    *bounds = bounds_json(&c->runner->bounds);
-    return !c->type.concurrency || running < c->type.concurrency;
+    return loop_timer_is_set(&r->blocked);
 }
 
-/* Fills free slots with tasks that are due. */
+static void pause_attempts(struct runner *r, bool paused)
+{
+    for (size_t i = 0; i < r->attempt_count; i++) attempt_pause(r->attempts[i], paused);
+}
+
+static void unblock(void *arg)
+{
+    pause_attempts(arg, false);
+}
+
+static void lose_hope(void *arg)
+{
+    ((struct runner *)arg)->hopeless = true;
+}
+
+/* Claims for idle attempts, in the open transaction. */
 static enum err claim_tasks(struct runner *r, struct error *e)
 {
-    int64_t now = clock_wall_ms();
-    for (size_t i = 0; i < r->slot_count && r->working < r->workers; i++) {
-        if (!slot_is_free(r->slots[i])) continue;
-        if (!forkserver_ready(r->forks)) {
-            /* They are used up faster than so many are made. */
-            if (r->spares < r->workers) r->spares *= 2;
-            break;
-        }
+    for (size_t i = 0; i < r->attempt_count && r->working < r->workers; i++) {
+        if (!attempt_is_idle(r->attempts[i])) continue;
         struct task t = {0};
         struct child child = CHILD_NONE;
-        struct candidate c = {.runner = r};
-        enum err rc = forkserver_take(r->forks, &child, e);
-        if (rc) return rc;
-        const struct claim_wish wish = {
-            .runner = r->id,
-            .now = now,
-            .lease_until = now + lease_ms(r),
-            .child = child.id,
-            .bounds = bounds_json(&r->bounds),
-            .may = may_run,
-            .arg = &c,
-        };
-        rc = claim_next(r->db, &wish, &t, e);
-        if (rc) forkserver_give(r->forks, &child);
+        enum err rc = claimer_claim(&r->claimer, r->id, clock_wall_ms() + lease_ms(r), r->workers,
+                                    &t, &child, e);
         if (rc == ERR_NOTFOUND) break;
         if (rc) return rc;
-        slot_claim(r->slots[i], &t, &c.type, &child);
+        attempt_claim(r->attempts[i], &t, &child);
         r->working++;
-        r->look = true;
     }
-    /* Nothing, although it was due: another runner has it. Whatever comes changes the database. */
-    if (!r->look) r->due = now + TICK_MS;
+    claimer_claimed(&r->claimer);
     return ERR_OK;
 }
 
-/* Whether the slot has something for a transaction of ends, or for one of all the rest. */
-static bool has_part(const struct slot *s, bool ends)
+/* Whether the attempt has something for a transaction of ends, or for one of all the rest. */
+static bool has_part(const struct attempt *a, bool ends)
 {
-    return slot_has_news(s) && slot_has_end(s) == ends;
+    return attempt_has_news(a) && attempt_has_end(a) == ends;
 }
 
-/* All that is new into the open transaction: ends, or the rest. *culprit: the slot at which it failed, if
- * it was one. */
-static enum err write_all(struct runner *r, bool ends, bool renew, bool claim,
-                          struct slot **culprit, struct error *e)
+/* What goes into one transaction. */
+struct part {
+    bool ends;               /* of attempts, or all the rest */
+    bool renew, claim;       /* of the rest */
+    struct attempt *culprit; /* the attempt at which it failed, if it was one */
+};
+
+/* All that is new into the open transaction. */
+static enum err write_all(struct runner *r, struct part *part, struct error *e)
 {
     enum err rc = ERR_OK;
-    if (renew) rc = say_alive(r, e);
-    for (size_t i = 0; !rc && i < r->slot_count; i++) {
-        struct slot *s = r->slots[i];
-        if (!has_part(s, ends)) continue;
-        rc = slot_write(s, e);
-        if (rc == ERR_FENCED) {
-            slot_fence(s);
-            rc = ERR_OK;
-        } else if (rc) {
-            *culprit = s;
-        }
+    if (part->renew) rc = say_alive(r, e);
+    if (!rc && part->renew) rc = claims_promote(r->db, clock_wall_ms(), e);
+    for (size_t i = 0; !rc && i < r->attempt_count; i++) {
+        struct attempt *a = r->attempts[i];
+        if (!has_part(a, part->ends)) continue;
+        rc = attempt_write(a, e);
+        if (rc == ERR_FENCED)
+            rc = ERR_OK; /* attempt_written sees to it */
+        else if (rc)
+            part->culprit = a;
     }
-    return rc || !claim ? rc : claim_tasks(r, e);
+    return rc || !part->claim ? rc : claim_tasks(r, e);
+}
+
+/* Nothing is written for so long. */
+static void block(struct runner *r, int64_t pause_ms)
+{
+    set_timer(r, &r->blocked, pause_ms);
+    retention_timer_postpone(&r->retention, r->blocked.at);
+    pause_attempts(r, true);
 }
 
 /* After a failure: whether to try again, and when. */
-static enum err take_failure(struct runner *r, enum err rc, struct slot *culprit, int64_t now,
+static enum err take_failure(struct runner *r, enum err rc, struct attempt *culprit,
                              const struct error *e)
 {
     int64_t pause = FULL_PAUSE_MS;
     switch (rc) {
     case ERR_BUSY: pause = BUSY_PAUSE_MS; break;
     case ERR_FULL:
+    case ERR_MALFORMED:
     case ERR_IO: break;
     case ERR_STATE:
     case ERR_INVALID:
     case ERR_INTERNAL:
     case ERR_NOTFOUND:
-        if (!culprit || !slot_refuse(culprit)) return rc;
+        if (!culprit || !attempt_refuse(culprit)) return rc;
         pause = 0;
         break;
     default: return rc;
     }
-    if (!r->blocked_since || rc != ERR_BUSY) log_failure("cannot write, trying again", e);
-    if (!r->blocked_since) r->blocked_since = now;
-    r->blocked_until = pause ? now + pause : 0;
+    bool first = !loop_timer_is_set(&r->give_up) && !r->hopeless;
+    if (first || rc != ERR_BUSY) log_failure("cannot write, trying again", e);
+    if (first) set_timer(r, &r->give_up, GIVE_UP_MS);
+    if (pause) block(r, pause);
     return ERR_OK;
+}
+
+/* The transaction is over: attempts forget what was written, and those that were claimed start. */
+static void take_outcome(struct runner *r, const struct part *part, bool committed)
+{
+    for (size_t i = 0; i < r->attempt_count; i++) {
+        struct attempt *a = r->attempts[i];
+        struct error why = {0};
+        if (!committed)
+            attempt_unclaim(a);
+        else if (has_part(a, part->ends))
+            attempt_written(a);
+        else if (attempt_start(a, &why))
+            claimer_pause(&r->claimer, &why);
+    }
 }
 
 /* One transaction for what this turn brought: ends, or the rest. Ends wait for the disk; so that no worker
  * does, what is new goes first and is started, and ends that come close together go together. */
-static enum err write_part(struct runner *r, bool ends, int64_t now, struct error *e)
+static enum err write_part(struct runner *r, bool ends, struct error *e)
 {
-    if (now < r->blocked_until || (ends && now < r->ends_at && r->working)) return ERR_OK;
-    bool renew = !ends && now >= r->renew_at, claim = !ends && can_claim(r, now), news = false;
-    for (size_t i = 0; i < r->slot_count; i++) news |= has_part(r->slots[i], ends);
-    if (!renew && !claim && !news) return ERR_OK;
+    if (is_blocked(r) || (ends && loop_timer_is_set(&r->ends) && r->working)) return ERR_OK;
+    struct part part = {.ends = ends};
+    bool news = false;
+    part.renew = !ends && r->renews;
+    part.claim =
+        !ends && r->phase == CLAIMING && r->working < r->workers && claimer_can_claim(&r->claimer);
+    for (size_t i = 0; i < r->attempt_count; i++) news |= has_part(r->attempts[i], ends);
+    if (!part.renew && !part.claim && !news) return ERR_OK;
 
-    struct slot *culprit = NULL;
-    enum err rc = db_begin(r->db, ends ? DB_SYNC_BEFORE : DB_SYNC_NONE, e);
-    if (!rc) {
-        rc = write_all(r, ends, renew, claim, &culprit, e);
-        rc = db_end(r->db, rc, e);
-    }
+    enum err rc = txn_begin(r->db, ends ? TXN_SYNC_BEFORE : TXN_SYNC_NONE, e);
+    if (!rc) rc = txn_end(r->db, write_all(r, &part, e), e);
     bool committed = !rc;
-    if (rc) rc = take_failure(r, rc, culprit, now, e);
-
-    for (size_t i = 0; i < r->slot_count; i++) {
-        struct slot *s = r->slots[i];
-        struct error why = {0};
-        if (!committed) {
-            slot_unclaim(s);
-        } else if (has_part(s, ends)) {
-            slot_written(s);
-        } else if (slot_start(s, &why)) {
-            pause_claims(r, now, &why);
-        }
-    }
+    if (rc) rc = take_failure(r, rc, part.culprit, e);
+    take_outcome(r, &part, committed);
     if (!committed) return rc;
+
     r->rang = true;
-    r->blocked_until = r->blocked_since = 0;
-    r->wrote_at = now;
-    if (claim) r->claimed_at = now;
-    if (renew) r->renew_at = now + lease_ms(r) / 3;
-    if (ends) r->look = true;
-    if (ends) r->ends_at = now + ENDS_MS;
+    r->hopeless = false;
+    loop_timer_stop(r->loop, &r->give_up);
+    checkpointer_committed(&r->checkpointer);
+    if (part.renew) {
+        r->renews = false;
+        set_timer(r, &r->renew, lease_ms(r) / 3);
+    }
+    if (ends) {
+        claimer_look(&r->claimer);
+        set_timer(r, &r->ends, ENDS_MS);
+    }
     return ERR_OK;
 }
 
-static enum err write_turn(struct runner *r, int64_t now, struct error *e)
+static enum err write_turn(struct runner *r, struct error *e)
 {
-    enum err rc = write_part(r, false, now, e);
-    return rc ? rc : write_part(r, true, now, e);
+    enum err rc = write_part(r, false, e);
+    return rc ? rc : write_part(r, true, e);
 }
 
-/* Whether others may have made the log long while we wrote nothing, which would have told. */
-static bool log_unknown(const struct runner *r, int64_t now)
+/* Whether there is something to write at once, so that the loop must not wait. */
+static bool is_pending(const struct runner *r)
 {
-    int64_t database, log;
-    if (!r->written || now - r->wrote_at < LOG_LOOK_MS || now < r->log_look_at) return false;
-    db_bytes(r->db, &database, &log);
-    return log > LOG_BYTES;
+    if (is_blocked(r)) return false;
+    for (size_t i = 0; i < r->attempt_count; i++)
+        if (attempt_has_news(r->attempts[i]) &&
+            (!attempt_has_end(r->attempts[i]) || !r->working || !loop_timer_is_set(&r->ends)))
+            return true;
+    return r->phase == CLAIMING && r->working < r->workers && claimer_is_pending(&r->claimer);
 }
 
-static void checkpoint(struct runner *r, int64_t now)
-{
-    int64_t pages = db_wal_pages(r->db);
-    if (pages < r->log_mark) r->log_mark = 0; /* the log began anew */
-    pages -= r->log_mark;
-    bool due = pages > LOG_PAGES || (pages > IDLE_LOG_PAGES && now - r->wrote_at >= IDLE_MS);
-    if (!due && !log_unknown(r, now)) return;
-    struct error e = {0};
-    if (db_checkpoint(r->db, &e)) log_failure("cannot checkpoint", &e);
-    r->log_mark = db_wal_pages(r->db);
-    /* The next look when it will be as long as it should become, if it grows on like this. */
-    int64_t found = db_wal_found(r->db), since = earlier(now - r->log_at, LOG_LOOK_MAX_MS);
-    int64_t wait = found > 0 ? since * LOG_PAGES / found : LOG_LOOK_MAX_MS;
-    r->log_look_at = now + (wait < LOG_LOOK_MIN_MS   ? LOG_LOOK_MIN_MS
-                            : wait > LOG_LOOK_MAX_MS ? LOG_LOOK_MAX_MS
-                                                     : wait);
-    r->log_at = now;
-    r->written = false;
-}
+/* ---- tasks of others ----------------------------------------------------------------------------- */
 
 /* Notices that the wall clock was set, or that the machine slept. Set back, it makes leases longer, which
  * harms nobody; set forward, it ends those of living runners. */
-static void look_at_clock(struct runner *r, int64_t now)
+static void look_at_clock(struct runner *r)
 {
     int64_t lead = clock_wall_ms() - clock_monotonic_ms(), jump = lead - r->clock_lead;
-    bool first = !r->recover_at;
     r->clock_lead = lead;
-    if (first || (jump < CLOCK_JUMP_MS && jump > -CLOCK_JUMP_MS)) return;
+    if (!r->recovered || (jump < CLOCK_JUMP_MS && jump > -CLOCK_JUMP_MS)) return;
     log_warn("the clock was set", " by_ms=%lld", (long long)jump);
-    if (jump > 0) r->leases_count_at = now + lease_ms(r);
+    if (jump > 0) set_timer(r, &r->doubt, lease_ms(r));
 }
 
-static enum err rescue(struct runner *r, int64_t now, struct error *e)
+/* Looks for tasks whose runner is lost, and again later. */
+static void recover(void *arg)
 {
-    if (now < r->recover_at || r->phase != CLAIMING) return ERR_OK;
-    look_at_clock(r, now);
-    const struct rescuer who = {r->db,   r->id,    r->place,
-                                r->jobs, &r->work, .doubtful = now < r->leases_count_at};
-    bool first = !r->recover_at;
-    enum err rc = recover_lost(&who, &r->dying, e);
-    r->look = true;
-    r->recover_at = now + (r->dying ? DYING_MS : rc ? FULL_PAUSE_MS : lease_ms(r) / 3);
-    if (first) recover_folders(&who);
-    if (rc == ERR_UNSYNCED) return rc;
-    if (rc) log_failure("cannot recover tasks", e);
-    return ERR_OK;
+    struct runner *r = arg;
+    struct error e = {0};
+    look_at_clock(r);
+    job_types_refresh(r->types, NULL);
+    const struct rescuer who = {
+        .db = r->db,
+        .runner = r->id,
+        .scope = r->scope,
+        .types = r->types,
+        .work = &r->work,
+        .doubtful = loop_timer_is_set(&r->doubt),
+    };
+    enum err rc = recover_lost(&who, &r->dying, &e);
+    claimer_look(&r->claimer);
+    set_timer(r, &r->recover, r->dying ? DYING_MS : rc ? FULL_PAUSE_MS : lease_ms(r) / 3);
+    if (!r->recovered) recover_folders(&who);
+    r->recovered = true;
+    if (rc == ERR_UNSYNCED) {
+        r->failed = rc;
+        r->why = e;
+    } else if (rc) {
+        log_failure("cannot recover tasks", &e);
+    }
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------- */
+/* ---- leaving ------------------------------------------------------------------------------------- */
 
 /* If it fails, the lease ends by itself. ERR_UNSYNCED: some sync has failed, though all is done. */
 static enum err leave(struct runner *r, struct error *e)
 {
-    enum err rc = db_begin(r->db, DB_SYNC_NONE, e);
-    if (!rc) rc = db_end(r->db, runner_leave(r->db, r->id, clock_wall_ms(), e), e);
+    enum err rc = txn_begin(r->db, TXN_SYNC_NONE, e);
+    if (!rc) rc = txn_end(r->db, runner_leave(r->db, r->id, clock_wall_ms(), e), e);
     return rc == ERR_UNSYNCED ? rc : ERR_OK;
 }
 
 /* Leaves when no task waits, not even for a time far away, and none runs: whoever commits one after this
- * finds nobody here (store/presence.h). */
-static bool leave_if_unwanted(struct runner *r)
+ * finds nobody here (store/runner_lock.h). */
+static void leave_if_unwanted(void *arg)
 {
+    struct runner *r = arg;
     struct error e = {0};
     bool wanted = true;
-    if (presence_wanted(r->db, &wanted, &e) || wanted || db_begin(r->db, DB_SYNC_NONE, &e))
-        return false;
-    enum err rc = presence_wanted(r->db, &wanted, &e);
+    if (runner_wanted(r->db, &wanted, &e) || wanted || txn_begin(r->db, TXN_SYNC_NONE, &e)) return;
+    enum err rc = runner_wanted(r->db, &wanted, &e);
     if (!rc && !wanted) rc = runner_leave(r->db, r->id, clock_wall_ms(), &e);
     if (rc || wanted) {
-        db_rollback(r->db);
-        r->look = true;
-        return false;
+        txn_rollback(r->db);
+        claimer_look(&r->claimer);
+        return;
     }
-    presence_drop(r->presence);
+    runner_lock_drop(r->presence);
     r->presence = -1;
-    db_commit(r->db, &e); /* if that fails the goodbye is missing: nothing runs here any more */
-    return r->left = true;
+    txn_commit(r->db, &e); /* if that fails the goodbye is missing: nothing runs here any more */
+    r->left = true;
 }
 
 /* Whether it is time to go. */
-static bool done(struct runner *r, int64_t now)
+static bool is_done(struct runner *r)
 {
     if (r->phase != CLAIMING) return !r->busy;
-    bool idle = !r->busy && !r->look && !r->dying && r->due > clock_wall_ms();
-    if (!idle || r->due != INT64_MAX) /* one that is due later waits, too */
-        r->idle_since = INT64_MAX;
-    else if (r->idle_since == INT64_MAX)
-        r->idle_since = now;
-    if (idle && r->options->once) return !r->sweep.more;
-    if (r->idle_since == INT64_MAX) return false;
-    if (r->options->idle_exit_ms < 0 || now - r->idle_since < r->options->idle_exit_ms)
-        return false;
-    if (leave_if_unwanted(r)) return true;
-    r->idle_since = now;
+    if (r->left) return true;
+    bool idle = !r->busy && !r->dying && claimer_is_idle(&r->claimer);
+    if (idle && r->options->once) return !r->retention.more;
+    if (!idle || r->claimer.due_at != INT64_MAX) /* one that is due later waits, too */
+        loop_timer_stop(r->loop, &r->idle_exit);
+    else if (r->options->idle_exit_ms >= 0 && !loop_timer_is_set(&r->idle_exit))
+        set_timer(r, &r->idle_exit, r->options->idle_exit_ms);
     return false;
 }
 
-/* How long nothing needs to be done unless something happens. */
-static int64_t wait_ms(const struct runner *r, int64_t now)
+/* ---- the loop ----------------------------------------------------------------------------------- */
+
+/* Ends a process that has stopped inside the write lock. */
+static void look_at_lock(struct runner *r)
 {
-    int64_t at = now + TICK_MS;
-    bool blocked = now < r->blocked_until;
-    for (size_t i = 0; i < r->slot_count; i++) {
-        int64_t deadline = slot_deadline(r->slots[i]);
-        if (deadline > now || !blocked) at = earlier(at, deadline);
-        if (slot_has_news(r->slots[i]) && !blocked) {
-            if (!slot_has_end(r->slots[i]) || !r->working) return 0;
-            at = earlier(at, r->ends_at);
-        }
-    }
-    at = earlier(at, blocked ? r->blocked_until : r->renew_at);
-    if (r->phase == CLAIMING) at = earlier(at, r->recover_at);
-    if (r->phase == DRAINING) at = earlier(at, r->drain_until);
-    if (r->phase == CLAIMING && r->working < r->workers && !blocked) {
-        int64_t due = r->due == INT64_MAX ? INT64_MAX : now + r->due - clock_wall_ms();
-        if (r->no_claim_until > now)
-            at = earlier(at, due == INT64_MAX ? due : r->no_claim_until);
-        else if (due > now || forkserver_ready(r->forks)) /* else the fork server wakes us */
-            at = earlier(at, due);
-        if (r->look && now >= r->no_claim_until) return 0;
-    }
-    /* One that must stay looks again with every tick. */
-    if (r->options->idle_exit_ms >= 0 && r->idle_since != INT64_MAX &&
-        r->idle_since + r->options->idle_exit_ms > now)
-        at = earlier(at, r->idle_since + r->options->idle_exit_ms);
-    at = earlier(at, notify_due(r->notify));
-    if (r->phase == CLAIMING && !blocked) at = earlier(at, r->sweep.at);
-    return at > now ? at - now : 0;
+    struct lock_holder h;
+    if (!lock_watch_overdue(&r->lock_watch, db_path(r->db), &h)) return;
+    const struct process_id holder = {.pid = h.pid, .start = h.start};
+    if (!process_kill(&holder)) return;
+    log_error("ended a process that held the write lock", " pid=%lld held_ms=%lld",
+              (long long)h.pid, (long long)((clock_monotonic_us() - h.since) / 1000));
+}
+
+static void tick(void *arg)
+{
+    struct runner *r = arg;
+    look_at_lock(r);
+    set_timer(r, &r->tick, TICK_MS); /* the turn that follows looks */
+}
+
+static void renew(void *arg)
+{
+    ((struct runner *)arg)->renews = true;
+}
+
+/* For timers of which it only counts whether they are set, and that the loop turns when they no longer
+ * are. */
+static void wake(void *arg)
+{
+    (void)arg;
+}
+
+static void init_timers(struct runner *r)
+{
+    r->tick = (struct loop_timer){.fire = tick, .arg = r};
+    r->renew = (struct loop_timer){.fire = renew, .arg = r};
+    r->recover = (struct loop_timer){.fire = recover, .arg = r};
+    r->doubt = (struct loop_timer){.fire = wake, .arg = r};
+    r->blocked = (struct loop_timer){.fire = unblock, .arg = r};
+    r->give_up = (struct loop_timer){.fire = lose_hope, .arg = r};
+    r->ends = (struct loop_timer){.fire = wake, .arg = r};
+    r->drain = (struct loop_timer){.fire = stop_jobs, .arg = r};
+    r->idle_exit = (struct loop_timer){.fire = leave_if_unwanted, .arg = r};
 }
 
 /* One line for people. */
@@ -700,61 +731,51 @@ static void tell_status(struct runner *r)
     notify_status(r->notify, text);
 }
 
-/* Whether others have committed since the last look. */
-static bool notice_changes(struct runner *r)
+/* What follows each wait. */
+static enum err turn(struct runner *r, struct error *e)
 {
-    bool changed = db_changed(r->db);
-    r->look |= changed;
-    r->cancels |= changed;
-    r->written |= changed;
-    return changed;
+    if (r->presence >= 0 && !r->presence_held) r->presence_held = runner_lock_share(r->presence);
+    take_signals(r);
+    notice_changes(r);
+    take_cancels(r);
+    count_attempts(r);
+    enum err rc = write_turn(r, e);
+    if (rc) return rc;
+    count_attempts(r);
+    claimer_prepare(&r->claimer, r->phase == CLAIMING);
+    tell_status(r);
+    if (!is_blocked(r)) metrics_turn(r->metrics);
+    if (!txn_idle(r->db)) log_error("a statement is left open", " runner=%lld", (long long)r->id);
+    if (r->failed) {
+        if (e) *e = r->why;
+        return r->failed;
+    }
+    if (r->phase != CLAIMING && r->hopeless)
+        return error_set(e, ERR_IO, "the database cannot be written; stopping without it");
+    return ERR_OK;
 }
 
-/* Our own commits have rung the bell: we need not wake up for that, unless others have too. */
-static bool unring(struct runner *r)
+static void start(struct runner *r)
 {
-    if (!r->rang) return false;
-    r->rang = false;
-    bell_answer(r->bell);
-    return notice_changes(r);
+    char jobs[256];
+    log_info("runner_start", " runner=%lld workers=%zu jobs=\"%s\"", (long long)r->id, r->workers,
+             log_quote(jobs, sizeof jobs, r->jobs));
+    r->notify = notify_open(&r->options->notify, r->loop);
+    notify_ready(r->notify);
+    set_timer(r, &r->tick, TICK_MS);
+    set_timer(r, &r->renew, lease_ms(r) / 3);
+    retention_timer_open(&r->retention, r->loop, r->db, retain_ms(r));
+    recover(r);
 }
 
 enum err runner_run(struct runner *r, struct error *e)
 {
-    r->renew_at = clock_monotonic_ms() + lease_ms(r) / 3;
-    r->idle_since = INT64_MAX;
-    r->log_at = clock_monotonic_ms();
-    char jobs[256];
-    log_info("runner_start", " runner=%lld workers=%zu jobs=\"%s\"", (long long)r->id, r->workers,
-             log_quote(jobs, sizeof jobs, r->jobs));
-    r->notify = notify_open(&r->options->notify);
-    notify_ready(r->notify);
+    start(r);
     for (;;) {
-        int64_t now = clock_monotonic_ms();
-        notify_turn(r->notify, now);
-        if (r->presence >= 0 && !r->presence_held) r->presence_held = presence_share(r->presence);
-        take_signals(r, now);
-        loop_signal(SIGCHLD); /* the slots look for themselves */
-        enum err rc = rescue(r, now, e);
+        enum err rc = turn(r, e);
         if (rc) return rc;
-        notice_changes(r);
-        turn_slots(r, now);
-        take_cancels(r);
-        count_slots(r);
-        if ((rc = write_turn(r, now, e))) return rc;
-        count_slots(r);
-        prepare_children(r, now);
-        if (r->phase == CLAIMING && now >= r->blocked_until)
-            sweep_turn(&r->sweep, r->db, conf_ms(r->conf, CONF_RUNNER_RETAIN_HOURS), now);
-        tell_status(r);
-        if (done(r, now)) break;
-        if (r->phase != CLAIMING && r->blocked_since && now - r->blocked_since > GIVE_UP_MS)
-            return error_set(e, ERR_IO, "the database cannot be written; stopping without it");
-        checkpoint(r, now);
-        if (now >= r->blocked_until) figures_turn(r->db);
-        if (!db_idle(r->db))
-            log_error("a statement is left open", " runner=%lld", (long long)r->id);
-        int64_t wait = wait_ms(r, clock_monotonic_ms());
+        if (is_done(r)) break;
+        int64_t wait = is_pending(r) ? 0 : -1;
         if (unring(r)) wait = 0;
         if ((rc = loop_wait(r->loop, wait, e))) return rc;
     }

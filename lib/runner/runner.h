@@ -1,4 +1,4 @@
-/* The daemon: claims tasks, runs them in slots, and writes what they say. One loop, no threads. */
+/* The daemon: claims tasks, runs them as attempts, and writes what they say. One loop, no threads. */
 #ifndef LEAT_RUNNER_RUNNER_H
 #define LEAT_RUNNER_RUNNER_H
 
@@ -17,8 +17,8 @@ struct runner_options {
     bool once;            /* stop when no task is due and none runs */
     int64_t idle_exit_ms; /* stop when no task has waited or run for so long; -1: never */
     rlim_t nofile;        /* soft limit of open files that jobs get */
-    struct notify_wish notify;
-    int presence; /* descriptor of DB.runner, locked by who started us (store/presence.h); -1: none */
+    struct notify_options notify;
+    int presence; /* descriptor of DB.runner, locked by who started us (store/runner_lock.h); -1: none */
     /* Reads the settings again for SIGHUP; the runner frees them. NULL: cannot be. */
     enum err (*reload)(void *arg, struct conf **out, struct error *e);
     void *reload_arg;

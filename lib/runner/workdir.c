@@ -308,7 +308,7 @@ static void sweep(const struct workroot *root, const char *folder, workdir_keep 
     closedir(dir);
 }
 
-void workdir_sweep(const struct workroot *root, workdir_keep *keep, void *arg)
+void workdir_remove_orphans(const struct workroot *root, workdir_keep *keep, void *arg)
 {
     sweep(root, root->path, keep, arg);
     if (strcmp(root->path, root->kept) != 0) sweep(root, root->kept, keep, arg);

@@ -10,7 +10,7 @@
 #define LEAT_RUNNER_WORKDIR_H
 
 #include "base/error.h"
-#include "runner/user.h"
+#include "spawn/user.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,6 +72,6 @@ bool workdir_set_aside(const struct workroot *root, const char *id, int64_t atte
 
 /* Removes whatever `keep` does not say is of a running attempt: left by runners that were killed. */
 typedef bool workdir_keep(void *arg, const char *id, int64_t attempt);
-void workdir_sweep(const struct workroot *root, workdir_keep *keep, void *arg);
+void workdir_remove_orphans(const struct workroot *root, workdir_keep *keep, void *arg);
 
 #endif

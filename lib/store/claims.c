@@ -1,74 +1,63 @@
 #include "store/claims.h"
 
 #include "base/buf.h"
-#include "store/changes.h"
-#include "store/stmt.h"
+#include "gen/query.h"
+#include "store/groups.h"
 #include "store/tasks.h"
+#include "store/transitions.h"
 #include "task/progress.h"
 
 #include <assert.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { PROMOTED_MAX = 100 }; /* tasks whose time has come, of one transaction */
 
 enum err runner_register(struct db *db, const struct process_id *self, const char *boot_id,
                          int64_t now, int64_t seen_until, int64_t *id, struct error *e)
 {
-    assert(db_writing(db));
-    sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_REGISTER, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":id", *id ? *id : TASK_NONE);
-    stmt_int(st, ":pid", self->pid);
-    stmt_int(st, ":pid_start", self->start);
-    stmt_int(st, ":session", self->session);
-    stmt_text(st, ":boot_id", boot_id);
-    stmt_int(st, ":now", now);
-    stmt_int(st, ":seen_until", seen_until);
-    enum err rc = stmt_run(db, st, e);
-    *id = sqlite3_last_insert_rowid(db_sqlite(db));
-    return rc;
-}
-
-/* Says until when the runner counts as living. */
-static enum err seen(struct db *db, int64_t id, int64_t until, struct error *e)
-{
-    assert(db_writing(db));
-    sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_SEEN, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":runner", id);
-    stmt_int(st, ":seen_until", until);
-    return stmt_run(db, st, e);
+    assert(txn_is_open(db));
+    const struct q_runner_register_in in = {
+        .id = *id ? *id : TASK_NONE,
+        .pid = self->pid,
+        .pid_start = self->start,
+        .session = self->session,
+        .boot_id = boot_id,
+        .now = now,
+        .seen_until = seen_until,
+    };
+    return q_runner_register(db, &in, id, e);
 }
 
 enum err runner_renew(struct db *db, int64_t id, int64_t seen_until, int64_t lease_until,
                       struct error *e)
 {
-    enum err rc = seen(db, id, seen_until, e);
+    assert(txn_is_open(db));
+    int64_t changed;
+    enum err rc = q_runner_seen(db, id, seen_until, &changed, e);
     if (rc) return rc;
-    if (!sqlite3_changes(db_sqlite(db)))
-        return error_set(e, ERR_NOTFOUND, "runner %lld is not registered", (long long)id);
-    sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_LEASES, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":runner", id);
-    stmt_int(st, ":lease_until", lease_until);
-    return stmt_run(db, st, e);
+    if (!changed) return error_set(e, ERR_NOTFOUND, "runner %lld is not registered", (long long)id);
+    return q_runner_leases(db, id, lease_until, e);
+}
+
+enum err claims_promote(struct db *db, int64_t now, struct error *e)
+{
+    assert(txn_is_open(db));
+    return q_claim_promote(db, now, PROMOTED_MAX, e);
 }
 
 enum err runner_leave(struct db *db, int64_t id, int64_t now, struct error *e)
 {
-    return seen(db, id, now - 1, e);
+    assert(txn_is_open(db));
+    int64_t changed;
+    return q_runner_seen(db, id, now - 1, &changed, e);
 }
 
 enum err runner_alive(struct db *db, int64_t now, bool *alive, struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_RUNNER_ALIVE, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":now", now);
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
-    if (rc) return rc;
-    *alive = row && sqlite3_column_int(st, 0);
-    stmt_end(st);
-    return ERR_OK;
+    return q_runner_alive(db, now, alive, e);
 }
 
 /* The task that is next: its `n`, 0 when none is, and since when it has been due. */
@@ -77,65 +66,49 @@ static enum err find_next(struct db *db, const struct claim_wish *wish, int64_t 
 {
     const char *bounds = wish->bounds;
     for (bool may = false; !may;) { /* once more for each type that is met at its bound */
-        sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_NEXT, e);
-        if (!st) return stmt_failed(db);
-        stmt_int(st, ":now", wish->now);
-        stmt_text(st, ":bounds", bounds);
-        bool row = false;
-        enum err rc = stmt_step(db, st, &row, e);
+        struct q_claim_next_row row;
+        bool found;
+        enum err rc = q_claim_next(db, bounds, &row, &found, e);
         if (rc) return rc;
-        *n = row ? sqlite3_column_int64(st, 0) : 0;
-        *since = row ? sqlite3_column_int64(st, 1) : 0;
-        const char *type = row ? (const char *)sqlite3_column_text(st, 2) : NULL;
-        may =
-            !type || !wish->may || wish->may(wish->arg, type, sqlite3_column_int64(st, 3), &bounds);
-        stmt_end(st);
+        may = !found || !wish->may || wish->may(wish->arg, row.type, row.running, &bounds);
+        *n = row.n;
+        *since = row.since;
+        free(row.type);
     }
     return ERR_OK;
 }
 
 enum err claim_next(struct db *db, const struct claim_wish *wish, struct task *out, struct error *e)
 {
-    assert(db_writing(db));
+    assert(txn_is_open(db));
     int64_t n = 0, since = 0;
-    enum err rc = find_next(db, wish, &n, &since, e);
+    enum err rc = claims_promote(db, wish->now, e);
+    if (!rc) rc = find_next(db, wish, &n, &since, e);
     if (rc) return rc;
     if (!n) return error_set(e, ERR_NOTFOUND, "no task is due");
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_TAKE, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":n", n);
-    stmt_int(st, ":runner", wish->runner);
-    stmt_int(st, ":now", wish->now);
-    stmt_int(st, ":lease_until", wish->lease_until);
-    stmt_int(st, ":pid", wish->child.pid ? wish->child.pid : TASK_NONE);
-    stmt_int(st, ":pid_start", wish->child.pid ? wish->child.start : TASK_NONE);
-    if ((rc = stmt_run(db, st, e))) return rc;
+    const struct q_claim_take_in in = {
+        .n = n,
+        .runner = wish->runner,
+        .now = wish->now,
+        .lease_until = wish->lease_until,
+        .pid = wish->child.pid ? wish->child.pid : TASK_NONE,
+        .pid_start = wish->child.pid ? wish->child.start : TASK_NONE,
+    };
+    if ((rc = q_claim_take(db, &in, e))) return rc;
     if ((rc = task_get_n(db, n, out, e))) return rc;
-    struct change was = change_of(out->id, out->request_id, out->type, TASK_PENDING, since);
-    change_note(db, &was, TASK_RUNNING, wish->now);
+    struct transition was = transition_of(out->id, out->request_id, out->type, TASK_PENDING, since);
+    transition_note(db, &was, TASK_RUNNING, wish->now);
     return ERR_OK;
 }
 
 enum err claim_next_due(struct db *db, int64_t now, const char *bounds, int64_t *due,
                         struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_DUE, e);
-    if (!st) return stmt_failed(db);
-    stmt_text(st, ":bounds", bounds);
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
+    int64_t at;
+    enum err rc = q_claim_due(db, bounds, &at, e);
     if (rc) return rc;
-    int64_t at = stmt_column_int(st, 0);
-    stmt_end(st);
     *due = at == TASK_NONE ? INT64_MAX : at > now ? at : now;
     return ERR_OK;
-}
-
-static void bind_claim(sqlite3_stmt *st, const struct claim *c)
-{
-    stmt_int(st, ":n", c->n);
-    stmt_int(st, ":runner", c->runner);
-    stmt_int(st, ":attempt", c->attempt);
 }
 
 static enum err fenced(struct error *e)
@@ -143,182 +116,185 @@ static enum err fenced(struct error *e)
     return error_set(e, ERR_FENCED, "the task is no longer this runner's");
 }
 
-/* Runs a bound UPDATE whose WHERE names the claim. */
-static enum err run_fenced(struct db *db, sqlite3_stmt *st, struct error *e)
+/* What a claim's task says of itself; ERR_FENCED when the claim is gone. */
+static enum err hold(struct db *db, const struct claim *c, struct q_claim_held_row *out,
+                     struct error *e)
 {
-    enum err rc = stmt_run(db, st, e);
-    if (rc) return rc;
-    return sqlite3_changes(db_sqlite(db)) ? ERR_OK : fenced(e);
-}
-
-/* What a claim's task says of itself. */
-struct held {
-    int64_t started_at, events;
-    double progress;
-    struct process_id child;
-};
-
-/* Looks at the claim's task; ERR_FENCED when the claim is gone. */
-static enum err hold(struct db *db, const struct claim *c, struct held *out, struct error *e)
-{
-    assert(db_writing(db));
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_HELD, e);
-    if (!st) return stmt_failed(db);
-    bind_claim(st, c);
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
-    if (rc) return rc;
-    if (row) {
-        out->started_at = sqlite3_column_int64(st, 0);
-        out->progress = sqlite3_column_double(st, 1);
-        out->events = sqlite3_column_int64(st, 2);
-        out->child = (struct process_id){.pid = sqlite3_column_int64(st, 3),
-                                         .start = sqlite3_column_int64(st, 4)};
-    }
-    stmt_end(st);
-    return row ? ERR_OK : fenced(e);
+    assert(txn_is_open(db));
+    bool found;
+    enum err rc = q_claim_held(db, c->n, c->runner, c->attempt, out, &found, e);
+    return rc || found ? rc : fenced(e);
 }
 
 enum err claim_child(struct db *db, const struct claim *c, struct process_id *child,
                      struct error *e)
 {
-    struct held held = {0};
+    struct q_claim_held_row held;
     enum err rc = hold(db, c, &held, e);
-    *child = held.child;
+    *child = (struct process_id){.pid = held.pid, .start = held.pid_start};
     return rc;
 }
 
-/* Whether the job has said as much as it may. */
-static bool said_enough(const struct db *db, const struct held *h)
+struct bound {
+    int64_t max, now;
+    const char *name, *subject, *unit; /* for the task's log */
+};
+
+/* Whether the job's lines have reached a bound: which. */
+static bool bound_reached(const struct db *db, const struct q_claim_held_row *h, struct bound *out)
 {
-    int64_t max = db_events_per_task(db);
-    return max && h->events >= max;
+    const struct db_limits *limits = db_limits(db);
+    const struct bound bounds[] = {
+        {limits->events_per_task, h->events, "events_per_task", "the task has", "events"},
+        {limits->event_bytes_per_task, h->event_bytes, "event_bytes_per_task",
+         "the log of the task takes", "bytes"},
+        {limits->bytes_per_owner, h->owner_bytes, "bytes_per_owner", "what its owner has takes",
+         "bytes"},
+    };
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        *out = bounds[i];
+        if (out->max && out->now >= out->max) return true;
+    }
+    return false;
 }
 
-/* Says so in the task's log, unless that was said before. */
-static enum err say_enough(struct db *db, const struct claim *c, const struct held *h, int64_t now,
-                           struct error *e)
+static enum err write_event(struct db *db, const struct claim *c, const char *type,
+                            const char *payload, int64_t now, struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_ENOUGH, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":n", c->n);
-    stmt_int(st, ":now", now);
-    stmt_int(st, ":max", db_events_per_task(db));
-    stmt_int(st, ":beyond", h->events - db_events_per_task(db));
-    return stmt_run(db, st, e);
+    const struct q_claim_event_in in = {.n = c->n, .type = type, .now = now, .payload = payload};
+    return q_claim_event(db, &in, e);
+}
+
+/* Drops a line. The first one leaves a warning in the task's log. */
+static enum err drop(struct db *db, const struct claim *c, const struct q_claim_held_row *h,
+                     const struct bound *bound, int64_t now, struct error *e)
+{
+    if (h->muted) return ERR_OK;
+    struct buf payload = {0};
+    buf_fmt(&payload,
+            "{\"level\":\"warn\",\"message\":\"%s %lld %s: nothing more that its job says is "
+            "written (%s)\"}",
+            bound->subject, (long long)bound->max, bound->unit, bound->name);
+    enum err rc = q_claim_mute(db, c->n, true, e);
+    if (!rc) rc = write_event(db, c, "log.append", payload.data, now, e);
+    buf_free(&payload);
+    return rc;
 }
 
 enum err claim_progress(struct db *db, const struct claim *c, double percent, const char *phase,
                         const char *message, int64_t now, struct error *e)
 {
-    struct held held = {0};
+    struct q_claim_held_row held;
     enum err rc = hold(db, c, &held, e);
     if (rc) return rc;
-    if (said_enough(db, &held)) return say_enough(db, c, &held, now, e);
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_PROGRESS, e);
-    if (!st) return stmt_failed(db);
     double left = progress_remaining((double)(now - held.started_at) / 1000,
                                      percent < 0 ? held.progress : percent);
-    stmt_int(st, ":n", c->n);
-    stmt_int(st, ":now", now);
-    stmt_text(st, ":phase", phase);
-    stmt_text(st, ":message", message);
-    if (percent >= 0) stmt_real(st, ":percent", percent);
-    if (left >= 0) stmt_real(st, ":remaining", left);
-    return stmt_run(db, st, e);
+    const struct q_claim_progress_in in = {
+        .n = c->n,
+        .now = now,
+        .percent = percent < 0 ? (double)NAN : percent,
+        .phase = phase,
+        .message = message,
+        .remaining = left < 0 ? (double)NAN : left,
+    };
+    return q_claim_progress(db, &in, e);
 }
 
 enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
                      int64_t now, struct error *e)
 {
-    struct held held = {0};
+    struct q_claim_held_row held;
     enum err rc = hold(db, c, &held, e);
     if (rc) return rc;
-    if (said_enough(db, &held) && strncmp(type, "file.", 5) != 0)
-        return say_enough(db, c, &held, now, e);
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_EVENT, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":n", c->n);
-    stmt_text(st, ":type", type);
-    stmt_text(st, ":payload", payload);
-    stmt_int(st, ":now", now);
-    return stmt_run(db, st, e);
+    if (strncmp(type, "file.", 5) != 0) {
+        struct bound bound;
+        if (bound_reached(db, &held, &bound)) return drop(db, c, &held, &bound, now, e);
+        if (held.muted && (rc = q_claim_mute(db, c->n, false, e))) return rc;
+    }
+    return write_event(db, c, type, payload, now, e);
 }
 
 enum err claim_checkpoint(struct db *db, const struct claim *c, const char *json, struct error *e)
 {
-    struct held held = {0};
+    struct q_claim_held_row held;
     enum err rc = hold(db, c, &held, e);
     if (rc) return rc;
-    sqlite3_stmt *st = stmt_begin(db, Q_CHECKPOINT_PUT, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":task", c->n);
-    stmt_text(st, ":json", json);
-    return stmt_run(db, st, e);
+    return q_checkpoint_put(db, c->n, json, e);
 }
 
 enum err claim_checkpoint_get(struct db *db, int64_t n, char **json, struct error *e)
 {
     *json = NULL;
-    sqlite3_stmt *st = stmt_begin(db, Q_CHECKPOINT_GET, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":task", n);
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
-    if (rc) return rc;
-    if (row) *json = stmt_column_text(st, 0);
-    stmt_end(st);
-    return ERR_OK;
+    return q_checkpoint_get(db, n, json, e);
 }
 
 static enum err write_result(struct db *db, int64_t n, const struct claim_end *end, struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_RESULT_CREATE, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":task", n);
-    stmt_text(st, ":content_type", end->result_type);
-    stmt_text(st, ":inline", end->result_inline);
-    stmt_text(st, ":url", end->result_url);
-    stmt_blob(st, ":body", end->result, end->result_bytes);
-    return stmt_run(db, st, e);
+    const struct q_result_create_in in = {
+        .task = n,
+        .content_type = end->result_type,
+        .inline_json = end->result_inline,
+        .url = end->result_url,
+        .body = end->result,
+        .body_len = end->result_bytes,
+    };
+    return q_result_create(db, &in, e);
 }
 
-static enum err write_context(struct db *db, int64_t n, const struct claim_end *end,
-                              struct error *e)
+/* Gives the job's context to the group of its task. Where somebody else has changed that since the job was given
+ * it, theirs stays, and the job's is kept in the log. */
+static enum err give_context(struct db *db, int64_t n, const struct claim_end *end, struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_CONTEXT, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":n", n);
-    stmt_text(st, ":context", end->context);
-    stmt_int(st, ":now", end->now);
-    return stmt_run(db, st, e);
+    struct q_claim_group_row group;
+    bool found;
+    int64_t version;
+    enum err rc = q_claim_group(db, n, &group, &found, e);
+    if (rc || !found) return rc;
+    rc = q_group_version(db, group.owner, group.name, &version, e);
+    if (!rc && version == end->context_version)
+        rc = group_context_put(db, group.owner, group.name, end->context, version, end->now, e);
+    else if (!rc)
+        rc = q_claim_conflict(
+            db,
+            &(struct q_claim_conflict_in){
+                .n = n, .context = end->context, .version = version, .now = end->now},
+            e);
+    free(group.owner);
+    free(group.name);
+    return rc;
 }
 
 enum err claim_finish(struct db *db, const struct claim *c, const struct claim_end *end,
                       struct error *e)
 {
     /* The result first: the trigger that writes the event of the change puts it in. */
-    struct held held = {0};
-    struct change was;
+    struct q_claim_held_row held;
+    struct transition was;
     enum err rc = hold(db, c, &held, e);
-    if (!rc) rc = change_look(db, c->n, &was, e);
+    if (!rc) rc = transition_look(db, c->n, &was, e);
     if (!rc && end->result) rc = write_result(db, c->n, end, e);
-    if (!rc && end->context) rc = write_context(db, c->n, end, e);
+    if (!rc && end->context) rc = give_context(db, c->n, end, e);
     if (rc) return rc;
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIM_FINISH, e);
-    if (!st) return stmt_failed(db);
-    bind_claim(st, c);
-    stmt_text(st, ":status", task_status_name(end->status));
-    stmt_int(st, ":unspent", end->attempt_unspent);
-    stmt_int(st, ":lost", end->lost);
-    stmt_int(st, ":run_at", end->status == TASK_PENDING ? end->run_at : TASK_NONE);
-    stmt_int(st, ":now", end->now);
-    stmt_text(st, ":error_code", end->error_code);
-    stmt_text(st, ":error_message", end->error_message);
-    stmt_int(st, ":error_retryable", end->error_code ? end->error_retryable : TASK_NONE);
-    rc = run_fenced(db, st, e);
-    if (!rc) change_note(db, &was, end->status, end->now);
-    return rc;
+    const struct q_claim_finish_in in = {
+        .n = c->n,
+        .runner = c->runner,
+        .attempt = c->attempt,
+        .status = end->status,
+        .unspent = end->attempt_unspent,
+        .lost = end->lost,
+        .run_at = end->status == TASK_PENDING ? end->run_at : TASK_NONE,
+        .now = end->now,
+        .error_code = end->error_code,
+        .error_message = end->error_message,
+        .error_retryable = end->error_code ? end->error_retryable : TASK_NONE,
+        .exit_status = end->exit_status ? end->exit_status : TASK_NONE,
+        .signal = end->signal ? end->signal : TASK_NONE,
+    };
+    int64_t changed;
+    if ((rc = q_claim_finish(db, &in, &changed, e))) return rc;
+    if (!changed) return fenced(e);
+    transition_note(db, &was, end->status, end->now);
+    return ERR_OK;
 }
 
 void running_list_free(struct running_list *l)
@@ -327,60 +303,38 @@ void running_list_free(struct running_list *l)
     *l = (struct running_list){0};
 }
 
-static void copy_text(char *to, size_t size, sqlite3_stmt *st, int column)
+/* The rows of a cursor, which it closes. */
+static enum err read_running(struct q_claims_abandoned_cursor c, struct running_list *out)
 {
-    const char *text = (const char *)sqlite3_column_text(st, column);
-    to[0] = '\0';
-    if (text) strncat(to, text, size - 1);
-}
-
-static enum err read_running(struct db *db, sqlite3_stmt *st, struct running_list *out,
-                             struct error *e)
-{
+    struct q_claims_abandoned_row row;
     *out = (struct running_list){0};
-    for (bool row = true;;) {
-        enum err rc = stmt_step(db, st, &row, e);
-        if (rc) {
-            running_list_free(out);
-            return rc;
-        }
-        if (!row) break;
+    while (q_claims_abandoned_next(&c, &row)) {
         out->items = mem_grow(out->items, out->count + 1, sizeof *out->items);
         struct running *r = &out->items[out->count++];
         *r = (struct running){
-            .claim = {sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1),
-                      sqlite3_column_int64(st, 2)},
-            .max_attempts = sqlite3_column_int64(st, 5),
-            .lost = sqlite3_column_int64(st, 6),
-            .child = {sqlite3_column_int64(st, 7), sqlite3_column_int64(st, 8),
-                      sqlite3_column_int64(st, 13)},
-            .lease_until = sqlite3_column_int64(st, 9),
-            .runner = {sqlite3_column_int64(st, 10), sqlite3_column_int64(st, 11),
-                       sqlite3_column_int64(st, 13)},
+            .claim = {row.n, row.runner, row.attempt},
+            .max_attempts = row.max_attempts,
+            .lost = row.lost,
+            .child = {row.pid, row.pid_start, row.session},
+            .lease_until = row.lease_until,
+            .runner = {row.runner_pid, row.runner_start, row.session},
         };
-        copy_text(r->id, sizeof r->id, st, 3);
-        copy_text(r->type, sizeof r->type, st, 4);
-        copy_text(r->runner_boot, sizeof r->runner_boot, st, 12);
+        memcpy(r->id, row.id, sizeof r->id);
+        memcpy(r->runner_boot, row.boot_id, sizeof r->runner_boot);
+        snprintf(r->type, sizeof r->type, "%s", row.type);
     }
-    stmt_end(st);
-    return ERR_OK;
+    enum err rc = q_claims_abandoned_close(&c);
+    if (rc) running_list_free(out);
+    return rc;
 }
 
 enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out, struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIMS_CANCELLED, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":runner", runner);
-    return read_running(db, st, out, e);
+    return read_running(q_claims_cancelled(db, runner, e), out);
 }
 
 enum err claims_abandoned(struct db *db, int64_t runner, int64_t now, bool all_others,
                           struct running_list *out, struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_CLAIMS_ABANDONED, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":runner", runner);
-    stmt_int(st, ":now", now);
-    stmt_int(st, ":all_others", all_others);
-    return read_running(db, st, out, e);
+    return read_running(q_claims_abandoned(db, runner, now, all_others, e), out);
 }

@@ -1,25 +1,18 @@
 /* What a runner does to tasks. A claim is a lease: (runner, attempt) is written into the task, and every
  * later write of that runner names both and changes nothing when they are no longer there
  * (ERR_FENCED), so that a runner that was only asleep cannot overwrite. Functions that write must run
- * between db_begin and db_commit; those that end a task need DB_SYNC_BEFORE. */
+ * between txn_begin and txn_commit; those that end a task need TXN_SYNC_BEFORE. */
 #ifndef LEAT_STORE_CLAIMS_H
 #define LEAT_STORE_CLAIMS_H
 
 #include "base/error.h"
 #include "store/db.h"
+#include "task/process_id.h"
 #include "task/task.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* A process, named so that it cannot be mistaken for another: pid, start time, boot. */
-struct process_id {
-    int64_t pid;
-    int64_t start; /* clock ticks since boot, proc(5) field 22; 0: not known */
-    int64_t
-        session; /* id of its session, which is that of its runner's; 0: began outside this pid namespace */
-};
 
 /* The right to write about one running task. */
 struct claim {
@@ -54,17 +47,23 @@ struct claim_wish {
     void *arg;
 };
 
-/* Claims the next task: priority, then the owner served longest ago, then age. *out is the task,
- * running, its attempt counted (free with task_free). ERR_NOTFOUND when none is due. */
+/* Claims the next task: of the owner served longest ago, the highest priority, then age. *out is the task,
+ * running, its attempt counted (free with task_free). ERR_NOTFOUND when none is due. Also then it may have
+ * written (claims_promote): commit. */
 enum err claim_next(struct db *db, const struct claim_wish *wish, struct task *out,
                     struct error *e);
 
-/* When the next task is due of a type that is below its bound, INT64_MAX when none waits. */
+/* Puts tasks whose time has come into the queue, some in each call. claim_next does it too; whoever cannot claim
+ * does it now and then, so that they are seen to wait (queue_position). */
+enum err claims_promote(struct db *db, int64_t now, struct error *e);
+
+/* When the next task of a type that is below its bound is ready, or the time of one comes, whatever its type: then
+ * claim_next is to be called. INT64_MAX when none waits. */
 enum err claim_next_due(struct db *db, int64_t now, const char *bounds, int64_t *due,
                         struct error *e);
 
-/* What a job says is dropped once its task has db_options.events_per_task events; the first that is
- * dropped leaves a warning in the task's log. */
+/* What a job says is dropped once a bound of db_limits is reached; the first that is dropped leaves a warning
+ * in the task's log. Progress, files and changes of status are never dropped. */
 
 /* The child that runs the claim now; pid 0: none was recorded yet. */
 enum err claim_child(struct db *db, const struct claim *c, struct process_id *child,
@@ -74,8 +73,7 @@ enum err claim_child(struct db *db, const struct claim *c, struct process_id *ch
 enum err claim_progress(struct db *db, const struct claim *c, double percent, const char *phase,
                         const char *message, int64_t now, struct error *e);
 
-/* Any other event of the task. `payload` is one JSON value on one line. "file." events, which no job can
- * say itself, are never dropped. */
+/* Any other event of the task. `payload` is one JSON value on one line. */
 enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
                      int64_t now, struct error *e);
 
@@ -93,13 +91,16 @@ struct claim_end {
     bool lost;                              /* the runner was lost: counted apart */
     const char *error_code, *error_message; /* NULL: no error */
     bool error_retryable;
-    const void *result; /* TASK_COMPLETED only; NULL: none */
+    int exit_status, signal; /* that the process ended with, if that is the error; else 0 */
+    const void *result;      /* TASK_COMPLETED only; NULL: none */
     size_t result_bytes;
     const char *result_type;
     const char *result_inline; /* the JSON value for documents, or NULL */
     const char *result_url;
-    const char
-        *context; /* TASK_COMPLETED only: the new context of the group, JSON; NULL: as it was */
+    /* TASK_COMPLETED only: the new context of the group, JSON; NULL: as it was. Where the version of the group's is
+     * no longer the one that the job was given, that stays and this goes into the log (group.context_conflict). */
+    const char *context;
+    int64_t context_version;
     int64_t now;
 };
 

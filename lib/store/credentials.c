@@ -1,27 +1,12 @@
 #include "store/credentials.h"
 
-#include "store/stmt.h"
+#include "gen/query.h"
 #include "task/task.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The columns of credential_find and credential_tokens, in their order. */
-enum column {
-    C_ID,
-    C_KIND,
-    C_OWNER,
-    C_SCOPES,
-    C_NAME,
-    C_SUBJECT_KIND,
-    C_SUBJECT,
-    C_CREATED_AT,
-    C_EXPIRES_AT,
-    C_REVOKED_AT,
-    C_HASH
-};
 
 /* How long an expired ticket stays, so that whoever shows it is told why it is refused. */
 enum { REMEMBER_MS = 3600 * 1000 };
@@ -46,54 +31,45 @@ enum credential_state credential_state(const struct credential *c, int64_t now)
     return state_at(c->expires_at, c->revoked_at, now);
 }
 
-static enum err forget_expired(struct db *db, int64_t now, struct error *e)
-{
-    sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_EXPIRE, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":before", now - REMEMBER_MS);
-    return stmt_run(db, st, e);
-}
-
 enum err credential_add(struct db *db, const struct credential *c,
                         const unsigned char hash[SECRET_HASH_BYTES], int64_t *id, struct error *e)
 {
-    assert(db_writing(db));
+    assert(txn_is_open(db));
     assert(!c->ticket || c->expires_at != TASK_NONE);
-    sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_ADD, e);
-    if (!st) return stmt_failed(db);
     struct buf scopes = {0};
     scopes_write(&scopes, c->scopes);
-    stmt_blob(st, ":hash", hash, SECRET_HASH_BYTES);
-    stmt_text(st, ":kind", c->ticket ? "ticket" : "token");
-    stmt_text(st, ":owner", c->owner);
-    stmt_text(st, ":scopes", buf_text(&scopes));
-    stmt_text(st, ":name", c->name);
-    stmt_text(st, ":subject_kind", ticket_kind_name(c->ticket));
-    stmt_text(st, ":subject", c->subject);
-    stmt_int(st, ":now", c->created_at);
-    stmt_int(st, ":expires_at", c->expires_at);
-    enum err rc = stmt_run(db, st, e);
+    const struct q_credential_add_in in = {
+        .hash = hash,
+        .hash_len = SECRET_HASH_BYTES,
+        .kind = c->ticket ? "ticket" : "token",
+        .owner = c->owner,
+        .scopes = buf_text(&scopes),
+        .name = c->name,
+        .subject_kind = ticket_kind_name(c->ticket),
+        .subject = c->subject,
+        .now = c->created_at,
+        .expires_at = c->expires_at,
+    };
+    enum err rc = q_credential_add(db, &in, id, e);
     buf_free(&scopes);
-    if (rc) return rc;
-    *id = sqlite3_last_insert_rowid(db_sqlite(db));
-    return c->ticket ? forget_expired(db, c->created_at, e) : ERR_OK;
+    if (rc || !c->ticket) return rc;
+    return q_credential_expire(db, c->created_at - REMEMBER_MS, e);
 }
 
-static void read_row(sqlite3_stmt *st, struct credential *c)
+static void read_row(const struct q_credential_find_row *row, struct credential *c)
 {
-    assert(!strcmp(sqlite3_column_name(st, C_REVOKED_AT), "revoked_at"));
     *c = (struct credential){
-        .id = sqlite3_column_int64(st, C_ID),
-        .owner = stmt_column_text(st, C_OWNER),
-        .name = stmt_column_text(st, C_NAME),
-        .ticket = ticket_kind_parse((const char *)sqlite3_column_text(st, C_SUBJECT_KIND)),
-        .subject = stmt_column_text(st, C_SUBJECT),
-        .created_at = sqlite3_column_int64(st, C_CREATED_AT),
-        .expires_at = stmt_column_int(st, C_EXPIRES_AT),
-        .revoked_at = stmt_column_int(st, C_REVOKED_AT),
+        .id = row->id,
+        .owner = mem_str(row->owner),
+        .name = mem_str(row->name),
+        .ticket = ticket_kind_parse(row->subject_kind),
+        .subject = mem_str(row->subject),
+        .created_at = row->created_at,
+        .expires_at = row->expires_at,
+        .revoked_at = row->revoked_at,
     };
     /* What a newer program may have written there gives nothing here. */
-    scopes_parse((const char *)sqlite3_column_text(st, C_SCOPES), true, &c->scopes, NULL);
+    scopes_parse(row->scopes, true, &c->scopes, NULL);
 }
 
 enum err credential_find(struct db *db, const unsigned char hash[SECRET_HASH_BYTES], int64_t now,
@@ -101,59 +77,44 @@ enum err credential_find(struct db *db, const unsigned char hash[SECRET_HASH_BYT
 {
     *state = CREDENTIAL_UNKNOWN;
     *out = (struct credential){0};
-    sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_FIND, e);
-    if (!st) return stmt_failed(db);
-    stmt_blob(st, ":hash", hash, SECRET_HASH_BYTES);
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
-    if (rc) return rc;
-    if (row && sqlite3_column_bytes(st, C_HASH) == SECRET_HASH_BYTES &&
-        secret_equal(sqlite3_column_blob(st, C_HASH), hash, SECRET_HASH_BYTES)) {
-        read_row(st, out);
-        bool ticket = !strcmp((const char *)sqlite3_column_text(st, C_KIND), "ticket");
+    struct q_credential_find_row row;
+    struct q_credential_find_cursor c = q_credential_find(db, hash, SECRET_HASH_BYTES, e);
+    if (q_credential_find_next(&c, &row) && row.hash_len == SECRET_HASH_BYTES &&
+        secret_equal(row.hash, hash, SECRET_HASH_BYTES)) {
+        read_row(&row, out);
+        bool ticket = !strcmp(row.kind, "ticket");
         *state = credential_state(out, now);
         /* A ticket for nothing that is known here must not pass for a token. */
         if (ticket != (out->ticket != TICKET_NONE)) *state = CREDENTIAL_UNKNOWN;
     }
-    stmt_end(st);
     if (*state != CREDENTIAL_VALID) credential_free(out);
-    return ERR_OK;
+    return q_credential_find_close(&c);
 }
 
 enum err credential_check(struct db *db, int64_t id, int64_t now, enum credential_state *state,
                           struct error *e)
 {
-    *state = CREDENTIAL_UNKNOWN;
-    sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_STATE, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":id", id);
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
-    if (rc) return rc;
-    if (row) *state = state_at(stmt_column_int(st, 0), stmt_column_int(st, 1), now);
-    stmt_end(st);
-    return ERR_OK;
+    struct q_credential_state_row row;
+    bool found;
+    enum err rc = q_credential_state(db, id, &row, &found, e);
+    *state = found ? state_at(row.expires_at, row.revoked_at, now) : CREDENTIAL_UNKNOWN;
+    return rc;
 }
 
 enum err credential_tokens(struct db *db, struct credential_list *out, struct error *e)
 {
     *out = (struct credential_list){0};
-    sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_TOKENS, e);
-    if (!st) return stmt_failed(db);
+    struct q_credential_find_row row;
+    struct q_credential_find_cursor c = q_credential_tokens(db, e);
     size_t cap = 0;
-    for (bool row = true;;) {
-        enum err rc = stmt_step(db, st, &row, e);
-        if (rc) {
-            credential_list_free(out);
-            return rc;
-        }
-        if (!row) break;
+    while (q_credential_find_next(&c, &row)) {
         if (out->count == cap)
             out->items = mem_grow(out->items, cap = cap ? cap * 2 : 16, sizeof *out->items);
-        read_row(st, &out->items[out->count++]);
+        read_row(&row, &out->items[out->count++]);
     }
-    stmt_end(st);
-    return ERR_OK;
+    enum err rc = q_credential_find_close(&c);
+    if (rc) credential_list_free(out);
+    return rc;
 }
 
 void credential_list_free(struct credential_list *l)
@@ -167,16 +128,8 @@ void credential_list_free(struct credential_list *l)
 static enum err mark_revoked(struct db *db, const struct credential *token, int64_t now,
                              struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_CREDENTIAL_REVOKE, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":id", token->id);
-    stmt_int(st, ":now", now);
-    enum err rc = stmt_run(db, st, e);
-    if (rc) return rc;
-    if (!(st = stmt_begin(db, Q_CREDENTIAL_REVOKE_TICKETS, e))) return stmt_failed(db);
-    stmt_text(st, ":owner", token->owner);
-    stmt_int(st, ":now", now);
-    return stmt_run(db, st, e);
+    enum err rc = q_credential_revoke(db, token->id, now, e);
+    return rc ? rc : q_credential_revoke_tickets(db, token->owner, now, e);
 }
 
 /* The number that `text` is, or 0. */
@@ -228,7 +181,7 @@ static const struct credential *choose_by_name(const struct credential_list *l, 
 enum err credential_revoke(struct db *db, const char *which, int64_t now, int64_t *id,
                            struct error *e)
 {
-    assert(db_writing(db));
+    assert(txn_is_open(db));
     struct credential_list tokens;
     enum err rc = credential_tokens(db, &tokens, e);
     if (rc) return rc;

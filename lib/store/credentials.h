@@ -1,5 +1,5 @@
 /* Tokens and tickets in the database, by the SHA-256 of what the client holds. Functions that write
- * must run between db_begin and db_commit. Times are wall-clock milliseconds given by the caller.
+ * must run between txn_begin and txn_commit. Times are wall-clock milliseconds given by the caller.
  * Common errors: ERR_BUSY, ERR_FULL, ERR_IO, ERR_INTERNAL. */
 #ifndef LEAT_STORE_CREDENTIALS_H
 #define LEAT_STORE_CREDENTIALS_H

@@ -7,6 +7,7 @@
 #include "store/db.h"
 #include "task/event.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,13 @@ enum err event_task(struct db *db, int64_t seq, int64_t *n, struct error *e);
 
 /* The highest seq that was ever drawn, 0 at first. */
 enum err events_newest(struct db *db, int64_t *seq, struct error *e);
+
+/* The position before the first event that is not older than `since` (wall-clock ms), in *seq, whoever's that event
+ * is; *later when there is none: it lies behind the newest. Looks at some thirty events, however many there are:
+ * their times grow with their positions, but for moments between an event and its commit, which are allowed for by
+ * looking at the EVENTS_STRAGGLERS before as well. */
+enum { EVENTS_STRAGGLERS = 256 };
+enum err events_since(struct db *db, int64_t since, int64_t *seq, bool *later, struct error *e);
 
 /* The position before the first event of the scope that is retained: 0 when nothing was deleted;
  * owner and group cursors below it are evicted. For a task: before its first event. */

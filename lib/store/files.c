@@ -2,7 +2,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
-#include "store/stmt.h"
+#include "gen/query.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -21,50 +21,6 @@ enum { SWEEP_FOLDERS = 200 };
 
 /* ---- rows ---- */
 
-enum err files_read(struct db *db, int64_t n, struct file_list *out, struct error *e)
-{
-    *out = (struct file_list){0};
-    sqlite3_stmt *st = stmt_begin(db, Q_FILES_OF_TASK, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":task", n);
-    size_t cap = 0;
-    for (bool row = true;;) {
-        enum err rc = stmt_step(db, st, &row, e);
-        if (rc) {
-            file_list_free(out);
-            return rc;
-        }
-        if (!row) break;
-        if (out->count == cap)
-            out->items = mem_grow(out->items, cap = cap ? cap * 2 : 4, sizeof *out->items);
-        out->items[out->count++] = (struct task_file){.name = stmt_column_text(st, 0),
-                                                      .bytes = sqlite3_column_int64(st, 1),
-                                                      .content_type = stmt_column_text(st, 2)};
-    }
-    stmt_end(st);
-    return ERR_OK;
-}
-
-enum err files_find(struct db *db, int64_t n, const char *name, struct task_file *out,
-                    struct error *e)
-{
-    sqlite3_stmt *st = stmt_begin(db, Q_FILE_FIND, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":task", n);
-    stmt_text(st, ":name", name);
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
-    if (rc) return rc;
-    if (row)
-        *out = (struct task_file){.name = mem_str(name),
-                                  .bytes = sqlite3_column_int64(st, 0),
-                                  .content_type = stmt_column_text(st, 1)};
-    else
-        rc = error_set(e, ERR_NOTFOUND, "the task has no such file");
-    stmt_end(st);
-    return rc;
-}
-
 static enum err write_row(struct db *db, const struct claim *c, const struct files_end *end,
                           const struct task_file *f, struct error *e)
 {
@@ -73,13 +29,9 @@ static enum err write_row(struct db *db, const struct claim *c, const struct fil
     enum err rc = claim_event(db, c, "file.created", payload.data, end->now, e);
     buf_free(&payload);
     if (rc) return rc;
-    sqlite3_stmt *st = stmt_begin(db, Q_FILE_CREATE, e);
-    if (!st) return stmt_failed(db);
-    stmt_int(st, ":task", c->n);
-    stmt_text(st, ":name", f->name);
-    stmt_int(st, ":bytes", f->bytes);
-    stmt_text(st, ":content_type", f->content_type);
-    return stmt_run(db, st, e);
+    const struct q_file_create_in in = {
+        .task = c->n, .name = f->name, .bytes = f->bytes, .content_type = f->content_type};
+    return q_file_create(db, &in, e);
 }
 
 /* ---- the folder ---- */
@@ -183,7 +135,7 @@ static enum err put_in_place(struct db *db, struct files_end *end, struct error 
 
 enum err files_finish(struct db *db, const struct claim *c, struct files_end *end, struct error *e)
 {
-    assert(db_writing(db));
+    assert(txn_is_open(db));
     if (!end->list->count) return ERR_OK;
     if (!id_valid(end->id))
         return error_set(e, ERR_STATE, "the id of the task is no folder's name");
@@ -240,28 +192,17 @@ enum err files_path(struct db *db, const char *id, const char *name, struct buf 
 
 /* ---- the sweep ---- */
 
-static enum err look_kept(struct db *db, const char *id, bool *kept, struct error *e)
-{
-    int64_t number = 0;
-    sqlite3_stmt *st = stmt_begin(db, Q_FILES_KEPT, e);
-    if (!st) return stmt_failed(db);
-    stmt_text(st, ":id", id);
-    enum err rc = stmt_number(db, st, &number, e);
-    *kept = number != 0;
-    return rc;
-}
-
 /* Renames the folder of a task so that nobody takes it for that any more, unless it is in use after all: only
  * inside a write transaction does that not change. */
 static enum err take_away(struct db *db, int root, const char *id, const char *away,
                           int64_t wait_ms, bool *taken, struct error *e)
 {
-    enum err rc = db_begin_quiet(db, wait_ms, e);
+    enum err rc = txn_begin_quiet(db, wait_ms, e);
     if (rc) return rc;
     bool kept = true;
-    rc = look_kept(db, id, &kept, e);
+    rc = q_files_kept(db, id, &kept, e);
     *taken = !rc && !kept && !renameat(root, id, root, away);
-    db_rollback(db);
+    txn_rollback(db);
     return rc;
 }
 
@@ -274,7 +215,7 @@ static enum err sweep_one(struct db *db, struct files_sweep *s, int root, const 
     if (!id_valid(id)) return ERR_OK;         /* none of ours */
     memcpy(away + strlen(GONE), id, ID_SIZE); /* with its NUL */
     if (!gone) {
-        enum err rc = look_kept(db, id, &kept, e);
+        enum err rc = q_files_kept(db, id, &kept, e);
         if (!rc && !kept) rc = take_away(db, root, id, away, wait_ms, &gone, e);
         if (rc) return rc;
     }

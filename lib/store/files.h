@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "store/claims.h"
 #include "store/db.h"
+#include "store/file_rows.h"
 #include "task/file.h"
 
 #include <stdbool.h>
@@ -26,13 +27,6 @@
  * `work`: a folder from which files will be moved there. ERR_IO: cannot be made, is no folder, or lies
  * on another filesystem than `work`. */
 enum err files_make_root(struct db *db, const char *work, gid_t *group, struct error *e);
-
-/* The files of a task, by name; free with file_list_free. */
-enum err files_read(struct db *db, int64_t n, struct file_list *out, struct error *e);
-
-/* The one that has this name; free with file_free. ERR_NOTFOUND. */
-enum err files_find(struct db *db, int64_t n, const char *name, struct task_file *out,
-                    struct error *e);
 
 /* What a completing task leaves. Borrowed. */
 struct files_end {
@@ -69,7 +63,7 @@ struct files_sweep {
 
 /* Looks at some 200 folders more and removes those that belong to no task or to one without files; never
  * those of a running task. Outside transactions. *more is false when the walk is over (and `s` can begin
- * another). Waits at most `wait_ms` for its turn to write. ERR_BUSY: go on later; others as db_begin. */
+ * another). Waits at most `wait_ms` for its turn to write. ERR_BUSY: go on later; others as txn_begin. */
 enum err files_sweep(struct db *db, struct files_sweep *s, int64_t wait_ms, bool *more,
                      struct error *e);
 void files_sweep_end(struct files_sweep *s); /* breaks it off */

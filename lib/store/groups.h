@@ -10,9 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Reads one (free with group_free). One never used is found too: idle and empty. */
+/* Reads one but for its context, which stays NULL (free with group_free). One never used is found too: idle
+ * and empty. */
 enum err group_get(struct db *db, const char *owner, const char *name, struct group *out,
                    struct error *e);
+
+/* Reads the context: one JSON value on one line, NULL when it was never set, in *json, which the caller frees, and
+ * its version, 0 when it was never set. Both are of one state of the database. */
+enum err group_context_get(struct db *db, const char *owner, const char *name, char **json,
+                           int64_t *version, struct error *e);
 
 /* Names of groups, latest change first. */
 struct group_page {
@@ -29,10 +35,10 @@ enum err group_page_read(struct db *db, const char *owner, const struct group_na
                          int64_t limit, struct group_page *out, struct error *e);
 void group_page_free(struct group_page *p);
 
-/* The functions below write: between db_begin and db_commit. */
+/* The functions below write: between txn_begin and txn_commit. */
 
-/* Replaces the context by `json` (one JSON value) if its version is `expected` (-1: whatever it is).
- * ERR_STATE when it is not. */
+/* Replaces the context by `json` (one JSON value of at most TASK_STATE_MAX bytes, which the caller sees to) if its
+ * version is `expected` (-1: whatever it is), and counts the version on. ERR_STATE when it is not. */
 enum err group_context_put(struct db *db, const char *owner, const char *name, const char *json,
                            int64_t expected, int64_t now, struct error *e);
 
@@ -40,16 +46,5 @@ enum err group_context_put(struct db *db, const char *owner, const char *name, c
 enum err group_publish(struct db *db, const char *owner, const char *name, const char *request_id,
                        const char *type, const char *payload, int64_t now, int64_t *seq,
                        struct error *e);
-
-/* Cancels what is pending, and asks the runners of what is running; both are counted. Needs
- * DB_SYNC_BEFORE. */
-enum err group_cancel(struct db *db, const char *owner, const char *name, int64_t now,
-                      int64_t *cancelled, int64_t *requested, struct error *e);
-
-/* Retries every task that failed, timed out or was cancelled. `attempts` gives the further attempts
- * of a type. */
-enum err group_retry(struct db *db, const char *owner, const char *name,
-                     int64_t (*attempts)(void *arg, const char *type), void *arg, int64_t now,
-                     int64_t *retried, struct error *e);
 
 #endif

@@ -4,14 +4,15 @@
 
 #include "base/error.h"
 
-#include <sqlite3.h>
 #include <stdbool.h>
+
+struct sqlite3;
 
 /* Compares the database with the program. ERR_NEWER when the database is ahead; *current says whether
  * nothing is to be done. */
-enum err migrate_check(sqlite3 *sql, bool *current, struct error *e);
+enum err migrate_check(struct sqlite3 *sql, bool *current, struct error *e);
 
-/* Applies the steps that are missing, each in its own transaction. The caller holds the turnstile. */
-enum err migrate_run(sqlite3 *sql, struct error *e);
+/* Applies the steps that are missing, each in its own transaction. The caller holds the write lock. */
+enum err migrate_run(struct sqlite3 *sql, struct error *e);
 
 #endif

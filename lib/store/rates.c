@@ -1,35 +1,32 @@
 #include "store/rates.h"
 
-#include "store/stmt.h"
+#include "gen/query.h"
 
 #include <assert.h>
 
-enum err rate_queued(struct db *db, const char *owner, int64_t *count, struct error *e)
+enum err rate_queued(struct db *db, const char *owner, struct rate_queue *out, struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_RATE_QUEUED, e);
-    if (!st) return stmt_failed(db);
-    stmt_text(st, ":owner", owner);
-    return stmt_number(db, st, count, e);
+    struct q_rate_queued_row row;
+    bool found;
+    enum err rc = q_rate_queued(db, owner, &row, &found, e);
+    *out = found ? (struct rate_queue){row.pending, row.delayed} : (struct rate_queue){0};
+    return rc;
 }
 
 enum err rate_created(struct db *db, const char *owner, int64_t nth, int64_t *created_at,
                       struct error *e)
 {
-    sqlite3_stmt *st = stmt_begin(db, Q_RATE_CREATED, e);
-    if (!st) return stmt_failed(db);
-    stmt_text(st, ":owner", owner);
-    stmt_int(st, ":skip", nth - 1);
-    return stmt_number(db, st, created_at, e);
+    return q_rate_created(db, owner, nth - 1, created_at, e);
 }
 
 enum err rate_count(struct db *db, const char *owner, const char *what, int64_t window,
                     int64_t *used, struct error *e)
 {
-    assert(db_writing(db));
-    sqlite3_stmt *st = stmt_begin(db, Q_RATE_COUNT, e);
-    if (!st) return stmt_failed(db);
-    stmt_text(st, ":owner", owner);
-    stmt_text(st, ":what", what);
-    stmt_int(st, ":window", window);
-    return stmt_number(db, st, used, e);
+    assert(txn_is_open(db));
+    return q_rate_count(db, owner, what, window, used, e);
+}
+
+enum err owner_bytes(struct db *db, const char *owner, int64_t *bytes, struct error *e)
+{
+    return q_owner_bytes(db, owner, bytes, e);
 }

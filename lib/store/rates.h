@@ -1,4 +1,4 @@
-/* What an owner has done lately: the figures behind limits. */
+/* What an owner has done lately: the numbers behind limits. */
 #ifndef LEAT_STORE_RATES_H
 #define LEAT_STORE_RATES_H
 
@@ -7,16 +7,22 @@
 
 #include <stdint.h>
 
-/* How many tasks of the owner are pending. */
-enum err rate_queued(struct db *db, const char *owner, int64_t *count, struct error *e);
+/* How many tasks of an owner are due and wait for a runner, and how many wait for their time. */
+struct rate_queue {
+    int64_t pending, delayed;
+};
+enum err rate_queued(struct db *db, const char *owner, struct rate_queue *out, struct error *e);
 
 /* When the owner's `nth` newest task was created (1: the newest); 0 when there are fewer. */
 enum err rate_created(struct db *db, const char *owner, int64_t nth, int64_t *created_at,
                       struct error *e);
 
 /* Counts one use of `what` in a window of time (any number that changes from one to the next); *used is
- * how many that makes. Between db_begin and db_commit. */
+ * how many that makes. Between txn_begin and txn_commit. */
 enum err rate_count(struct db *db, const char *owner, const char *what, int64_t window,
                     int64_t *used, struct error *e);
+
+/* The bytes of what an owner has: inputs, results, events, contexts, files. Kept by the schema. */
+enum err owner_bytes(struct db *db, const char *owner, int64_t *bytes, struct error *e);
 
 #endif

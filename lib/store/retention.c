@@ -1,12 +1,12 @@
 #include "store/retention.h"
 
 #include "base/clock.h"
-#include "store/stmt.h"
+#include "gen/query.h"
 #include "store/tasks.h"
 #include "task/task.h"
 
 #include <assert.h>
-#include <stdio.h>
+#include <string.h>
 
 enum {
     STEP_MS = 10,         /* after so long a step begins nothing more */
@@ -18,14 +18,10 @@ enum {
     WINDOWS_KEPT = 10,       /* a row in use is updated, not made anew each minute */
 };
 
-/* What may go of each kind, as its statements want it. */
-struct bounds {
-    int64_t before, events, keys, tickets, runners, rates;
-};
-
-static struct bounds bounds_of(const struct retention *what)
+/* What may go of each kind. */
+static struct q_retention_any_in bounds_of(const struct retention *what)
 {
-    return (struct bounds){
+    return (struct q_retention_any_in){
         .before = what->before,
         /* Those that this very removal writes stay: somebody is to see them. */
         .events = what->before < what->now ? what->before : what->now,
@@ -37,23 +33,13 @@ static struct bounds bounds_of(const struct retention *what)
     };
 }
 
-static void bind_bounds(sqlite3_stmt *st, const struct bounds *b)
-{
-    stmt_int(st, ":before", b->before);
-    stmt_int(st, ":events", b->events);
-    stmt_int(st, ":keys", b->keys);
-    stmt_int(st, ":tickets", b->tickets);
-    stmt_int(st, ":runners", b->runners);
-    stmt_int(st, ":rates", b->rates);
-}
-
 /* ---- one kind of rows after the other ---- */
 
 /* How far a step is. */
 struct progress {
     struct db *db;
     const struct retention *what;
-    struct bounds bounds;
+    struct q_retention_any_in bounds;
     int64_t until; /* monotonic us */
     struct retention_step *out;
 };
@@ -67,18 +53,19 @@ static bool time_is_up(const struct progress *p)
 static enum err count_deleted(struct db *db, int64_t *count, struct error *e)
 {
     int64_t held = 0;
-    sqlite3_stmt *st = stmt_begin(db, Q_EVENTS_NEWEST, e);
-    enum err rc = st ? stmt_number(db, st, count, e) : stmt_failed(db);
-    if (rc) return rc;
-    if (!(st = stmt_begin(db, Q_CENSUS_EVENTS, e))) return stmt_failed(db);
-    rc = stmt_number(db, st, &held, e);
+    enum err rc = q_events_newest(db, count, e);
+    if (!rc) rc = q_queue_stats_events(db, &held, e);
     *count -= held;
     return rc;
 }
 
-/* Runs a DELETE of at most `limit` rows with `bound`, again and again. *removed gets how many went. */
-static enum err remove_rows(struct progress *p, enum query query, const char *name, int64_t bound,
-                            int64_t limit, int64_t *removed, struct error *e)
+/* A DELETE of at most `limit` rows. */
+typedef enum err (*remove_query)(struct db *db, int64_t bound, int64_t limit, int64_t *changed,
+                                 struct error *e);
+
+/* Runs one with `bound`, again and again. *removed gets how many went. */
+static enum err remove_rows(struct progress *p, remove_query query, int64_t bound, int64_t limit,
+                            int64_t *removed, struct error *e)
 {
     if (bound == TASK_NONE) return ERR_OK;
     for (int64_t n = limit; n == limit;) {
@@ -86,31 +73,23 @@ static enum err remove_rows(struct progress *p, enum query query, const char *na
             p->out->more = true;
             return ERR_OK;
         }
-        sqlite3_stmt *st = stmt_begin(p->db, query, e);
-        if (!st) return stmt_failed(p->db);
-        stmt_int(st, name, bound);
-        stmt_int(st, ":limit", limit);
-        enum err rc = stmt_run(p->db, st, e);
+        enum err rc = query(p->db, bound, limit, &n, e);
         if (rc) return rc;
-        n = sqlite3_changes(db_sqlite(p->db));
         *removed += n;
     }
     return ERR_OK;
 }
 
 /* What is left of the logs of tasks that are gone. */
-static enum err remove_remains(struct progress *p, struct error *e)
+static enum err remove_log_backlog(struct progress *p, struct error *e)
 {
     for (;;) {
         int64_t task = 0, removed = 0;
-        sqlite3_stmt *st = stmt_begin(p->db, Q_RETENTION_REMAINS, e);
-        enum err rc = st ? stmt_number(p->db, st, &task, e) : stmt_failed(p->db);
+        enum err rc = q_log_backlog_task(p->db, &task, e);
         if (rc || !task) return rc;
-        rc = remove_rows(p, Q_RETENTION_REMAINS_EVENTS, ":task", task, EVENTS_AT_ONCE, &removed, e);
-        if (rc) return rc;
-        if (!(st = stmt_begin(p->db, Q_RETENTION_REMAINS_END, e))) return stmt_failed(p->db);
-        stmt_int(st, ":task", task);
-        if ((rc = stmt_run(p->db, st, e)) || p->out->more) return rc;
+        rc = remove_rows(p, q_log_backlog_events, task, EVENTS_AT_ONCE, &removed, e);
+        if (!rc) rc = q_log_backlog_end(p->db, task, e);
+        if (rc || p->out->more) return rc;
     }
 }
 
@@ -120,21 +99,16 @@ static enum err find_tasks(struct progress *p, int64_t ns[RETENTION_TASKS_A_STEP
 {
     *count = 0;
     if (p->what->before == TASK_NONE) return ERR_OK;
-    sqlite3_stmt *st = stmt_begin(p->db, Q_RETENTION_TASKS, e);
-    if (!st) return stmt_failed(p->db);
-    stmt_int(st, ":before", p->what->before);
-    stmt_int(st, ":limit", RETENTION_TASKS_A_STEP);
-    for (bool row = true;;) {
-        enum err rc = stmt_step(p->db, st, &row, e);
-        if (rc) return rc;
-        if (!row) break;
+    struct q_retention_tasks_row row;
+    struct q_retention_tasks_cursor c =
+        q_retention_tasks(p->db, p->what->before, RETENTION_TASKS_A_STEP, e);
+    while (q_retention_tasks_next(&c, &row)) {
         assert(*count < RETENTION_TASKS_A_STEP);
-        ns[*count] = sqlite3_column_int64(st, 0);
-        snprintf(p->out->gone[*count], ID_SIZE, "%s", (const char *)sqlite3_column_text(st, 1));
+        ns[*count] = row.n;
+        memcpy(p->out->gone[*count], row.id, sizeof row.id);
         ++*count;
     }
-    stmt_end(st);
-    return ERR_OK;
+    return q_retention_tasks_close(&c);
 }
 
 static enum err remove_tasks(struct progress *p, struct error *e)
@@ -156,26 +130,25 @@ static enum err remove_tasks(struct progress *p, struct error *e)
 static enum err remove_all(struct progress *p, struct error *e)
 {
     struct retention_count *removed = &p->out->removed;
-    const struct bounds *b = &p->bounds;
+    const struct q_retention_any_in *b = &p->bounds;
     const struct {
-        enum query query;
+        remove_query query;
         int64_t bound, *count;
         int64_t limit;
     } kinds[] = {
-        {Q_RETENTION_EVENTS, b->events, &removed->events, EVENTS_AT_ONCE},
-        {Q_RETENTION_GROUPS, b->before, &removed->groups, ROWS_AT_ONCE},
-        {Q_RETENTION_KEYS, b->keys, &removed->keys, ROWS_AT_ONCE},
-        {Q_RETENTION_TICKETS, b->tickets, &removed->tickets, ROWS_AT_ONCE},
-        {Q_RETENTION_RUNNERS, b->runners, &removed->runners, ROWS_AT_ONCE},
-        {Q_RETENTION_RATES, b->rates, &removed->rates, ROWS_AT_ONCE},
+        {q_retention_events, b->events, &removed->events, EVENTS_AT_ONCE},
+        {q_retention_groups, b->before, &removed->groups, ROWS_AT_ONCE},
+        {q_retention_keys, b->keys, &removed->keys, ROWS_AT_ONCE},
+        {q_retention_tickets, b->tickets, &removed->tickets, ROWS_AT_ONCE},
+        {q_retention_runners, b->runners, &removed->runners, ROWS_AT_ONCE},
+        {q_retention_rates, b->rates, &removed->rates, ROWS_AT_ONCE},
     };
     int64_t before = 0, after = 0;
     enum err rc = count_deleted(p->db, &before, e);
-    if (!rc) rc = remove_remains(p, e);
+    if (!rc) rc = remove_log_backlog(p, e);
     if (!rc) rc = remove_tasks(p, e);
     for (size_t i = 0; !rc && i < sizeof kinds / sizeof *kinds; i++)
-        rc = remove_rows(p, kinds[i].query, ":before", kinds[i].bound, kinds[i].limit,
-                         kinds[i].count, e);
+        rc = remove_rows(p, kinds[i].query, kinds[i].bound, kinds[i].limit, kinds[i].count, e);
     if (!rc) rc = count_deleted(p->db, &after, e);
     removed->events = after - before;
     return rc;
@@ -196,18 +169,15 @@ enum err retention_step(struct db *db, const struct retention *what, int64_t wai
                         struct retention_step *out, struct error *e)
 {
     struct progress p = {.db = db, .what = what, .bounds = bounds_of(what), .out = out};
-    int64_t any = 0;
+    bool any = false;
     *out = (struct retention_step){0};
-    sqlite3_stmt *st = stmt_begin(db, Q_RETENTION_ANY, e);
-    if (!st) return stmt_failed(db);
-    bind_bounds(st, &p.bounds);
-    enum err rc = stmt_number(db, st, &any, e);
+    enum err rc = q_retention_any(db, &p.bounds, &any, e);
     if (rc || !any) return rc;
 
-    if ((rc = db_begin_quiet(db, wait_ms, e))) return rc;
+    if ((rc = txn_begin_quiet(db, wait_ms, e))) return rc;
     p.until = clock_monotonic_us() + STEP_MS * 1000;
     rc = remove_all(&p, e);
-    rc = db_end(db, rc, e);
+    rc = txn_end(db, rc, e);
     if (rc) *out = (struct retention_step){0};
     return rc;
 }
@@ -215,23 +185,18 @@ enum err retention_step(struct db *db, const struct retention *what, int64_t wai
 enum err retention_due(struct db *db, const struct retention *what, struct retention_count *out,
                        struct error *e)
 {
-    struct bounds b = bounds_of(what);
-    *out = (struct retention_count){0};
-    sqlite3_stmt *st = stmt_begin(db, Q_RETENTION_DUE, e);
-    if (!st) return stmt_failed(db);
-    bind_bounds(st, &b);
-    bool row = false;
-    enum err rc = stmt_step(db, st, &row, e);
-    if (rc) return rc;
+    const struct q_retention_any_in bounds = bounds_of(what);
+    struct q_retention_due_row row;
+    bool found;
+    enum err rc = q_retention_due(db, &bounds, &row, &found, e);
     *out = (struct retention_count){
-        .tasks = sqlite3_column_int64(st, 0),
-        .events = sqlite3_column_int64(st, 1),
-        .groups = sqlite3_column_int64(st, 2),
-        .keys = sqlite3_column_int64(st, 3),
-        .tickets = sqlite3_column_int64(st, 4),
-        .runners = sqlite3_column_int64(st, 5),
-        .rates = sqlite3_column_int64(st, 6),
+        .tasks = row.tasks,
+        .events = row.events,
+        .groups = row.groups,
+        .keys = row.keys,
+        .tickets = row.tickets,
+        .runners = row.runners,
+        .rates = row.rates,
     };
-    stmt_end(st);
-    return ERR_OK;
+    return rc;
 }

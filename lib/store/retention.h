@@ -44,7 +44,7 @@ struct retention_step {
 
 /* Removes a little, the oldest first, in one transaction of some 10 ms that waits at most `wait_ms` for its
  * turn and rings no bell; in none when there is nothing. ERR_BUSY: somebody else's turn, try later; others
- * as db_commit. *out is what was committed. */
+ * as txn_commit. *out is what was committed. */
 enum err retention_step(struct db *db, const struct retention *what, int64_t wait_ms,
                         struct retention_step *out, struct error *e);
 

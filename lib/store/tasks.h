@@ -1,4 +1,4 @@
-/* Tasks in the database. Functions that write must run between db_begin and db_commit; the caller
+/* Tasks in the database. Functions that write must run between txn_begin and txn_commit; the caller
  * chooses how durable. All times are wall-clock milliseconds given by the caller. Common errors:
  * ERR_BUSY, ERR_FULL, ERR_IO, ERR_INTERNAL. */
 #ifndef LEAT_STORE_TASKS_H
@@ -18,6 +18,7 @@ struct task_new {
     const char *id, *owner, *type;
     const char *group; /* or NULL */
     const char *request_id;
+    const char *unique; /* or NULL */
     int64_t priority;
     int64_t max_attempts;
     int64_t timeout_ms; /* TASK_NONE: the type's */
@@ -38,6 +39,10 @@ enum err task_get(struct db *db, const char *id, const char *owner, struct task 
                   struct error *e);
 enum err task_get_n(struct db *db, int64_t n, struct task *out, struct error *e);
 
+/* The number of the unfinished task of this owner, type and `unique` in *n; 0 when there is none. */
+enum err task_find_unique(struct db *db, const char *owner, const char *type, const char *unique,
+                          int64_t *n, struct error *e);
+
 /* The status of a task and the seq of its newest event. ERR_NOTFOUND. */
 enum err task_state(struct db *db, int64_t n, enum task_status *status, int64_t *newest,
                     struct error *e);
@@ -49,6 +54,7 @@ struct task_query {
     enum task_status status;
     int64_t before; /* only n below this; INT64_MAX for the first page */
     int64_t limit;
+    int64_t skip; /* so many of the newest are left out: as dear as reading them */
 };
 
 struct task_list {
@@ -66,7 +72,7 @@ enum err task_list_unfinished(struct db *db, const char *owner, int64_t limit,
                               struct task_list *out, struct error *e);
 
 /* Cancels a pending task, or asks the runner of a running one to stop it. ERR_NOTFOUND; ERR_STATE when it
- * is finished. Needs DB_SYNC_BEFORE, because a pending task is finished by this. */
+ * is finished. Needs TXN_SYNC_BEFORE, because a pending task is finished by this. */
 enum err task_cancel(struct db *db, const char *id, const char *owner, int64_t now,
                      struct error *e);
 

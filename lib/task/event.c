@@ -1,37 +1,12 @@
 #include "task/event.h"
 
-#include "base/json.h"
-#include "task/cursor.h"
+#include "base/buf.h"
 #include "task/status.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { TYPE_MAX = 100 };
-
-void event_envelope(struct buf *out, const struct event *ev, const char *epoch)
-{
-    buf_str(out, "{\"id\":");
-    cursor_quote(out, epoch, ev->seq);
-    buf_str(out, ",\"type\":");
-    json_text(out, ev->type);
-    buf_str(out, ",\"ts\":");
-    buf_int(out, ev->ts);
-    buf_str(out, ",\"task_id\":");
-    json_text(out, ev->task_id);
-    buf_str(out, ",\"task_seq\":");
-    if (ev->task_seq)
-        buf_int(out, ev->task_seq);
-    else
-        buf_str(out, "null");
-    buf_str(out, ",\"group_id\":");
-    json_text(out, ev->group);
-    buf_str(out, ",\"request_id\":");
-    json_text(out, ev->request_id);
-    buf_str(out, ",\"payload\":");
-    buf_str(out, ev->payload);
-    buf_char(out, '}');
-}
 
 bool event_finishes(const struct event *ev)
 {

@@ -1,8 +1,6 @@
-/* Events: one row of the log each, and the envelope that clients see. */
+/* Events: one row of the log each. */
 #ifndef LEAT_TASK_EVENT_H
 #define LEAT_TASK_EVENT_H
-
-#include "base/buf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,9 +16,6 @@ struct event {
     int64_t ts;
     const char *payload; /* one JSON value on one line */
 };
-
-/* Appends the envelope (SPEC, section 3) as one JSON object on one line. */
-void event_envelope(struct buf *out, const struct event *ev, const char *epoch);
 
 /* Whether this is the change of status that finishes its task. */
 bool event_finishes(const struct event *ev);

@@ -15,7 +15,7 @@
 
 enum { BACKOFF_MAX_MS = 300 * 1000, DAY_MS = 24 * 3600 * 1000 };
 
-enum type { INT, SECONDS, MEGABYTES, BOOL, GROUP, MEDIA_TYPE, USER };
+enum type { INT, SECONDS, MEGABYTES, BOOL, GROUP, OUTPUT, MEDIA_TYPE, USER };
 
 /* Every key of TYPE.conf, once. Bounds of SECONDS are in milliseconds. */
 static const struct row {
@@ -37,6 +37,7 @@ static const struct row {
     {"file_mb", MEGABYTES, offsetof(struct jobtype, file_bytes), 0, 1 << 24, 0},
     {"processes", INT, offsetof(struct jobtype, processes), 0, 1 << 22, 0},
     {"concurrency", INT, offsetof(struct jobtype, concurrency), 0, 1 << 20, 0},
+    {"stdout", OUTPUT, offsetof(struct jobtype, stdout_log), 0, 0, 0},
     {"serialize", GROUP, offsetof(struct jobtype, serialize), 0, 0, 0},
     {"get", BOOL, offsetof(struct jobtype, get), 0, 0, 0},
     {"user", USER, offsetof(struct jobtype, user), 0, 0, 0},
@@ -100,6 +101,11 @@ static enum err take_value(struct jobtype *t, const struct row *row, const char 
     case BOOL:
         if (*value) rc = conf_parse_bool(value, &yes, e);
         number = yes;
+        break;
+    case OUTPUT:
+        number = !strcmp(value, "log");
+        if (*value && !number && strcmp(value, "result") != 0)
+            rc = error_set(e, ERR_INVALID, "'%s' is not log or result", value);
         break;
     case GROUP:
         number = !strcmp(value, "group");
@@ -177,6 +183,11 @@ enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, s
     if (!runs && failed) return error_errno(e, ERR_IO, "cannot look at %s/%s", jobs, name);
     if (!runs) return error_set(e, ERR_NOTFOUND, "no executable '%s' in %s", name, jobs);
 
+    return jobtype_parse(out, jobs, name, e);
+}
+
+enum err jobtype_parse(struct jobtype *out, const char *jobs, const char *name, struct error *e)
+{
     jobtype_defaults(out, name);
     struct buf conf = {0};
     buf_fmt(&conf, "%s/%s.conf", jobs, name);

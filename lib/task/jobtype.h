@@ -21,6 +21,7 @@ struct jobtype {
     int64_t max_input_bytes; /* -1: the server's own bound */
     char result_type[128];   /* "": found out from the result */
     int64_t nice;            /* 0 */
+    int64_t stdout_log;      /* 1: standard output is its log, and there is no result */
     int64_t serialize;       /* 1: one such task of a group at a time, in order */
     int64_t get;             /* 1: a bare EventSource may start it (GET /api/run/TYPE) */
     int64_t concurrency; /* so many of them run at a time, on all runners together; 0: no bound */
@@ -44,6 +45,11 @@ void jobtype_defaults(struct jobtype *out, const char *name);
 /* Loads the type `name` from the jobs folder. ERR_NOTFOUND when there is no such executable file,
  * ERR_INVALID (file:line) when TYPE.conf is wrong, ERR_IO when the folder or TYPE.conf cannot be read. */
 enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, struct error *e);
+
+/* Reads TYPE.conf alone, whether there is such an executable or not: the defaults where there is no such
+ * file. ERR_INVALID (file:line) when it is wrong, ERR_IO when it cannot be read; *out then holds what came
+ * before the error. */
+enum err jobtype_parse(struct jobtype *out, const char *jobs, const char *name, struct error *e);
 
 /* The names of all types in the folder, sorted; *names and its strings are the caller's. ERR_IO. */
 enum err jobtype_list(char ***names, size_t *count, const char *jobs, struct error *e);

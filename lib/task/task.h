@@ -1,4 +1,4 @@
-/* A task as its readers see it, and its document. */
+/* A task as its readers see it. */
 #ifndef LEAT_TASK_TASK_H
 #define LEAT_TASK_TASK_H
 
@@ -13,7 +13,12 @@
 
 #define TASK_NONE INT64_MIN /* an absent time or number: null in documents */
 
-enum { TASK_OWNER_MAX = 200, TASK_GROUP_MAX = 200, TASK_PRIORITY_MAX = 1000 };
+enum {
+    TASK_OWNER_MAX = 200,
+    TASK_GROUP_MAX = 200,
+    TASK_PRIORITY_MAX = 100,
+    TASK_STATE_MAX = 1 << 20, /* bytes of the context of a group, and of a checkpoint */
+};
 
 /* All text is owned by the struct; absent text is NULL, absent times TASK_NONE. Times are
  * milliseconds since the Unix epoch. */
@@ -30,8 +35,10 @@ struct task {
     int64_t timeout_ms;
     int64_t run_at, created_at, started_at, completed_at, updated_at;
     bool cancel_requested;
-    char *error_code, *error_message;
+    char *error_code, *error_message; /* the message is the job's own words */
     bool error_retryable;
+    int64_t exit_status,
+        signal; /* of an error that is one of these; TASK_NONE (or 0) when it is not */
     int64_t queue_position;
     int64_t event_count, cursor; /* cursor: seq of its newest event */
     char *result;                /* one JSON value on one line */
@@ -41,19 +48,6 @@ struct task {
 };
 
 void task_free(struct task *t); /* the members, not `t` itself */
-
-/* What a document needs besides the task. Borrowed. */
-struct task_view {
-    const char *prefix; /* of links: "/api" */
-    const char *epoch;  /* first half of cursors */
-    int64_t now;        /* for the elapsed time of what still runs */
-};
-
-/* Appends the task document (SPEC, section 1) as one JSON object on one line. */
-void task_document(struct buf *out, const struct task *t, const struct task_view *view);
-
-/* Appends `{"self":…,"events":…,…}`. */
-void task_links(struct buf *out, const struct task *t, const struct task_view *view);
 
 /* Seconds that the attempt has taken so far or in all; -1 while it waits for one. */
 double task_elapsed_seconds(const struct task *t, int64_t now);

@@ -33,46 +33,28 @@ void auth_warn(const struct conf *conf)
 
 /* ---- what a ticket opens ---- */
 
-/* Whether segment `i` of the path is `text`. */
-static bool segment_is(const struct request *request, size_t i, const char *text)
-{
-    return text && i < request->segment_count && !strcmp(request->segments[i], text);
-}
-
-/* Whether the path is that of a task of this type, the asker's own. */
-static enum err task_of_type(struct request *request, struct db *db, const char *type, bool *is,
-                             struct error *e)
+/* Whether the task is of this type, and the asker's own. */
+static enum err task_of_type(const struct request *request, struct db *db, const char *id,
+                             const char *type, bool *is, struct error *e)
 {
     struct task t = {0};
-    if (!segment_is(request, 0, "tasks") || request->segment_count < 2) return ERR_OK;
-    enum err rc = task_get(db, request->segments[1], request->owner, &t, e);
+    enum err rc = task_get(db, id, request->owner, &t, e);
     if (!rc) *is = !strcmp(t.type, type);
     task_free(&t);
     return rc == ERR_NOTFOUND ? ERR_OK : rc;
 }
 
-/* Decides whether the ticket that identified the asker names what is asked for. One for `run` opens the
- * tasks of its type too: that is where the run leads. */
-static enum err open_with_ticket(struct request *request, struct db *db, const char *subject,
-                                 struct error *e)
+/* Decides whether the ticket that identified the asker names what is asked for. One for a type opens the
+ * tasks of that type too: that is where it leads. */
+static enum err open_with_ticket(struct request *request, const struct route_match *m,
+                                 struct db *db, const char *subject, struct error *e)
 {
     enum err rc = ERR_OK;
-    bool opens = false;
-    switch (request->ticket) {
-    case TICKET_TASK:
-        opens = segment_is(request, 0, "tasks") && segment_is(request, 1, subject);
-        break;
-    case TICKET_GROUP:
-        opens = segment_is(request, 0, "groups") && segment_is(request, 1, subject);
-        break;
-    case TICKET_RUN:
-        opens = segment_is(request, 0, "run") && segment_is(request, 1, subject);
-        if (!opens && subject) rc = task_of_type(request, db, subject, &opens, e);
-        break;
-    case TICKET_ALL: opens = true; break;
-    case TICKET_NONE:
-    case TICKET_KINDS: break;
-    }
+    bool opens = request->ticket == TICKET_ALL;
+    if (m->row && subject && m->row->subject == request->ticket)
+        opens = !strcmp(m->params[0], subject);
+    else if (m->row && subject && m->row->subject == TICKET_TASK && request->ticket == TICKET_RUN)
+        rc = task_of_type(request, db, m->params[0], subject, &opens, e);
     request->ticket_opens = opens && (request->method & (METHOD_GET | METHOD_HEAD));
     return rc;
 }
@@ -80,8 +62,8 @@ static enum err open_with_ticket(struct request *request, struct db *db, const c
 /* ---- what is shown ---- */
 
 /* A secret of ours, which must be a ticket or must not. */
-static enum err by_secret(struct request *request, struct db *db, const char *secret, bool ticket,
-                          struct error *e)
+static enum err by_secret(struct request *request, const struct route_match *m, struct db *db,
+                          const char *secret, bool ticket, struct error *e)
 {
     static const char *const reasons[][2] = {
         [CREDENTIAL_UNKNOWN] = {"the token is not known here", "the ticket is not known here"},
@@ -110,7 +92,7 @@ static enum err by_secret(struct request *request, struct db *db, const char *se
     if (c.expires_at != TASK_NONE) request->expires_at = c.expires_at;
     request->ticket = c.ticket;
     c.owner = NULL;
-    if (ticket) rc = open_with_ticket(request, db, c.subject, e);
+    if (ticket) rc = open_with_ticket(request, m, db, c.subject, e);
     credential_free(&c);
     return rc;
 }
@@ -154,11 +136,11 @@ static const char *credentials_of(const char *header, const char *scheme)
     return header + len + strspn(header + len, " ");
 }
 
-static enum err by_bearer(struct request *request, struct db *db, const char *token,
-                          struct error *e)
+static enum err by_bearer(struct request *request, const struct route_match *m, struct db *db,
+                          const char *token, struct error *e)
 {
     return has_two_dots(token) ? by_jwt(request, token, e)
-                               : by_secret(request, db, token, false, e);
+                               : by_secret(request, m, db, token, false, e);
 }
 
 /* A cookie's value (RFC 6265, 4.2), or NULL; the caller frees. The first of several is the one whose path
@@ -181,12 +163,35 @@ static char *cookie(const struct request *request, const char *name)
     return NULL;
 }
 
-enum err auth_identify(struct request *request, struct db *db, struct error *e)
+/* What an EventSource can show, which sets no header: a bearer by the names in the settings, or a ticket. The
+ * query is for this request alone, so it counts before a cookie. */
+static enum err by_query_or_cookie(struct request *request, const struct route_match *m,
+                                   struct db *db, bool *shown, struct error *e)
+{
+    const char *query = conf_text(request->conf, CONF_AUTH_TOKEN_QUERY);
+    const char *name = conf_text(request->conf, CONF_AUTH_TOKEN_COOKIE);
+    char *token = NULL, *ticket = NULL;
+    enum err rc = query ? request_query(request, query, &token, NULL) : ERR_OK;
+    if (!rc && !token) rc = request_query(request, "ticket", &ticket, NULL);
+    if (!rc && !token && !ticket && name) token = cookie(request, name);
+    if (!rc && !token && !ticket) ticket = cookie(request, AUTH_COOKIE);
+    *shown = rc || token || ticket;
+    if (rc) request->refused = "the query is badly encoded";
+    rc = ERR_OK;
+    if (token) rc = by_bearer(request, m, db, token, e);
+    if (ticket) rc = by_secret(request, m, db, ticket, true, e);
+    free(token);
+    free(ticket);
+    return rc;
+}
+
+enum err auth_identify(struct request *request, const struct route_match *m, struct db *db,
+                       struct error *e)
 {
     request->expires_at = INT64_MAX;
     const char *authorization = request_header(request, "Authorization");
     const char *bearer = credentials_of(authorization, "Bearer");
-    if (bearer) return by_bearer(request, db, bearer, e);
+    if (bearer) return by_bearer(request, m, db, bearer, e);
 
     const char *user = conf_bool(request->conf, CONF_AUTH_REMOTE_USER)
                            ? conn_param(request->conn, "REMOTE_USER")
@@ -202,21 +207,14 @@ enum err auth_identify(struct request *request, struct db *db, struct error *e)
     /* Basic and others are the web server's to check; it did not. */
     if (authorization) return ERR_OK;
 
-    char *ticket = NULL;
-    if (request_query(request, "ticket", &ticket, NULL)) {
-        request->refused = "the ticket is not known here";
-        return ERR_OK;
-    }
-    if (!ticket) ticket = cookie(request, AUTH_COOKIE);
-    if (ticket) {
-        enum err rc = by_secret(request, db, ticket, true, e);
-        free(ticket);
-        return rc;
-    }
+    bool shown;
+    enum err rc = by_query_or_cookie(request, m, db, &shown, e);
+    if (rc || shown) return rc;
 
     const char *anonymous = conf_text(request->conf, CONF_AUTH_ANONYMOUS);
     if (!anonymous) return ERR_OK;
     request->owner = mem_str(anonymous);
+    request->anonymous = true;
     return scopes_parse(conf_text(request->conf, CONF_AUTH_ANONYMOUS_SCOPE), false,
                         &request->scopes, e);
 }

@@ -7,15 +7,12 @@
 #define LEAT_WEB_CORS_H
 
 #include "web/request.h"
-#include "web/response.h"
+#include "web/route.h"
 
 #include <stdbool.h>
 
-/* Whether the request may go on. False: answered, with 204 to a preflight or with 403
+/* Whether the request may go on to `row` (NULL: it has found none). False: answered, with 204 to a preflight or with 403
  * origin_not_allowed. */
-bool cors_admit(struct request *request);
-
-/* Adds the headers that let the request's page read the answer; response_start calls it for each. */
-void cors_headers(struct response *r);
+bool cors_admit(struct request *request, const struct route *row);
 
 #endif

@@ -1,7 +1,6 @@
 #include "web/fcgi.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 
 #include <errno.h>
 #include <fastcgi.h>
@@ -23,9 +22,9 @@ enum {
     RECEIVE_SECONDS = 2, /* silence of the web server inside a request */
     SEND_SECONDS = 10,   /* a web server that takes nothing */
     SEND_BUFFER =
-        128 * 1024,        /* Linux doubles it; POLLOUT then leaves room for 64 KB and overhead */
-    LINGER_MS = 2000,      /* for a body that nobody read, in all */
-    LINGER_QUIET_MS = 100, /* and for each further piece of it */
+        128 * 1024, /* Linux doubles it; POLLOUT then leaves room for 64 KB and overhead */
+    DRAIN_PIECE = 16 * 1024,
+    DRAIN_PIECES = 16, /* in one call, so that nobody else waits */
     CGI_BUFFER = 16 * 1024,
 };
 
@@ -36,15 +35,37 @@ struct listener {
     bool given;  /* CGI: its one request */
 };
 
+/* A FastCGI body is a stream of records: header, content, padding. libfcgi reads only the
+ * parameters: its reader waits for whole headers, and whoever calls it cannot know whether it will.
+ * What it read beyond them is `ahead`; the rest comes from the socket, exactly to the end. */
+enum body_state {
+    BODY_COMING,
+    BODY_ENDING, /* its last record came, but not all of the padding */
+    BODY_ENDED,
+    BODY_BROKEN,
+};
+
+struct body {
+    enum body_state state;
+    const unsigned char *ahead; /* in the buffer of request.in, which lives until all is taken */
+    size_t ahead_len;
+    size_t content; /* of the current record, to be taken */
+    size_t skip;    /* then to be thrown away: padding, or a record that is not ours */
+    size_t header_len;
+    unsigned char header[FCGI_HEADER_LEN];
+};
+
 struct conn {
     int fd; /* FastCGI: the connection; CGI: standard output; -1 once closed */
     bool cgi;
     bool begun;
+    bool draining;  /* of the body, which is to be thrown away */
+    bool closing;   /* nothing more is written: it will not be kept */
     bool failed;    /* the peer is gone or stuck: nothing more is written */
     int64_t unread; /* CGI: bytes of the body still to come */
     struct buf out; /* CGI: not yet written */
-    FCGX_Request
-        request; /* libfcgi keeps its address. `in` is NULL once the body's end was seen. */
+    struct body body;
+    FCGX_Request request; /* libfcgi keeps its address */
 };
 
 /* libfcgi takes SIGTERM and SIGUSR1 for itself where nobody has yet. What was there comes back. */
@@ -56,6 +77,63 @@ static int init_library(void)
     int rc = FCGX_Init();
     for (size_t i = 0; i < 3; i++) sigaction(taken[i], &before[i], NULL);
     return rc;
+}
+
+/* The first members of libfcgi's private FCGX_Stream_Data, the same in all of 2.4. */
+struct reader_data {
+    unsigned char *buff;
+    int bufflen;
+    unsigned char *mBuff;
+    unsigned char *buffStop;
+};
+
+/* Finds what the stream has read from the socket but not given out; false when its buffer does not
+ * look as expected. */
+static bool read_ahead(const FCGX_Stream *in, const unsigned char **bytes, size_t *len)
+{
+    struct reader_data data;
+    memcpy(&data, in->data, sizeof data);
+    if (data.bufflen <= 0 || data.bufflen > FCGI_MAX_LENGTH + 1 || data.buff < data.mBuff ||
+        data.buff - data.mBuff >= 8 || in->rdNext < data.buff || in->stop != in->rdNext ||
+        data.buffStop < in->rdNext || data.buffStop - data.buff > data.bufflen)
+        return false;
+    *bytes = in->rdNext;
+    *len = (size_t)(data.buffStop - in->rdNext);
+    return true;
+}
+
+static int accept_on(FCGX_Request *request, int fd)
+{
+    /* FCGX_Accept_r first finishes what the struct holds: nothing, and keepConnection makes it
+     * leave the descriptor alone. Finding one, it reads from that. After a failure it closes it
+     * (`detached`: without waiting for the peer) and accepts from -1, which fails at once. */
+    FCGX_InitRequest(request, -1, FCGI_FAIL_ACCEPT_ON_INTR);
+    request->ipcFd = fd;
+    request->keepConnection = 1;
+    request->detached = 1;
+    return FCGX_Accept_r(request);
+}
+
+/* Lets libfcgi read a request of ours with known bytes behind it, so that a library whose streams
+ * are laid out differently is noticed before it serves anybody. */
+static bool library_fits(void)
+{
+    static const char sent[] = "\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0" /* begin, as responder */
+                               "\1\4\0\1\0\0\0\0"                  /* no parameters */
+                               "ahead";
+    FCGX_Request request;
+    const unsigned char *bytes;
+    size_t len;
+    int fd[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd)) return false;
+    bool fits =
+        send(fd[0], sent, sizeof sent - 1, 0) == sizeof sent - 1 && !accept_on(&request, fd[1]);
+    close(fd[0]);
+    if (!fits) return false; /* fd[1] goes with the process, which does not start */
+    fits = read_ahead(request.in, &bytes, &len) && len == 5 && !memcmp(bytes, "ahead", 5);
+    FCGX_Free(&request, 0);
+    close(fd[1]);
+    return fits;
 }
 
 static void ignore_sigpipe(void)
@@ -81,6 +159,7 @@ enum err listener_open(struct listener **out, struct error *e)
             fcntl(STDIN_FILENO, F_SETFD, FD_CLOEXEC))
             return error_errno(e, ERR_IO, "the listening socket");
         if (init_library()) return error_set(e, ERR_IO, "libfcgi does not start");
+        if (!library_fits()) return error_set(e, ERR_IO, "libfcgi is none of version 2.4");
     }
     ignore_sigpipe();
 
@@ -203,18 +282,88 @@ static bool expects_body(const struct conn *c)
     return length && *length ? strcmp(length, "0") != 0 : !safe;
 }
 
-/* Reads the empty record that ends an absent body, and gives its buffer back: half of what a parked
- * request would weigh. False when it does not come. */
-static bool end_input(struct conn *c)
+/* Reads from what libfcgi has read ahead, then from the socket. */
+static ssize_t pull(struct conn *c, void *to, size_t size, int flags)
 {
-    int byte = FCGX_GetChar(c->request.in);
-    if (byte != EOF) {
-        FCGX_UnGetChar(byte, c->request.in);
-        return true;
+    struct body *b = &c->body;
+    if (!b->ahead_len) return recv(c->fd, to, size, flags);
+    if (size > b->ahead_len) size = b->ahead_len;
+    memcpy(to, b->ahead, size);
+    b->ahead += size;
+    b->ahead_len -= size;
+    if (!b->ahead_len) FCGX_FreeStream(&c->request.in);
+    return (ssize_t)size;
+}
+
+/* What a pull that gave nothing means: CONN_AGAIN, or -1 and the body is broken. */
+static ssize_t no_bytes(struct conn *c, ssize_t n, int flags)
+{
+    if (n < 0 && flags & MSG_DONTWAIT && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return CONN_AGAIN;
+    c->body.state = BODY_BROKEN;
+    return -1;
+}
+
+static void use_header(struct conn *c)
+{
+    struct body *b = &c->body;
+    const unsigned char *h = b->header;
+    int id = h[2] << 8 | h[3];
+    size_t len = (size_t)h[4] << 8 | h[5], padding = h[6];
+    b->header_len = 0;
+    if (id == c->request.requestId && h[1] == FCGI_STDIN) {
+        b->content = len;
+        b->skip = padding;
+        if (!len) b->state = BODY_ENDING;
+    } else {
+        b->skip = len + padding;
     }
-    if (FCGX_GetError(c->request.in)) return false;
-    FCGX_FreeStream(&c->request.in);
-    return true;
+    /* Given up, or several requests mixed on one connection, which no web server does. */
+    bool ours = id == c->request.requestId && h[1] != FCGI_STDIN;
+    if (h[0] != FCGI_VERSION_1 || ours || h[1] == FCGI_BEGIN_REQUEST) b->state = BODY_BROKEN;
+}
+
+/* Reads up to the next content: 1, or 0 at the end of the body, -1, CONN_AGAIN. */
+static ssize_t find_content(struct conn *c, int flags)
+{
+    struct body *b = &c->body;
+    while (!b->content && b->state != BODY_BROKEN) {
+        unsigned char trash[512];
+        ssize_t n;
+        if (b->skip) {
+            n = pull(c, trash, b->skip < sizeof trash ? b->skip : sizeof trash, flags);
+            if (n > 0) b->skip -= (size_t)n;
+        } else if (b->state != BODY_COMING) {
+            b->state = BODY_ENDED;
+            return 0;
+        } else {
+            n = pull(c, b->header + b->header_len, sizeof b->header - b->header_len, flags);
+            if (n > 0) b->header_len += (size_t)n;
+            if (b->header_len == sizeof b->header) use_header(c);
+        }
+        if (n <= 0) return no_bytes(c, n, flags);
+    }
+    return b->state == BODY_BROKEN ? -1 : 1;
+}
+
+static ssize_t take_fastcgi(struct conn *c, void *to, size_t size, int flags)
+{
+    struct body *b = &c->body;
+    if (!size) return 0;
+    ssize_t n = find_content(c, flags);
+    if (n <= 0) return n;
+    n = pull(c, to, size < b->content ? size : b->content, flags);
+    if (n <= 0) return no_bytes(c, n, flags);
+    b->content -= (size_t)n;
+    return n;
+}
+
+/* Whether the web server has closed the connection, with nothing more to read on it. */
+static bool peer_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && (errno == ECONNRESET || errno == EPIPE));
 }
 
 enum err conn_begin(struct conn *c, struct error *e)
@@ -223,14 +372,9 @@ enum err conn_begin(struct conn *c, struct error *e)
         c->begun = true;
         return ERR_OK;
     }
-    /* FCGX_Accept_r first finishes what the struct holds: nothing, and keepConnection makes it
-     * leave the descriptor alone. Finding one, it reads from that. After a failure it closes it
-     * (`detached`: without waiting for the peer) and accepts from -1, which fails at once. */
-    FCGX_InitRequest(&c->request, -1, FCGI_FAIL_ACCEPT_ON_INTR);
-    c->request.ipcFd = c->fd;
-    c->request.keepConnection = 1;
-    c->request.detached = 1;
-    if (FCGX_Accept_r(&c->request)) {
+    if (c->closing || peer_closed(c->fd))
+        return error_set(e, ERR_NOTFOUND, "the web server closed the connection");
+    if (accept_on(&c->request, c->fd)) {
         c->fd = -1;
         return error_set(e, ERR_IO, "no FastCGI request came");
     }
@@ -239,11 +383,15 @@ enum err conn_begin(struct conn *c, struct error *e)
     if (c->request.role != FCGI_RESPONDER)
         return error_set(e, ERR_IO, "FastCGI role %d instead of responder", c->request.role);
 
+    c->body = (struct body){0};
+    if (!read_ahead(c->request.in, &c->body.ahead, &c->body.ahead_len))
+        return error_set(e, ERR_IO, "libfcgi's buffer is unknown");
+    if (!c->body.ahead_len) FCGX_FreeStream(&c->request.in);
     /* The error stream is never used; without it, the end of `out` ends the request. */
     FCGX_FreeStream(&c->request.err);
     c->request.nWriters = 1;
 
-    if (!expects_body(c) && !end_input(c))
+    if (!expects_body(c) && find_content(c, 0) < 0)
         return error_set(e, ERR_IO, "the FastCGI request has no end");
     c->begun = true;
     return ERR_OK;
@@ -264,27 +412,39 @@ const char *conn_param(const struct conn *c, const char *name)
     return value;
 }
 
-static ssize_t read_cgi(struct conn *c, void *to, size_t size)
+static ssize_t take_cgi(struct conn *c, void *to, size_t size, int flags)
 {
+    struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
     if (c->unread <= 0) return 0;
+    if (flags & MSG_DONTWAIT && !poll(&p, 1, 0)) return CONN_AGAIN;
     if ((uint64_t)c->unread < size) size = (size_t)c->unread;
     ssize_t n;
     do n = read(STDIN_FILENO, to, size);
     while (n < 0 && errno == EINTR);
+    if (n < 0 && flags & MSG_DONTWAIT && errno == EAGAIN) return CONN_AGAIN;
     if (n > 0) c->unread -= n;
     if (n == 0) c->unread = 0;
     return n;
 }
 
+ssize_t conn_take(struct conn *c, void *to, size_t size)
+{
+    return c->cgi ? take_cgi(c, to, size, MSG_DONTWAIT) : take_fastcgi(c, to, size, MSG_DONTWAIT);
+}
+
 ssize_t conn_read(struct conn *c, void *to, size_t size)
 {
-    if (c->cgi) return read_cgi(c, to, size);
-    if (!c->request.in || !size) return 0;
-    int n = FCGX_GetStr(to, size < INT_MAX ? (int)size : INT_MAX, c->request.in);
-    if (n > 0) return n;
-    if (FCGX_GetError(c->request.in)) return -1;
-    FCGX_FreeStream(&c->request.in);
-    return 0;
+    return c->cgi ? take_cgi(c, to, size, 0) : take_fastcgi(c, to, size, 0);
+}
+
+bool conn_body_ended(const struct conn *c)
+{
+    return c->cgi ? c->unread <= 0 : c->body.state == BODY_ENDED;
+}
+
+int conn_body_fd(const struct conn *c)
+{
+    return c->cgi ? STDIN_FILENO : c->fd;
 }
 
 bool conn_writable(const struct conn *c)
@@ -359,31 +519,71 @@ int conn_fd(const struct conn *c)
     return c->fd;
 }
 
-/* Closing a socket with unread bytes resets it, and the web server may then lose the answer. So
- * what is left of the body is thrown away first, as fast as it comes. */
-static void linger(int fd)
+/* Gives all buffers back; but for what is still to come of its body, the connection is as after
+ * listener_accept. */
+static void forget_request(struct conn *c)
 {
-    char trash[16384];
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    int64_t end = clock_monotonic_ms() + LINGER_MS;
-    shutdown(fd, SHUT_WR);
-    while (clock_monotonic_ms() < end && poll(&p, 1, LINGER_QUIET_MS) > 0 &&
-           recv(fd, trash, sizeof trash, MSG_DONTWAIT) > 0) {
-    }
+    struct body left = c->body;
+    FCGX_Free(&c->request, 0);
+    c->request.envp = NULL;
+    c->begun = false;
+    c->body = c->draining ? left : (struct body){0};
 }
 
-void conn_finish(struct conn *c)
+/* Throws away what has come of the body; not more than 256 KB, so that nobody else waits. A web server keeps
+ * a connection by which it has sent everything, so ours is read to the end rather than closed. */
+static enum conn_end drop_body(struct conn *c)
 {
-    if (!c) return;
+    char trash[DRAIN_PIECE];
+    ssize_t n = 1;
+    for (int i = 0; i < DRAIN_PIECES && n > 0; i++)
+        n = take_fastcgi(c, trash, sizeof trash, MSG_DONTWAIT);
+    if (n > 0 || n == CONN_AGAIN) return CONN_DRAINS;
+    /* A request that libfcgi has read ahead cannot be given back to it. */
+    return !n && !c->body.ahead_len ? CONN_KEPT : CONN_CLOSED;
+}
+
+enum conn_end conn_finish(struct conn *c)
+{
+    if (!c) return CONN_CLOSED;
     if (c->cgi) {
         conn_flush(c);
     } else if (c->begun && !c->failed) {
-        /* Not FCGX_Finish_r: it closes nothing once `in` is gone. Never after a failure:
-         * FCGX_FClose would wait for the stuck peer again. */
+        /* Never after a failure: FCGX_FClose would wait for the stuck peer again. */
         c->failed = FCGX_FClose(c->request.out) != 0;
-        if (!c->failed && c->request.in) linger(c->fd);
+        enum conn_end end = c->failed ? CONN_CLOSED : drop_body(c);
+        c->draining = end == CONN_DRAINS;
+        c->closing = !c->request.keepConnection;
+        if (c->draining || (end == CONN_KEPT && !c->closing)) {
+            forget_request(c);
+            if (c->closing) shutdown(c->fd, SHUT_WR);
+            return end;
+        }
     }
     conn_free(c);
+    return CONN_CLOSED;
+}
+
+/* Of a connection that will be closed, whatever comes until the web server has closed it too. */
+static enum conn_end drop_bytes(struct conn *c)
+{
+    char trash[DRAIN_PIECE];
+    for (int i = 0; i < DRAIN_PIECES; i++) {
+        ssize_t n = recv(c->fd, trash, sizeof trash, MSG_DONTWAIT);
+        if (n > 0) continue;
+        bool later = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+        return later ? CONN_DRAINS : CONN_CLOSED;
+    }
+    return CONN_DRAINS;
+}
+
+enum conn_end conn_drain(struct conn *c)
+{
+    enum conn_end end = c->closing ? drop_bytes(c) : drop_body(c);
+    if (end != CONN_KEPT) return end;
+    c->draining = false;
+    c->body = (struct body){0};
+    return end;
 }
 
 void conn_free(struct conn *c)

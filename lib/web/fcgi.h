@@ -32,10 +32,13 @@ int listener_fd(const struct listener *l);
  * reserve descriptor keeps the process able to work). ERR_IO. CGI: gives the one request, once. */
 enum err listener_accept(struct listener *l, struct conn **out, struct error *e);
 
-/* Reads the parameters of the request, waiting at most 2 s for each piece, then ERR_IO. ERR_IO also
- * when the peer left or talked no FastCGI: call conn_free. The descriptor may be closed then, so
- * stop watching it (loop_del) before this call; once begun it is the same until the connection is
- * freed. */
+/* Reads the parameters of the next request, and the end of a body that is not expected. Call it
+ * when conn_fd is readable: it waits only for the rest of what has begun to come, at most 2 s for
+ * each piece. Works again on a connection that conn_finish kept.
+ * ERR_NOTFOUND: the web server closed the connection before a request began, as it may at any time.
+ * ERR_IO: it fell silent, left in the middle or talked no FastCGI. After both call conn_free. The
+ * descriptor may be closed then, so stop watching it (loop_del) before this call; once begun it is
+ * the same until the connection is freed. */
 enum err conn_begin(struct conn *c, struct error *e);
 
 /* A CGI variable ("REQUEST_METHOD", "HTTP_ACCEPT", ...), or NULL; of several the last, as the web
@@ -45,10 +48,22 @@ const char *conn_param(const struct conn *c, const char *name);
 /* All of them, "NAME=value", NULL-terminated. Borrowed. */
 char *const *conn_params(const struct conn *c);
 
-/* Reads the body: > 0 bytes, 0 at its end, -1 on error. May wait for the web server, at most 2 s
- * for each piece. Whoever parks the request reads to the end first: that gives 8 KB back. (A GET
- * without a body has none left to give.) */
+enum { CONN_AGAIN = -2 };
+
+/* Takes what is there of the body, without waiting: > 0 bytes, 0 at its end, -1 on error (and from
+ * then on), CONN_AGAIN when nothing is there now: wait until conn_body_fd is readable. Never ask
+ * poll before asking this: the body may lie in memory already. Whoever parks the request takes to
+ * the end first: that gives 8 KB back. */
+ssize_t conn_take(struct conn *c, void *to, size_t size);
+
+/* As conn_take, but waits for the web server, at most 2 s for each piece, then -1. */
 ssize_t conn_read(struct conn *c, void *to, size_t size);
+
+/* Nothing of the body is left. True after conn_begin of a request without one. */
+bool conn_body_ended(const struct conn *c);
+
+/* The descriptor on which the body comes: conn_fd, for CGI standard input. */
+int conn_body_fd(const struct conn *c);
 
 /* Whether at least 64 KB can be written and flushed now without blocking. CGI promises only 4 KB:
  * its process has nobody else to keep waiting. */
@@ -64,9 +79,29 @@ bool conn_flush(struct conn *c);
  * conn_begin that failed, perhaps. */
 int conn_fd(const struct conn *c);
 
-/* Ends the response and frees. What was not read of a body is thrown away first, in at most 2 s and
- * mostly none. conn_free alone drops the connection without ending the response. Both take NULL. */
-void conn_finish(struct conn *c);
+/* How a connection stands after conn_finish. */
+enum conn_end {
+    CONN_CLOSED, /* closed and freed */
+    CONN_KEPT,   /* the web server may send another request: watch conn_fd, then conn_begin or
+                    conn_free. It holds no buffers; when an idle one is given up is the caller's. */
+    CONN_DRAINS, /* answered, but more of the body is on its way: watch conn_fd, then conn_drain */
+};
+
+/* Ends the response, with at most 64 bytes more than is queued. The connection is kept when the web
+ * server asked for that, the body has come to its end, nothing came after it and nothing failed.
+ * NULL: CONN_CLOSED. */
+enum conn_end conn_finish(struct conn *c);
+
+enum { CONN_DRAIN_MS = 2000 };
+
+/* Closing a socket with unread bytes resets it, and the web server may lose the answer; one that keeps its
+ * connections may have sent all it has, and send the next request. So after CONN_DRAINS what still comes is
+ * thrown away: call this whenever conn_fd is readable. It never waits and reads at most 256 KB.
+ * CONN_DRAINS: go on watching. CONN_KEPT: as of conn_finish. CONN_CLOSED: nothing more comes; then, and when
+ * CONN_DRAIN_MS have passed since conn_finish (the caller's timer), stop watching and conn_free. */
+enum conn_end conn_drain(struct conn *c);
+
+/* Drops the connection, without ending the response. Takes NULL. */
 void conn_free(struct conn *c);
 
 #endif

@@ -30,6 +30,7 @@ struct key {
 
 struct jwt_verifier {
     struct key secret, public;
+    char *audience, *issuer; /* NULL: any */
 };
 
 /* ---- keys ---- */
@@ -149,6 +150,8 @@ enum err jwt_verifier_open(struct jwt_verifier **out, const struct conf *conf, s
     struct jwt_verifier *v = mem_alloc(sizeof *v);
     v->secret.alg = JWT_ALG_HS256;
     v->secret.signature_bytes = 32;
+    v->audience = mem_str(conf_text(conf, CONF_AUTH_JWT_AUDIENCE));
+    v->issuer = mem_str(conf_text(conf, CONF_AUTH_JWT_ISSUER));
     if (secret) buf_str(&v->secret.text, secret);
     enum err rc = file ? read_key_file(&v->public, file, e) : ERR_OK;
     if (!rc) {
@@ -166,6 +169,8 @@ void jwt_verifier_close(struct jwt_verifier *v)
     if (v->secret.text.len) secret_wipe(v->secret.text.data, v->secret.text.len);
     buf_free(&v->secret.text);
     buf_free(&v->public.text);
+    free(v->audience);
+    free(v->issuer);
     free(v);
 }
 
@@ -251,9 +256,30 @@ static bool read_date(const json_t *claims, const char *name, int64_t *ms)
     return true;
 }
 
-/* Fills *out from the claims; NULL, or what is wrong with them. */
-static const char *read_claims(const json_t *claims, int64_t now, struct jwt_claims *out)
+static bool string_is(const json_t *value, const char *text)
 {
+    return json_is_string(value) && json_string_length(value) == strlen(text) &&
+           !strcmp(json_string_value(value), text);
+}
+
+/* Whether `aud`, a text or an array of them (RFC 7519, 4.1.3), has `audience`. */
+static bool is_meant_for(const json_t *claims, const char *audience)
+{
+    const json_t *aud = json_object_get(claims, "aud");
+    bool found = string_is(aud, audience);
+    for (size_t i = 0; !found && i < json_array_size(aud); i++)
+        found = string_is(json_array_get(aud, i), audience);
+    return found;
+}
+
+/* Fills *out from the claims; NULL, or what is wrong with them. */
+static const char *read_claims(const struct jwt_verifier *v, const json_t *claims, int64_t now,
+                               struct jwt_claims *out)
+{
+    if (v->issuer && !string_is(json_object_get(claims, "iss"), v->issuer))
+        return "its iss is not the one that is accepted here";
+    if (v->audience && !is_meant_for(claims, v->audience)) return "its aud is not this site";
+
     int64_t expires_at = INT64_MAX, not_before = INT64_MIN;
     if (!read_date(claims, "exp", &expires_at)) return "its exp is not a number";
     if (!read_date(claims, "nbf", &not_before)) return "its nbf is not a number";
@@ -291,7 +317,7 @@ bool jwt_verifier_check(const struct jwt_verifier *v, const char *token, int64_t
     else if (!signed_by(token, parts[2], key))
         *why = "its signature is wrong";
     else
-        *why = read_claims(claims, now, out);
+        *why = read_claims(v, claims, now, out);
     json_decref(claims);
     return !*why;
 }

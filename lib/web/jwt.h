@@ -6,8 +6,9 @@
  *
  * Claims: `sub` is the owner. `exp` is exact: a token is worth nothing from that moment on. `nbf` may
  * lie JWT_LEEWAY_MS ahead, for an issuer whose clock is. `scope` is a list separated by blanks, of which
- * unknown words are passed over; without it create, read and publish. Nothing else is looked at: give
- * the key to issuers only whose every token is meant for this site. */
+ * unknown words are passed over; without it create, read and publish. Where auth.jwt_issuer is set `iss` is
+ * that, and where auth.jwt_audience is set `aud` is that, or an array that has it. Nothing else is looked at:
+ * without these two, give the key to issuers only whose every token is meant for this site. */
 #ifndef LEAT_WEB_JWT_H
 #define LEAT_WEB_JWT_H
 

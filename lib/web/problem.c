@@ -1,11 +1,13 @@
 #include "web/problem.h"
 
+#include "base/conf.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "web/response.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 /* `members` is JSON text that begins with a comma, or "". */
@@ -28,6 +30,7 @@ static void answer(struct request *request, int status, const char *code,
     buf_str(&body, retryable ? "true" : "false");
     json_key(&body, "request_id");
     json_text(&body, request->request_id);
+    if (request->line) buf_fmt(&body, ",\"line\":%lld", (long long)request->line);
     buf_str(&body, members);
     buf_char(&body, '}');
 
@@ -72,15 +75,26 @@ void problem_header(struct request *request, int status, const char *code, const
     problem_headers(request, status, code, &one, header && value ? 1 : 0, detail);
 }
 
+/* Clients learn the name of the file, and not where it lies. */
+static void file_detail(const struct request *request, char *out, size_t size)
+{
+    const char *path = request->conf ? conf_text(request->conf, CONF_DATABASE_PATH) : NULL;
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    const char *name = slash ? slash + 1 : path ? path : "";
+    snprintf(out, size, "the database file %.255s is malformed: nothing is written to it", name);
+}
+
 void problem_error(struct request *request, const struct error *e)
 {
     int status = 500;
     const char *code = "internal";
     const char *detail = "an internal error; the server's log has more under this request_id";
+    char text[320];
     switch (e->code) {
     case ERR_INVALID: status = 422, code = "invalid_request", detail = e->text; break;
     case ERR_NOTFOUND: status = 404, code = "not_found", detail = e->text; break;
     case ERR_STATE: status = 409, code = "state", detail = e->text; break;
+    case ERR_LIMIT: status = 429, code = "rate_limited", detail = e->text; break;
     case ERR_BUSY:
         status = 503, code = "database_busy";
         detail = "the database is busy; nothing was written";
@@ -88,6 +102,11 @@ void problem_error(struct request *request, const struct error *e)
     case ERR_FULL:
         status = 503, code = "database_full";
         detail = "the database is full; nothing was written";
+        break;
+    case ERR_MALFORMED:
+        status = 503, code = "database_malformed";
+        file_detail(request, text, sizeof text);
+        detail = text;
         break;
     case ERR_UNSYNCED:
         code = "outcome_unknown";

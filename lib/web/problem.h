@@ -6,7 +6,7 @@
 #include "web/request.h"
 
 /* Answers `request` with `status` and {"type":"about:blank","title":…,"status":…,"detail":…,
- * "code":…,"retryable":…,"request_id":…}. `code` is snake_case and stable. 429 and 503
+ * "code":…,"retryable":…,"request_id":…} and `line` where request->line says one. `code` is snake_case and stable. 429 and 503
  * are retryable and carry Retry-After: 1. `detail` is a printf format; what a client sent may be
  * quoted, a secret never. */
 void problem(struct request *request, int status, const char *code, const char *detail, ...)
@@ -28,7 +28,7 @@ void problem_members(struct request *request, int status, const char *code, cons
                      const char *detail);
 
 /* Answers with the problem that fits an error of the lower floors: ERR_INVALID 422 invalid_request,
- * ERR_NOTFOUND 404 not_found, ERR_STATE 409 state, ERR_BUSY 503 database_busy, ERR_FULL 503
+ * ERR_NOTFOUND 404 not_found, ERR_STATE 409 state, ERR_LIMIT 429 rate_limited, ERR_BUSY 503 database_busy, ERR_FULL 503
  * database_full, ERR_UNSYNCED 500 outcome_unknown, others 500 internal (whose text is logged, not
  * shown). */
 void problem_error(struct request *request, const struct error *e);

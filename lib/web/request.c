@@ -3,6 +3,7 @@
 #include "base/id.h"
 #include "base/json.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,6 @@ enum {
     TARGET_MAX = 32768, /* bytes of path and query */
     PREFIX_MAX = 8,     /* segments of a prefix */
     SPLIT_MAX = REQUEST_SEGMENTS_MAX + PREFIX_MAX,
-    READ_SIZE = 65536,
 };
 
 /* The segments of a path; owned. */
@@ -26,6 +26,15 @@ struct span {
     const char *p;
     size_t len;
 };
+
+/* Fields that may come in several lines which are one list (RFC 9110, 5.3; RFC 6265, 5.4 for Cookie). */
+static const struct {
+    const char *variable, *between;
+} lists[] = {
+    {"HTTP_ACCEPT", ", "},        {"HTTP_PREFER", ", "},          {"HTTP_IF_MATCH", ", "},
+    {"HTTP_IF_NONE_MATCH", ", "}, {"HTTP_X_FORWARDED_FOR", ", "}, {"HTTP_COOKIE", "; "},
+};
+static_assert(sizeof lists / sizeof *lists == REQUEST_LISTS_MAX, "room for each list");
 
 static const struct {
     const char *name;
@@ -154,18 +163,9 @@ static int prefix_length(const struct split *s, const char *prefix)
 /* Moves what lies below a prefix into the request; `s` keeps the rest. */
 static enum err place_segments(struct request *r, struct split *s, struct error *e)
 {
-    const char *redirect = conf_text(r->conf, CONF_HTTP_ACCEL_REDIRECT);
-    int skip = redirect ? prefix_length(s, redirect) : -1;
-    if (skip > 0) {
-        r->segments[r->segment_count++] = mem_str("internal");
-        r->below_prefix = true;
-    } else {
-        skip = prefix_length(s, conf_text(r->conf, CONF_HTTP_PREFIX));
-        /* "internal" is what only the web server's own redirect may reach */
-        r->below_prefix =
-            skip >= 0 && ((size_t)skip == s->count || strcmp(s->at[skip], "internal") != 0);
-        if (!r->below_prefix) skip = 0;
-    }
+    int skip = prefix_length(s, conf_text(r->conf, CONF_HTTP_PREFIX));
+    r->below_prefix = skip >= 0;
+    if (skip < 0) skip = 0;
     for (size_t i = (size_t)skip; i < s->count; i++) {
         if (r->segment_count == REQUEST_SEGMENTS_MAX)
             return error_set(e, ERR_INVALID, "the path is too deep");
@@ -262,11 +262,35 @@ static enum err check_query(const char *query, struct error *e)
     return rc;
 }
 
+/* The value of parameter "NAME=value", or NULL when it has another name. */
+static const char *value_of(const char *parameter, const char *name)
+{
+    size_t len = strlen(name);
+    return !strncmp(parameter, name, len) && parameter[len] == '=' ? parameter + len + 1 : NULL;
+}
+
+/* Joins list `i` where it came in several lines. */
+static void join_list(struct request *r, size_t i)
+{
+    struct buf all = {0};
+    size_t lines = 0;
+    for (char *const *p = conn_params(r->conn); p && *p; p++) {
+        const char *value = value_of(*p, lists[i].variable);
+        if (!value || !*value) continue;
+        buf_fmt(&all, "%s%s", lines++ ? lists[i].between : "", value);
+    }
+    if (lines > 1)
+        r->joined[i] = all.data;
+    else
+        buf_free(&all);
+}
+
 enum err request_parse(struct request *r, struct conn *conn, const struct conf *conf,
                        struct error *e)
 {
     *r = (struct request){
         .conn = conn, .conf = conf, .method = METHOD_OTHER, .expires_at = INT64_MAX};
+    for (size_t i = 0; i < REQUEST_LISTS_MAX; i++) join_list(r, i);
     choose_request_id(r);
     const char *method = conn_param(conn, "REQUEST_METHOD");
     if (!method)
@@ -284,6 +308,7 @@ void request_free(struct request *r)
 {
     if (!r) return;
     for (size_t i = 0; i < r->segment_count; i++) free(r->segments[i]);
+    for (size_t i = 0; i < REQUEST_LISTS_MAX; i++) free(r->joined[i]);
     free(r->path);
     free(r->query);
     free(r->owner);
@@ -348,33 +373,102 @@ enum err request_query(const struct request *r, const char *name, char **value, 
     return rc;
 }
 
+/* The CGI variable of a header (RFC 3875, 4.1.18). */
+static void header_variable(struct buf *out, const char *name)
+{
+    if (strcasecmp(name, "Content-Type") != 0 && strcasecmp(name, "Content-Length") != 0)
+        buf_str(out, "HTTP_");
+    for (; *name; name++) buf_char(out, *name == '-' ? '_' : (char)toupper((unsigned char)*name));
+}
+
 const char *request_header(const struct request *r, const char *name)
 {
     struct buf variable = {0};
-    if (strcasecmp(name, "Content-Type") != 0 && strcasecmp(name, "Content-Length") != 0)
-        buf_str(&variable, "HTTP_");
-    for (; *name; name++)
-        buf_char(&variable, *name == '-' ? '_' : (char)toupper((unsigned char)*name));
-    const char *value = conn_param(r->conn, buf_text(&variable));
+    header_variable(&variable, name);
+    const char *value = NULL;
+    for (size_t i = 0; i < REQUEST_LISTS_MAX && !value; i++)
+        if (r->joined[i] && !strcmp(variable.data, lists[i].variable)) value = r->joined[i];
+    if (!value) value = conn_param(r->conn, variable.data);
+    if (!(value && *value) && !strcmp(variable.data, "HTTP_AUTHORIZATION"))
+        value = conn_param(r->conn, "REDIRECT_HTTP_AUTHORIZATION");
     buf_free(&variable);
     return value && *value ? value : NULL;
 }
 
+bool request_header_given(const struct request *r, const char *name)
+{
+    struct buf variable = {0};
+    header_variable(&variable, name);
+    bool given = conn_param(r->conn, variable.data) != NULL;
+    buf_free(&variable);
+    return given || request_header(r, name);
+}
+
+/* A qvalue (RFC 9110, 12.4.2) in thousandths, without rounding up to 0; what is none is 0. */
+static int parse_weight(struct span s)
+{
+    int weight = 0, digit = 1000;
+    for (size_t i = 0; i < s.len; i++) {
+        bool point = i == 1 && s.p[i] == '.';
+        if (point) continue;
+        if (s.p[i] < '0' || s.p[i] > '9' || (i && s.p[1] != '.')) return 0;
+        weight += (s.p[i] - '0') * digit;
+        digit /= 10;
+    }
+    return weight < 1000 ? weight : 1000;
+}
+
+/* The weight that the rest of a media range gives it: 1000 where it has no q. */
+static int weight_of(struct span range)
+{
+    for (struct span part; next_part(&range, ';', &part);)
+        if (part.len >= 2 && part.p[1] == '=' && (part.p[0] == 'q' || part.p[0] == 'Q'))
+            return parse_weight((struct span){part.p + 2, part.len - 2});
+    return 1000;
+}
+
+/* How exactly a media range means `type`: 3 by its name, 2 as TYPE, 1 as anything, 0 not. */
+static int fits(struct span range, const char *type)
+{
+    if (span_is(range, type)) return 3;
+    if (span_is(range, "*/*")) return 1;
+    size_t top = strcspn(type, "/") + 1;
+    bool whole = range.len == top + 1 && range.p[top] == '*';
+    return whole && !strncasecmp(range.p, type, top) ? 2 : 0;
+}
+
+/* The weight that Accept gives `type`, and how exactly it is meant; of equally exact ranges the highest. */
+static int accept_weight(const struct request *r, const char *type, int *exact)
+{
+    struct span list = span_of(request_header(r, "Accept")), item, range;
+    int weight = 0;
+    *exact = 0;
+    while (next_part(&list, ',', &item)) {
+        if (!next_part(&item, ';', &range)) continue;
+        int fit = fits(range, type), q = weight_of(item);
+        if (!fit || fit < *exact || (fit == *exact && q <= weight)) continue;
+        *exact = fit;
+        weight = q;
+    }
+    return weight;
+}
+
 bool request_accepts(const struct request *r, const char *type)
 {
-    struct span list = span_of(request_header(r, "Accept")), item, part;
-    while (next_part(&list, ',', &item)) {
-        if (!next_part(&item, ';', &part) || !span_is(part, type)) continue;
-        bool wanted = true;
-        while (next_part(&item, ';', &part)) {
-            if (part.len < 2 || part.p[1] != '=' || (part.p[0] != 'q' && part.p[0] != 'Q'))
-                continue;
-            wanted = false; /* until a digit above 0: 0, 0.0 and nonsense have none */
-            for (size_t i = 2; i < part.len; i++) wanted |= part.p[i] >= '1' && part.p[i] <= '9';
-        }
-        if (wanted) return true;
+    int exact;
+    return accept_weight(r, type, &exact) > 0 && exact == 3;
+}
+
+int request_prefers(const struct request *r, const char *const *types, size_t n)
+{
+    int best = -1, most = 0;
+    for (size_t i = 0; i < n; i++) {
+        int exact, weight = accept_weight(r, types[i], &exact);
+        if (!weight || weight * 4 + exact <= most) continue;
+        most = weight * 4 + exact;
+        best = (int)i;
     }
-    return false;
+    return best;
 }
 
 /* Whole seconds as milliseconds, at most `max_ms`; -1 when it is none. */
@@ -403,51 +497,87 @@ int64_t request_wait_ms(const struct request *r)
     return -1;
 }
 
-/* -1: unknown. ERR_INVALID: not a number. */
-static enum err body_length(const struct request *r, int64_t *out, struct error *e)
+/* The bytes of a host (RFC 9110, 7.2) without its port. */
+static size_t host_length(const char *host, size_t len)
+{
+    const char *end = len && *host == '[' ? memchr(host, ']', len) : memchr(host, ':', len);
+    if (!end) return len;
+    return (size_t)(end - host) + (*host == '[');
+}
+
+bool request_host_allowed(const struct request *r)
+{
+    const char *hosts = conf_text(r->conf, CONF_HTTP_HOSTS), *item;
+    const char *asked = request_header(r, "Host");
+    if (!hosts || !asked) return true;
+    size_t len = host_length(asked, strlen(asked));
+    for (size_t n; (item = conf_item(&hosts, &n));)
+        if (host_length(item, n) == len && !strncasecmp(item, asked, len)) return true;
+    return false;
+}
+
+static bool is_proxy(const struct request *r, const struct address *a)
+{
+    const char *list = conf_text(r->conf, CONF_HTTP_TRUSTED_PROXIES), *item;
+    struct network network;
+    for (size_t len; list && (item = conf_item(&list, &len));)
+        if (network_parse(item, len, &network) && network_holds(&network, a)) return true;
+    return false;
+}
+
+/* The other end of the connection. False: the web server does not say. */
+static bool read_peer(const struct request *r, struct address *out)
+{
+    const char *peer = conn_param(r->conn, "REMOTE_ADDR");
+    return peer && address_parse(peer, strlen(peer), out);
+}
+
+bool request_tls(const struct request *r)
+{
+    struct address peer;
+    struct span list = span_of(request_header(r, "X-Forwarded-Proto")), first;
+    if (read_peer(r, &peer) && is_proxy(r, &peer) && next_part(&list, ',', &first))
+        return span_is(first, "https");
+    const char *scheme = conn_param(r->conn, "REQUEST_SCHEME");
+    const char *https = conn_param(r->conn, "HTTPS");
+    if (scheme && *scheme) return !strcasecmp(scheme, "https");
+    return https && *https && strcasecmp(https, "off") != 0;
+}
+
+/* Cuts the last item off a list, without the blanks around it. False when nothing is left. */
+static bool last_part(struct span *list, struct span *part)
+{
+    if (!list->p) return false;
+    size_t at = list->len;
+    while (at && list->p[at - 1] != ',') at--;
+    struct span tail = {list->p + at, list->len - at};
+    *list = at ? (struct span){list->p, at - 1} : (struct span){0};
+    return next_part(&tail, ',', part);
+}
+
+void request_address(const struct request *r, char to[ADDRESS_TEXT_SIZE])
+{
+    struct address client, before;
+    struct span list = span_of(request_header(r, "X-Forwarded-For")), item;
+    *to = '\0';
+    if (!read_peer(r, &client)) return;
+    while (is_proxy(r, &client) && last_part(&list, &item)) {
+        if (!item.len) continue;
+        if (!address_parse(item.p, item.len, &before) || before.local) break;
+        client = before;
+    }
+    address_format(&client, to);
+}
+
+enum err request_body_length(const struct request *r, int64_t *length, struct error *e)
 {
     const char *text = request_header(r, "Content-Length");
-    *out = -1;
+    *length = -1;
     if (!text) return ERR_OK;
     if (strspn(text, "0123456789") != strlen(text))
         return error_set(e, ERR_INVALID, "Content-Length is not a number");
     while (*text == '0') text++;
-    *out = strlen(text) > 18 ? INT64_MAX : (int64_t)strtoll(text, NULL, 10);
-    return ERR_OK;
-}
-
-static enum err too_long(size_t limit, struct error *e)
-{
-    return error_set(e, ERR_FULL, "the body is longer than %zu bytes", limit);
-}
-
-enum err request_body(struct request *r, struct buf *out, size_t limit, struct error *e)
-{
-    int64_t length;
-    enum err rc = body_length(r, &length, e);
-    if (rc) return rc;
-    if (length > 0 && (uint64_t)length > limit) return too_long(limit, e);
-
-    uint64_t got = 0;
-    for (ssize_t n = 1; !rc && n > 0;) {
-        /* one byte past what may come, so that too much is noticed and the end is read too */
-        uint64_t want = (length >= 0 ? (uint64_t)length : limit) - got + 1;
-        size_t size = want < READ_SIZE ? (size_t)want : READ_SIZE;
-        n = conn_read(r->conn, buf_reserve(out, size), size);
-        if (n > 0) got += (uint64_t)n;
-        if (n < 0)
-            rc = error_set(e, ERR_IO, "the body did not come");
-        else if (length >= 0 && got > (uint64_t)length)
-            rc = error_set(e, ERR_IO, "the body is longer than its Content-Length");
-        else if (got > limit)
-            rc = too_long(limit, e);
-        else
-            out->len += (size_t)n;
-        out->data[out->len] = '\0';
-    }
-    if (rc) return rc;
-    if (length >= 0 && got != (uint64_t)length)
-        return error_set(e, ERR_IO, "the body is shorter than its Content-Length");
+    *length = strlen(text) > 18 ? INT64_MAX : (int64_t)strtoll(text, NULL, 10);
     return ERR_OK;
 }
 

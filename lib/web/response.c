@@ -1,6 +1,6 @@
 #include "web/response.h"
 
-#include "web/cors.h"
+#include "web/origin.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -41,6 +41,7 @@ const char *response_reason(int status)
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
         {503, "Service Unavailable"},
+        {507, "Insufficient Storage"},
     };
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (reasons[i].status == status) return reasons[i].reason;
@@ -54,7 +55,7 @@ void response_start(struct response *r, struct request *request, int status)
     buf_fmt(&r->head, "Status: %d %s\r\n", status, response_reason(status));
     response_header(r, "X-Request-ID", request->request_id);
     response_header(r, "X-Content-Type-Options", "nosniff");
-    cors_headers(r);
+    origin_headers(&r->head, request);
 }
 
 void response_header(struct response *r, const char *name, const char *value)

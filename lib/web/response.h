@@ -24,7 +24,7 @@ const char *response_reason(int status);
 
 /* Sets the status and starts the head. Always adds X-Request-ID, X-Content-Type-Options: nosniff
  * and Cache-Control: no-store (unless response_header gave another one), and what a page of another
- * origin needs to read the answer (web/cors.h). */
+ * origin needs to read the answer (web/origin.h). */
 void response_start(struct response *r, struct request *request, int status);
 
 /* Adds `Name: value`; line breaks in the value are dropped. Before the body only (asserted). */

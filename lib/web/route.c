@@ -8,6 +8,7 @@
 #include "web/response.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SEGMENT_BYTES_MAX = 200 };
@@ -68,10 +69,53 @@ static void list_methods(struct buf *out, unsigned methods)
         if (methods & 1U << i) buf_fmt(out, "%s%s", out->len ? ", " : "", names[i]);
 }
 
-static void answer_other_method(struct request *request, unsigned methods)
+/* "-" where a group is named stands for the name in the query, which may be one that no path can carry. */
+static enum err name_group(const struct request *request, struct route_match *m, struct error *e)
 {
+    const char *at = strstr(m->row->pattern, "{group}");
+    if (!at || strcmp(m->params[0], "-") != 0) return ERR_OK;
+    enum err rc = request_query(request, "group", &m->group, e);
+    if (!rc && m->group) m->params[0] = m->group;
+    return rc;
+}
+
+enum err route_find(const struct route *table, size_t count, struct request *request,
+                    struct route_match *out, struct error *e)
+{
+    static_assert(METHOD_GET == 1 && METHOD_OPTIONS == 32, "the order of list_methods");
+    static_assert(2 * REQUEST_SEGMENTS_MAX < 32, "a score fits an unsigned");
+
+    /* Rows with the same pattern are one resource: only the best pattern's methods are allowed. */
+    unsigned best = 0;
+    *out = (struct route_match){0};
+    for (size_t i = 0; request->below_prefix && i < count; i++) {
+        unsigned score = fit_path(table[i].pattern, request, NULL);
+        if (score > best) best = score, out->methods = 0, request->route = table[i].pattern;
+        if (score && score == best) out->methods |= table[i].methods;
+    }
+    unsigned method = request->method;
+    if (method == METHOD_HEAD && !(out->methods & METHOD_HEAD)) method = METHOD_GET;
+    for (size_t i = 0; best && !out->row && i < count; i++)
+        if (table[i].methods & method && fit_path(table[i].pattern, request, NULL) == best)
+            out->row = &table[i];
+    if (out->row) fit_path(out->row->pattern, request, out->params);
+    return out->row ? name_group(request, out, e) : ERR_OK;
+}
+
+void route_match_free(struct route_match *m)
+{
+    free(m->group);
+    m->group = NULL;
+}
+
+void route_refuse(struct request *request, const struct route_match *m)
+{
+    if (!m->methods) {
+        problem(request, 404, "not_found", "nothing is at %s", request->path);
+        return;
+    }
     struct buf allow = {0};
-    list_methods(&allow, methods);
+    list_methods(&allow, m->methods);
     if (request->method == METHOD_OPTIONS) {
         struct response r = {0};
         response_start(&r, request, 204);
@@ -84,10 +128,18 @@ static void answer_other_method(struct request *request, unsigned methods)
     buf_free(&allow);
 }
 
-/* False after answering 401 or 403. */
-static bool permitted(struct request *request, unsigned needed)
+static void answer_missing_scopes(struct request *request, unsigned missing)
 {
-    if (!needed) return true;
+    struct buf list = {0};
+    for (unsigned i = 0; scope_name(i); i++)
+        if (missing & 1U << i) buf_fmt(&list, "%s'%s'", list.len ? ", " : "", scope_name(i));
+    problem(request, 403, "insufficient_scope", "this needs the scope %s", buf_text(&list));
+    buf_free(&list);
+}
+
+bool route_permits(struct request *request, const struct route *row)
+{
+    if (!row->scopes) return true;
     if (!request->owner) {
         /* RFC 6750, 3.1: the error is for those who showed something */
         bool shown = request->refused != NULL;
@@ -100,40 +152,17 @@ static bool permitted(struct request *request, unsigned needed)
         problem(request, 403, "ticket_scope", "this ticket is for reading something else");
         return false;
     }
-    unsigned missing = needed & ~request->scopes;
-    if (!missing) return true;
-    struct buf list = {0};
-    for (unsigned i = 0; scope_name(i); i++)
-        if (missing & 1U << i) buf_fmt(&list, "%s'%s'", list.len ? ", " : "", scope_name(i));
-    problem(request, 403, "insufficient_scope", "this needs the scope %s", buf_text(&list));
-    buf_free(&list);
-    return false;
+    unsigned missing = row->scopes & ~request->scopes;
+    if (missing) answer_missing_scopes(request, missing);
+    return !missing;
 }
 
-void route_dispatch(const struct route *table, size_t count, struct request *request, void *site)
+bool route_streams(const struct request *request, const struct route *row)
 {
-    static_assert(METHOD_GET == 1 && METHOD_OPTIONS == 32, "the order of list_methods");
-    static_assert(2 * REQUEST_SEGMENTS_MAX < 32, "a score fits an unsigned");
-
-    /* Rows with the same pattern are one resource: only the best pattern's methods are allowed. */
-    unsigned best = 0, methods = 0;
-    for (size_t i = 0; request->below_prefix && i < count; i++) {
-        unsigned score = fit_path(table[i].pattern, request, NULL);
-        if (score > best) best = score, methods = 0, request->route = table[i].pattern;
-        if (score && score == best) methods |= table[i].methods;
-    }
-    if (!best) {
-        problem(request, 404, "not_found", "nothing is at %s", request->path);
-        return;
-    }
-    unsigned method = request->method;
-    if (method == METHOD_HEAD && !(methods & METHOD_HEAD)) method = METHOD_GET;
-    for (size_t i = 0; i < count; i++) {
-        struct route_match match = {.request = request, .site = site};
-        if (!(table[i].methods & method)) continue;
-        if (fit_path(table[i].pattern, request, match.params) != best) continue;
-        if (permitted(request, table[i].scopes)) table[i].handler(&match);
-        return;
-    }
-    answer_other_method(request, methods);
+    if (row->flags & ROUTE_STREAM || request_accepts(request, "text/event-stream")) return true;
+    char *follow = NULL;
+    request_query(request, "follow", &follow, NULL);
+    bool follows = follow && !strcmp(follow, "1");
+    free(follow);
+    return follows;
 }

@@ -1,17 +1,20 @@
 /*
  * supervise: the development server's parent. `make run` execs it; on a real site systemd does this.
  *
- * It owns what must outlive the programs: the listening sockets (a backend or web server that is
+ * It owns what must outlive the programs: the listening sockets (a leat.fcgi or web server that is
  * killed loses no queued connection, its successor accepts it) and the pid files. Everything else
  * is in the table of programs below.
  *
- *     supervise STATE BUILD PORT LOCK_FD PATH
+ *     supervise STATE BUILD PORT LOCK_FD PATH COPIES DATABASE
  *
  * LOCK_FD is an open file that the caller has locked for as long as this STATE is in use. PATH is
- * asked for, until it is served, to know when all is ready.
+ * asked for, until it is served, to know when all is ready. COPIES of leat.fcgi share its socket.
+ * A program of ours that stops inside the write lock of DATABASE is killed and started again.
  * Exit status: 0 stopped by SIGTERM or SIGINT, 1 could not start, 64 usage, 78 (EX_CONFIG) when a
  * program said so before the first request was served. Linux only.
  */
+#include "store/lock_holder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -42,30 +45,30 @@ enum {
     RESTART_PAUSE_MS = 500,  /* ... only after this */
     STOP_GRACEFUL_MS = 5000, /* the web server may finish its requests for this long */
     STOP_MS = 30 * 1000,     /* everybody: the runner's drain_seconds fit in */
+    LOCK_LOOK_MS = 1000,     /* between two looks at who holds the write lock */
     HURRY_MS = 1000,         /* from then on another Ctrl-C ends the patience */
     PATH_BYTES_MAX = 256,    /* of PATH */
     ARGV_MAX = 8,
-    COPIES_MAX = 6,
+    COPIES_MAX = 64,
 };
 
 /* The listening sockets. */
-enum door { DOOR_NONE, DOOR_API, DOOR_EVENTS, DOOR_HTTP, DOOR_COUNT };
+enum listener { LISTENER_NONE, LISTENER_WEB, LISTENER_HTTP, LISTENER_COUNT };
 
-static const char *const door_socket[DOOR_COUNT] = {
-    [DOOR_API] = "api.sock",
-    [DOOR_EVENTS] = "events.sock",
+static const char *const socket_name[LISTENER_COUNT] = {
+    [LISTENER_WEB] = "leat.sock",
 };
 
 /*
  * What runs, in the order of starting. In argv %S is the state folder, %B the build folder. A
- * program finds its door on descriptor 0; nginx takes it over as one inherited from an earlier
+ * program finds its listener on descriptor 0; nginx takes it over as one inherited from an earlier
  * nginx (variable NGINX, descriptor 3), which is how it starts without a moment of refusal.
  */
 static const struct program {
     const char *name; /* of its pid file and log lines */
     const char *argv[ARGV_MAX];
-    enum door door;
-    int copies;
+    enum listener listener;
+    int copies; /* 0: as many as asked for */
     int stop_signal;
     bool many_files;
 } programs[] = {
@@ -76,26 +79,18 @@ static const struct program {
         .stop_signal = SIGTERM,
     },
     {
-        .name = "events",
-        .argv = {"%B/leat-events", "--config", "%S/leat.conf"},
-        .door = DOOR_EVENTS,
-        .copies = 1,
+        .name = "web",
+        .argv = {"%B/leat.fcgi", "--config", "%S/leat.conf"},
+        .listener = LISTENER_WEB,
         .stop_signal = SIGTERM,
         .many_files = true,
     },
     {
-        .name = "api",
-        .argv = {"%B/leat-api", "--config", "%S/leat.conf"},
-        .door = DOOR_API,
-        .copies = 6, /* each waits for the disk with every create: so many wait together */
-        .stop_signal = SIGTERM,
-    },
-    {
         .name = "server",
         .argv = {"nginx", "-p", "%S/nginx", "-e", "%S/nginx.log", "-c", "%S/nginx/nginx.conf"},
-        .door = DOOR_HTTP,
+        .listener = LISTENER_HTTP,
         .copies = 1,
-        .stop_signal = SIGQUIT, /* its streams end when leat-events ends them, so this is prompt */
+        .stop_signal = SIGQUIT, /* its streams end when leat.fcgi ends them, so this is prompt */
         .many_files = true,
     },
 };
@@ -108,12 +103,17 @@ struct child {
 };
 
 static struct child children[PROGRAMS][COPIES_MAX];
-static int doors[DOOR_COUNT] = {-1, -1, -1, -1};
-static const char *state, *build, *probe_path;
-static int port;
+static int listeners[LISTENER_COUNT] = {-1, -1, -1};
+static const char *state, *build, *probe_path, *database;
+static int port, web_copies;
 static sigset_t unblocked; /* the signal mask we were started with */
 
 static volatile sig_atomic_t got_stop, got_int, got_hup;
+
+static int copies_of(int p)
+{
+    return programs[p].copies ? programs[p].copies : web_copies;
+}
 
 static int64_t now_ms(void)
 {
@@ -154,7 +154,7 @@ static const char *in_state(char *path, size_t size, const char *name)
     return path;
 }
 
-/* ---- doors ----------------------------------------------------------------------------------- */
+/* ---- listeners ------------------------------------------------------------------------------ */
 
 static int listen_on(int fd, const struct sockaddr *address, socklen_t length, const char *what)
 {
@@ -183,7 +183,7 @@ static int open_unix(const char *name)
         say("%s: %s", address.sun_path, strerror(errno));
         return -1;
     }
-    /* non-blocking: of several leat-api that see one connection, the later must not hang in accept */
+    /* non-blocking: of several leat.fcgi that see one connection, the later must not hang in accept */
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     fd = listen_on(fd, (struct sockaddr *)&address, sizeof address, address.sun_path);
     if (fd >= 0 && chmod(address.sun_path, 0660) != 0) {
@@ -207,24 +207,24 @@ static int open_http(void)
     return listen_on(fd, (struct sockaddr *)&address, sizeof address, what);
 }
 
-static bool open_doors(void)
+static bool open_listeners(void)
 {
-    doors[DOOR_HTTP] = open_http();
-    if (doors[DOOR_HTTP] < 0) return false;
-    for (enum door d = DOOR_NONE; d < DOOR_COUNT; d++)
-        if (door_socket[d] && (doors[d] = open_unix(door_socket[d])) < 0) return false;
+    listeners[LISTENER_HTTP] = open_http();
+    if (listeners[LISTENER_HTTP] < 0) return false;
+    for (enum listener d = LISTENER_NONE; d < LISTENER_COUNT; d++)
+        if (socket_name[d] && (listeners[d] = open_unix(socket_name[d])) < 0) return false;
     return true;
 }
 
-/* What waits in a closed door's queue is refused at once instead of waiting for nobody. */
-static void close_door(enum door d)
+/* What waits in a closed listener's queue is refused at once instead of waiting for nobody. */
+static void close_listener(enum listener d)
 {
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
 
-    if (doors[d] < 0) return;
-    close(doors[d]);
-    doors[d] = -1;
-    if (door_socket[d]) unlink(in_state(path, sizeof path, door_socket[d]));
+    if (listeners[d] < 0) return;
+    close(listeners[d]);
+    listeners[d] = -1;
+    if (socket_name[d]) unlink(in_state(path, sizeof path, socket_name[d]));
 }
 
 /* ---- pid files ------------------------------------------------------------------------------- */
@@ -244,7 +244,7 @@ static void write_pids(int p)
         say("%s: %s", temporary, strerror(errno));
         return;
     }
-    for (int c = 0; c < programs[p].copies; c++)
+    for (int c = 0; c < copies_of(p); c++)
         if (children[p][c].pid) fprintf(file, "%d\n", (int)children[p][c].pid);
     if (fclose(file) != 0 || rename(temporary, path) != 0) say("%s: %s", path, strerror(errno));
 }
@@ -259,12 +259,12 @@ static void remove_pids(int p)
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-/* In the child. Descriptors: 0 the door or nothing, 1 and 2 our stderr, 3 the door of nginx. */
+/* In the child. Descriptors: 0 the listener or nothing, 1 and 2 our stderr, 3 the listener of nginx. */
 static _Noreturn void exec_program(const struct program *program, char **argv, pid_t parent)
 {
     struct rlimit files;
     struct sigaction standard = {.sa_handler = SIG_DFL};
-    int keep = 3, door = doors[program->door];
+    int keep = 3, listener = listeners[program->listener];
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -278,15 +278,16 @@ static _Noreturn void exec_program(const struct program *program, char **argv, p
         setrlimit(RLIMIT_NOFILE, &files);
     }
 
-    if (program->door == DOOR_HTTP) {
+    if (program->listener == LISTENER_HTTP) {
         /* dup2 to the same number would leave close-on-exec set */
-        if (door == keep ? fcntl(door, F_SETFD, 0) != 0 : dup2(door, keep) < 0) goto fail;
+        if (listener == keep ? fcntl(listener, F_SETFD, 0) != 0 : dup2(listener, keep) < 0)
+            goto fail;
         keep++;
         setenv("NGINX", "3;", 1);
-        door = -1;
+        listener = -1;
     }
-    if (door < 0) door = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (dup2(door, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) goto fail;
+    if (listener < 0) listener = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (dup2(listener, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) goto fail;
     closefrom(keep);
     execvp(argv[0], argv);
 fail:
@@ -329,7 +330,7 @@ static void report(const struct program *program, pid_t pid, int status)
 static struct child *child_of(pid_t pid, int *p)
 {
     for (*p = 0; *p < PROGRAMS; ++*p)
-        for (int c = 0; c < programs[*p].copies; c++)
+        for (int c = 0; c < copies_of(*p); c++)
             if (children[*p][c].pid == pid) return &children[*p][c];
     return NULL;
 }
@@ -354,7 +355,9 @@ static int reap(bool stopping)
         if (child) kill(-pid, SIGKILL);
         info.si_pid = 0;
         if (waitpid(pid, &status, 0) != pid || !child) continue;
-        if (WIFEXITED(status) && WEXITSTATUS(status)) failed = WEXITSTATUS(status);
+        /* of a web server it is always its configuration: its sockets are there */
+        if (WIFEXITED(status) && WEXITSTATUS(status))
+            failed = programs[p].listener == LISTENER_HTTP ? EX_CONFIG : WEXITSTATUS(status);
         if (!stopping || WIFSIGNALED(status) || WEXITSTATUS(status))
             report(&programs[p], pid, status);
         child->start_at = now - child->started < SHORT_LIFE_MS ? now + RESTART_PAUSE_MS : now;
@@ -370,7 +373,7 @@ static int64_t start_due(void)
     int64_t now = now_ms(), next = -1;
 
     for (int p = 0; p < PROGRAMS; p++) {
-        for (int c = 0; c < programs[p].copies; c++) {
+        for (int c = 0; c < copies_of(p); c++) {
             struct child *child = &children[p][c];
 
             if (!child->pid && child->start_at <= now) start(p, c);
@@ -381,28 +384,47 @@ static int64_t start_due(void)
     return next;
 }
 
-/* Sends SIG (0: each program's own stop signal) to those that hold DOOR (DOOR_COUNT: to all). */
-static void signal_children(int sig, enum door door)
+/* Sends SIG (0: each program's own stop signal) to those that hold LISTENER (LISTENER_COUNT: to all). */
+static void signal_children(int sig, enum listener listener)
 {
     for (int p = 0; p < PROGRAMS; p++)
-        for (int c = 0; c < programs[p].copies; c++)
-            if (children[p][c].pid && (door == DOOR_COUNT || door == programs[p].door))
+        for (int c = 0; c < copies_of(p); c++)
+            if (children[p][c].pid &&
+                (listener == LISTENER_COUNT || listener == programs[p].listener))
                 kill(sig == SIGKILL ? -children[p][c].pid : children[p][c].pid,
                      sig ? sig : programs[p].stop_signal);
 }
 
-static bool alive(enum door door)
+static bool alive(enum listener listener)
 {
     for (int p = 0; p < PROGRAMS; p++)
-        for (int c = 0; c < programs[p].copies; c++)
-            if (children[p][c].pid && (door == DOOR_COUNT || door == programs[p].door)) return true;
+        for (int c = 0; c < copies_of(p); c++)
+            if (children[p][c].pid &&
+                (listener == LISTENER_COUNT || listener == programs[p].listener))
+                return true;
     return false;
+}
+
+/* Ends a program of ours that has stopped inside the write lock; nobody could write until it goes on. */
+static void look_at_lock(void)
+{
+    static struct lock_watch watch;
+    static int64_t next;
+    struct lock_holder holder;
+    int p;
+
+    if (now_ms() < next) return;
+    next = now_ms() + LOCK_LOOK_MS;
+    if (!lock_watch_overdue(&watch, database, &holder) || !child_of((pid_t)holder.pid, &p)) return;
+    say("%s: pid %d has held the write lock for %d s; killing it", programs[p].name,
+        (int)holder.pid, LOCK_ENDED_MS / 1000);
+    kill((pid_t)holder.pid, SIGKILL); /* not reaped yet, so it is that one */
 }
 
 /* ---- the probe ------------------------------------------------------------------------------- */
 
 /* probe_path is asked for through the web server until it answers 200 (or 401: served, though not to
- * us). */
+ * us). Without a Host, because the settings may say which hosts there are. */
 struct probe {
     int fd;                 /* -1: between two tries */
     int last;               /* status of the newest answer */
@@ -440,8 +462,7 @@ static void probe_step(struct probe *probe)
 
     if (!probe->sent) {
         char request[PATH_BYTES_MAX + 64];
-        int length = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n",
-                              probe_path);
+        int length = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", probe_path);
 
         n = send(probe->fd, request, (size_t)length, MSG_NOSIGNAL);
         if (n == length)
@@ -526,7 +547,9 @@ static int serve(void)
             probe_ms = (probe.fd < 0 ? probe.next : probe.deadline) - now;
             if (probe_ms < 0) probe_ms = 0;
         }
-        if (wait_for(probe.fd, probe.sent ? POLLIN : POLLOUT, sooner(next, probe_ms)))
+        look_at_lock();
+        if (wait_for(probe.fd, probe.sent ? POLLIN : POLLOUT,
+                     sooner(LOCK_LOOK_MS, sooner(next, probe_ms))))
             probe_step(&probe);
         else if (probe.fd >= 0 && now_ms() >= probe.deadline)
             probe_end(&probe);
@@ -537,7 +560,7 @@ static int serve(void)
         }
         if (got_hup) {
             got_hup = 0;
-            signal_children(SIGHUP, DOOR_NONE);
+            signal_children(SIGHUP, LISTENER_NONE);
         }
         failed = reap(false);
         if (deadline && (failed == EX_CONFIG || failed == 127))
@@ -547,35 +570,35 @@ static int serve(void)
 }
 
 /*
- * All are told at once. leat-events then ends its streams, so nginx can finish; the runner lets its
- * jobs end. A door is closed when the last behind it has gone.
+ * All are told at once. leat.fcgi then ends its streams, so nginx can finish; the runner lets its
+ * jobs end. A listener is closed when the last behind it has gone.
  */
 static void stop(void)
 {
     int64_t begin = now_ms();
     bool hurried = false, killed = false;
 
-    close_door(DOOR_HTTP);
-    signal_children(0, DOOR_COUNT);
-    while (alive(DOOR_COUNT)) {
+    close_listener(LISTENER_HTTP);
+    signal_children(0, LISTENER_COUNT);
+    while (alive(LISTENER_COUNT)) {
         int64_t now = now_ms() - begin;
 
-        for (enum door d = DOOR_NONE; d < DOOR_COUNT; d++)
-            if (!alive(d)) close_door(d);
+        for (enum listener d = LISTENER_NONE; d < LISTENER_COUNT; d++)
+            if (!alive(d)) close_listener(d);
         if (!hurried && now >= STOP_GRACEFUL_MS) {
             hurried = true;
-            signal_children(SIGTERM, DOOR_HTTP);
+            signal_children(SIGTERM, LISTENER_HTTP);
         }
         if (now < HURRY_MS) got_int = 0; /* the one that brought us here, perhaps with an echo */
         if (!killed && (now >= STOP_MS || got_int)) {
             killed = true;
             say("killing what is left");
-            signal_children(SIGKILL, DOOR_COUNT);
+            signal_children(SIGKILL, LISTENER_COUNT);
         }
         wait_for(-1, 0, !hurried ? STOP_GRACEFUL_MS - now : !killed ? STOP_MS - now : 1000);
         reap(true);
     }
-    for (enum door d = DOOR_NONE; d < DOOR_COUNT; d++) close_door(d);
+    for (enum listener d = LISTENER_NONE; d < LISTENER_COUNT; d++) close_listener(d);
     for (int p = 0; p < PROGRAMS; p++) remove_pids(p);
 }
 
@@ -593,15 +616,19 @@ int main(int argc, char **argv)
 {
     int status = 1, lock, fd;
 
-    if (argc != 6 || argv[1][0] != '/' || argv[2][0] != '/' || argv[5][0] != '/' ||
-        strlen(argv[5]) > PATH_BYTES_MAX || (port = number(argv[3], 1, 65535)) < 0 ||
-        (lock = number(argv[4], 3, 1023)) < 0) {
-        fprintf(stderr, "usage: supervise STATE BUILD PORT LOCK_FD PATH (absolute paths)\n");
+    if (argc != 8 || argv[1][0] != '/' || argv[2][0] != '/' || argv[5][0] != '/' ||
+        argv[7][0] != '/' || strlen(argv[5]) > PATH_BYTES_MAX ||
+        (port = number(argv[3], 1, 65535)) < 0 || (lock = number(argv[4], 3, 1023)) < 0 ||
+        (web_copies = number(argv[6], 1, COPIES_MAX)) < 0) {
+        fprintf(
+            stderr,
+            "usage: supervise STATE BUILD PORT LOCK_FD PATH COPIES DATABASE (absolute paths)\n");
         return EX_USAGE;
     }
     state = argv[1];
     build = argv[2];
     probe_path = argv[5];
+    database = argv[7];
     if (fcntl(lock, F_SETFD, FD_CLOEXEC) != 0) {
         say("descriptor %d: %s", lock, strerror(errno));
         return EX_USAGE;
@@ -611,10 +638,10 @@ int main(int argc, char **argv)
     close(fd);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     catch_signals();
-    if (open_doors()) {
+    if (open_listeners()) {
         status = serve();
         stop();
     }
-    for (enum door d = DOOR_NONE; d < DOOR_COUNT; d++) close_door(d);
+    for (enum listener d = LISTENER_NONE; d < LISTENER_COUNT; d++) close_listener(d);
     return status;
 }

@@ -1,1 +1,3 @@
+-- in: task int
+-- value: json text?
 SELECT json FROM checkpoints WHERE task = :task;

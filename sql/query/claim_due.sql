@@ -1,16 +1,15 @@
--- When there is something to claim: now (0) when a task waits for nothing, else the earliest run_at.
-WITH open AS NOT MATERIALIZED (
-    SELECT q.owner, q.priority, q.type FROM queues q INDEXED BY queues_by_turn
-     WHERE q.pending > 0
-       AND (:bounds IS NULL OR NOT EXISTS (
-            SELECT 1 FROM json_each(:bounds) j CROSS JOIN task_counts c
-             WHERE j.key = q.type AND c.type = q.type AND c.status = 'running' AND c.tasks >= j.value))
-)
+-- When there is something to claim, or a task whose time comes: now (0) when a task is ready whose type is open
+-- (see claim_next), else the earliest run_at of those that wait for it.
+-- in: bounds text?
+-- value: due int?
 SELECT coalesce(
-    (SELECT 0 FROM open q WHERE EXISTS
-        (SELECT 1 FROM tasks t WHERE t.status = 'pending' AND t.run_at IS NULL AND t.blocked = 0
-            AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type) LIMIT 1),
-    (SELECT min((SELECT min(t.run_at) FROM tasks t
-                  WHERE t.status = 'pending' AND t.run_at IS NOT NULL AND t.blocked = 0
-                    AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type))
-       FROM open q));
+    (SELECT 0 FROM task_counts p
+      WHERE p.status = 'pending' AND p.tasks > 0
+        AND EXISTS (SELECT 1 FROM queues q WHERE q.type = p.type AND q.ready > 0)
+        AND (:bounds IS NULL OR NOT EXISTS (
+             SELECT 1 FROM json_each(:bounds) j
+              WHERE j.key = p.type AND (j.value = 0 OR EXISTS (
+                    SELECT 1 FROM task_counts c
+                     WHERE c.type = p.type AND c.status = 'running' AND c.tasks >= j.value))))
+      LIMIT 1),
+    (SELECT min(t.run_at) FROM tasks t WHERE t.status = 'pending' AND t.delayed = 1)) AS due;

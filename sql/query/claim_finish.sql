@@ -1,3 +1,6 @@
+-- in: n int, runner int, attempt int, status status, unspent bool, lost bool, run_at int?, now int,
+--     error_code text?, error_message text?, error_retryable int?, exit_status int?, signal int?
+-- gives: changed
 UPDATE tasks
    SET status = :status, progress = CASE :status WHEN 'completed' THEN 100 WHEN 'pending' THEN 0 ELSE progress END,
        phase = CASE :status WHEN 'pending' THEN NULL ELSE phase END,
@@ -6,5 +9,6 @@ UPDATE tasks
        max_attempts = max_attempts + (:lost AND :status = 'pending'),
        completed_at = CASE :status WHEN 'pending' THEN NULL ELSE :now END, updated_at = :now,
        error_code = :error_code, error_message = :error_message, error_retryable = :error_retryable,
+       exit_status = :exit_status, signal = :signal,
        runner = NULL, lease_until = NULL, pid = NULL, pid_start = NULL, remaining = NULL
  WHERE n = :n AND status = 'running' AND runner = :runner AND attempt = :attempt;

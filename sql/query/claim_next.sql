@@ -1,33 +1,30 @@
--- The queue of the highest priority that was served longest ago, of it and its owner's others of that
--- priority the oldest task that is due, and how many of its type run. Walks queues_by_turn and stops at
--- the first queue that has one; what is delayed costs nothing until it is due, and what is blocked never
--- does. A queue is not open while as many tasks of its type run as :bounds, a JSON object, says.
+-- Of the owner that was served longest ago and has one, the task that goes next: of the highest priority the
+-- oldest; and how many of its type run. Walks queue_owners_by_turn and stops at the first owner with an open
+-- queue; what is delayed or blocked costs nothing. A queue is not open while as many tasks of its type run as
+-- :bounds, a JSON object, says.
+-- in: bounds text?
+-- row: n int, since int, type text, running int
 WITH open AS NOT MATERIALIZED (
-    SELECT q.owner, q.priority, q.type, q.turn FROM queues q
-     WHERE q.pending > 0
+    SELECT q.owner, q.priority, q.type FROM queues q
+     WHERE q.ready > 0
        AND (:bounds IS NULL OR NOT EXISTS (
-            SELECT 1 FROM json_each(:bounds) j CROSS JOIN task_counts c
-             WHERE j.key = q.type AND c.type = q.type AND c.status = 'running' AND c.tasks >= j.value))
+            SELECT 1 FROM json_each(:bounds) j
+             WHERE j.key = q.type AND (j.value = 0 OR EXISTS (
+                   SELECT 1 FROM task_counts c
+                    WHERE c.type = q.type AND c.status = 'running' AND c.tasks >= j.value))))
 ), served AS (
-    SELECT q.owner, q.priority FROM open q
-     WHERE EXISTS (SELECT 1 FROM tasks t
-                    WHERE t.status = 'pending' AND t.run_at IS NULL AND t.blocked = 0
-                      AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type)
-        OR EXISTS (SELECT 1 FROM tasks t
-                    WHERE t.status = 'pending' AND t.run_at <= :now AND t.blocked = 0
-                      AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type)
-     ORDER BY q.priority DESC, q.turn LIMIT 1
-), heads AS (
-    SELECT (SELECT min(t.n) FROM tasks t
-             WHERE t.status = 'pending' AND t.run_at IS NULL AND t.blocked = 0
-               AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type) AS ready,
-           (SELECT min(+t.n) FROM tasks t -- by tasks_delayed, not in the order of n
-             WHERE t.status = 'pending' AND t.run_at <= :now AND t.blocked = 0
-               AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type) AS due
-      FROM served s CROSS JOIN open q WHERE q.owner = s.owner AND q.priority = s.priority
+    SELECT o.owner FROM queue_owners o
+     WHERE o.ready > 0 AND EXISTS (SELECT 1 FROM open q WHERE q.owner = o.owner)
+     ORDER BY o.turn LIMIT 1
+), level AS (
+    SELECT s.owner, (SELECT q.priority FROM open q WHERE q.owner = s.owner
+                      ORDER BY q.priority DESC LIMIT 1) AS priority
+      FROM served s
 )
-SELECT n, coalesce(run_at, updated_at), type, coalesce(
-       (SELECT c.tasks FROM task_counts c WHERE c.type = tasks.type AND c.status = 'running'), 0)
+SELECT n, coalesce(run_at, updated_at) AS since, type, coalesce(
+       (SELECT c.tasks FROM task_counts c WHERE c.type = tasks.type AND c.status = 'running'), 0) AS running
   FROM tasks
- WHERE n = (SELECT min(min(ifnull(ready, 9223372036854775807), ifnull(due, 9223372036854775807)))
-              FROM heads);
+ WHERE n = (SELECT min((SELECT min(t.n) FROM tasks t
+                         WHERE t.status = 'pending' AND t.delayed = 0 AND t.blocked = 0
+                           AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type))
+              FROM level l CROSS JOIN open q WHERE q.owner = l.owner AND q.priority = l.priority);

@@ -1,2 +1,5 @@
+-- in: hash blob, kind text, owner text, scopes text, name text?, subject_kind text?, subject text?,
+--     now int, expires_at int?
+-- gives: rowid
 INSERT INTO credentials (hash, kind, owner, scopes, name, subject_kind, subject, created_at, expires_at)
 VALUES (:hash, :kind, :owner, :scopes, :name, :subject_kind, :subject, :now, :expires_at);

@@ -1,2 +1,3 @@
 -- Changes when another connection has committed.
+-- value: data_version int
 PRAGMA data_version;

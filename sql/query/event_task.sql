@@ -1,1 +1,3 @@
-SELECT coalesce(task, 0) FROM events WHERE seq = :seq;
+-- in: seq int
+-- value: task int
+SELECT task FROM events WHERE seq = :seq;

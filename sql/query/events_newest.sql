@@ -1,2 +1,3 @@
 -- Never falls, also when the newest events were deleted.
-SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
+-- value: seq int
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) AS seq;

@@ -1,1 +1,2 @@
-SELECT coalesce(max(evicted_seq), 0) FROM owners;
+-- value: seq int
+SELECT coalesce(max(evicted_seq), 0) AS seq FROM owners;

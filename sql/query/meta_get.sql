@@ -1,2 +1,3 @@
 -- The few facts about the database itself.
+-- rows: key text, value text
 SELECT key, value FROM meta;

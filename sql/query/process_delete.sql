@@ -1,1 +1,2 @@
+-- in: process int
 DELETE FROM processes WHERE id = :process;

@@ -1,4 +1,6 @@
 -- Whether retention_due would find anything.
+-- in: before int?, events int?, keys int?, tickets int?, runners int?, rates int?
+-- value: any bool
 SELECT EXISTS (SELECT 1 FROM remains)
     OR EXISTS (SELECT 1 FROM tasks
                 WHERE status IN ('completed', 'failed', 'timeout', 'cancelled')
@@ -6,11 +8,11 @@ SELECT EXISTS (SELECT 1 FROM remains)
     OR EXISTS (SELECT 1 FROM events WHERE task IS NULL AND ts < :events)
     OR EXISTS (SELECT 1 FROM groups
                 WHERE pending + running + completed + failed + timeout + cancelled = 0
-                  AND version = 0 AND context IS NULL AND updated_at < :before)
+                  AND version = 0 AND updated_at < :before)
     OR EXISTS (SELECT 1 FROM idempotency WHERE expires_at <= :keys)
     OR EXISTS (SELECT 1 FROM credentials WHERE kind = 'ticket' AND expires_at <= :tickets)
     OR EXISTS (SELECT 1 FROM runners r
                 WHERE r.seen_until < :runners
                   AND NOT EXISTS (SELECT 1 FROM tasks x
                                    WHERE x.status = 'running' AND x.runner = r.id))
-    OR EXISTS (SELECT 1 FROM rates WHERE window < :rates);
+    OR EXISTS (SELECT 1 FROM rates WHERE window < :rates) AS any;

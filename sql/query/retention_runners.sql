@@ -1,4 +1,6 @@
 -- Runners that are long gone and that no task names.
+-- in: before int, limit int
+-- gives: changed
 DELETE FROM runners WHERE id IN
     (SELECT r.id FROM runners r
       WHERE r.seen_until < :before

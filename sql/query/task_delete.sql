@@ -1,1 +1,2 @@
+-- in: n int
 DELETE FROM tasks WHERE n = :n;

@@ -1,1 +1,3 @@
-SELECT coalesce(min(seq), 0) FROM events WHERE task = :task;
+-- in: task int
+-- value: seq int
+SELECT coalesce(min(seq), 0) AS seq FROM events WHERE task = :task;

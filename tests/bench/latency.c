@@ -3,7 +3,7 @@
  * Plays a runner: creates and claims a task in the database of a running site, opens WATCHERS streams
  * of it through the web server, then commits one event at a time (20 ms apart) and reads the streams
  * until each has it. Writer and readers are one process, so one clock: what is measured begins when
- * db_commit has returned and ends when the frame has been read from the socket. */
+ * txn_commit has returned and ends when the frame has been read from the socket. */
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -53,13 +53,13 @@ static struct claim own_task(struct db *db, char id[ID_SIZE])
                            .timeout_ms = TASK_NONE,
                            .run_at = TASK_NONE,
                            .now = now};
-    if (db_begin(db, DB_SYNC_AFTER, &e) ||
+    if (txn_begin(db, TXN_SYNC_AFTER, &e) ||
         runner_register(db, &self, boot, now, now + LEASE_MS, &runner, &e) ||
         task_create(db, &new, &n, &e) ||
         claim_next(
             db, &(struct claim_wish){.runner = runner, .now = now, .lease_until = now + LEASE_MS},
             &task, &e) ||
-        db_commit(db, &e))
+        txn_commit(db, &e))
         die("cannot create a task", &e);
     struct claim claim = {.n = task.n, .runner = runner, .attempt = task.attempt};
     if (task.n != n) die("another task is waiting: use an empty database", &e);
@@ -151,8 +151,8 @@ int main(int argc, char **argv)
     size_t n = 0;
     for (size_t i = 0; i < events; i++) {
         for (size_t w = 0; w < watchers; w++) readers[w].frames = 0;
-        if (db_begin(db, DB_SYNC_NONE, &e) ||
-            claim_event(db, &claim, "bench.tick", "{}", clock_wall_ms(), &e) || db_commit(db, &e))
+        if (txn_begin(db, TXN_SYNC_NONE, &e) ||
+            claim_event(db, &claim, "bench.tick", "{}", clock_wall_ms(), &e) || txn_commit(db, &e))
             die("cannot write an event", &e);
         int64_t committed = clock_monotonic_us();
         wait_all(readers, watchers, 1, at);
@@ -164,7 +164,7 @@ int main(int argc, char **argv)
            took[n / 2], took[n * 99 / 100], took[n - 1]);
 
     struct claim_end end = {.status = TASK_COMPLETED, .now = clock_wall_ms(), .run_at = TASK_NONE};
-    if (db_begin(db, DB_SYNC_BEFORE, &e) || claim_finish(db, &claim, &end, &e) || db_commit(db, &e))
+    if (txn_begin(db, TXN_SYNC_BEFORE, &e) || claim_finish(db, &claim, &end, &e) || txn_commit(db, &e))
         die("cannot finish", &e);
     db_close(db);
     return 0;

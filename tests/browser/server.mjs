@@ -65,9 +65,9 @@ class Server {
       .filter(line => line[1] === route).map(line => Number(line[2]))
   }
 
-  // While this runs, nginx finds no leat-events.
+  // While this runs, nginx finds no leat.fcgi.
   async away(meanwhile) {
-    const socket = `${this.dir}/state/events.sock`
+    const socket = `${this.dir}/state/leat.sock`
     renameSync(socket, `${socket}.away`)
     try {
       await meanwhile()
@@ -76,12 +76,12 @@ class Server {
     }
   }
 
-  // Ends leat-events outright; gives when another one has begun.
-  async killEvents() {
-    const pid = () => readFileSync(`${this.dir}/state/events.pid`, 'utf8').trim()
-    const old = pid()
-    process.kill(Number(old), 'SIGKILL')
-    await until(() => pid() !== old && pid() !== '', 10, 'another leat-events')
+  // Ends each leat.fcgi outright; gives when others have begun.
+  async killWeb() {
+    const pids = () => readFileSync(`${this.dir}/state/web.pid`, 'utf8').split('\n').filter(Boolean)
+    const old = pids()
+    for (const pid of old) process.kill(Number(pid), 'SIGKILL')
+    await until(() => pids().length === old.length && !pids().some(pid => old.includes(pid)), 10, 'other leat.fcgi')
   }
 }
 

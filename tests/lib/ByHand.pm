@@ -22,7 +22,7 @@ my $json = JSON::PP->new->utf8->allow_nonref->canonical;
 my $made = 0;
 
 # Runs STATEMENTS in one transaction and rings the bell. Gives the rows, each a reference to an
-# array of text. The shell stands at the turnstile as everybody does, and leaves checkpoints alone.
+# array of text. The shell stands at the write lock as everybody does, and leaves checkpoints alone.
 sub sql {
     my ($l, $statements) = @_;
     my $db = $l->state . '/leat.db';

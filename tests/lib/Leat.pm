@@ -55,18 +55,21 @@ sub wait_until(&;$) {
 
 # ---- the server ----------------------------------------------------------------------------------
 
-# start(conf => TEXT, jobs => FOLDER, ready => SECONDS): conf is leat.conf text over the defaults of
-# make run; without jobs, a private copy of lib/jobs that job() adds to. Dies with what the server
-# said if it does not come up.
+# start(conf => TEXT, jobs => FOLDER, ready => SECONDS, processes => N, state => NAME, env => {..}): conf is
+# leat.conf text over the defaults of make run; without jobs, a private copy of lib/jobs that job() adds to;
+# processes of leat.fcgi, for a test that looks at the one there is; state is the name of the state folder, env
+# more for make run. Dies with what the server said if it does not come up.
 sub start {
     my ($class, %opt) = @_;
     my $dir  = tempdir('leat-XXXXXX', DIR => '/tmp');    # short: it holds sockets
     my $self = bless {
         dir   => $dir,
-        state => "$dir/state",
+        state => "$dir/" . ($opt{state} // 'state'),
+        env   => $opt{env} // {},
         conf  => "$dir/test.conf",
         jobs  => $opt{jobs} // "$dir/jobs",
         ready => $opt{ready} // 30,
+        processes => $opt{processes},
         owner => $$,
     }, $class;
     $running{$dir} = $self;
@@ -135,6 +138,8 @@ sub try_up {
             CONF   => $self->{conf},
             SERVER => $ENV{SERVER} || 'nginx',
             TESTED_IN => $self->{dir},    # how members() knows whose they are
+            defined $self->{processes} ? (LEAT_HTTP_PROCESSES => $self->{processes}) : (),
+            %{ $self->{env} },
         );
         open STDIN,  '<',   '/dev/null'           or die;
         open STDOUT, '>&',  $write                or die;
@@ -254,14 +259,14 @@ sub jobs      { return $_[0]{jobs} }
 sub conf_file { return "$_[0]{state}/leat.conf" }
 sub log       { return slurp("$_[0]{dir}/server.log") }
 
-# The pids of api, events, runner or server, as the pid file has them.
+# The pids of web (leat.fcgi), runner or server, as the pid file has them.
 sub pids { return split ' ', slurp("$_[0]{state}/$_[1].pid") }
 
-# Changes what nginx includes for the site, as text in $_, and has nginx started anew with it. Gives what the
-# change gives, and whether nginx came back.
+# Changes a file that nginx includes (leat.conf), as text in $_, and has nginx started anew with it. Gives what
+# the change gives, and whether nginx came back.
 sub change_site {
-    my ($self, $change) = @_;
-    my $conf = "$self->{state}/nginx/site.conf";
+    my ($self, $change, $file) = @_;
+    my $conf = "$self->{state}/nginx/" . ($file // 'leat.conf');
     local $_ = slurp($conf);
     my $changed = $change->();
     write_file($conf, $_);

@@ -4,7 +4,7 @@
 #     my $w = Wire->http($l->port);
 #     my $r = $w->ask(POST => '/api/tasks', headers => [Host => 'localhost'], body => '{}');
 #     my $r = Wire::raw($l->port, "GET /api/tasks\0 HTTP/1.1\r\n\r\n");
-#     my $r = Wire::fastcgi($l->state . '/api.sock', [REQUEST_METHOD => 'GET', ...], $body);
+#     my $r = Wire::fastcgi($l->state . '/leat.sock', [REQUEST_METHOD => 'GET', ...], $body);
 #
 # Answers are Leat::Answer's; status 0 is none, `error` says why.
 package Wire;

@@ -156,9 +156,9 @@ sub stop {
     return $self->ended($pid);
 }
 
-# ---- leat-api ------------------------------------------------------------------------------------
+# ---- leat.fcgi ------------------------------------------------------------------------------------
 
-# One request to leat-api as a web server makes it that knows plain CGI only, with more environment and a
+# One request to leat.fcgi as a web server makes it that knows plain CGI only, with more environment and a
 # command before it if given: cgi(METHOD, URI, BODY, env => {..}, by => [..]). Gives {status, head, body}, the
 # status 0 if there is no answer, and `ended`, its wait status.
 sub cgi {
@@ -182,7 +182,7 @@ sub cgi {
             LEAT_AUTH_ANONYMOUS => 'alice',
             %{ $opt{env} // {} },
         );
-        exec @{ $opt{by} // [] }, "$build/leat-api", '--config', "$self->{dir}/leat.conf" or POSIX::_exit(127);
+        exec @{ $opt{by} // [] }, "$build/leat.fcgi", '--config', "$self->{dir}/leat.conf" or POSIX::_exit(127);
     }
     my ($head, $text) = split /\r\n\r\n/, do { local $/; readline($out) // '' }, 2;
     close $out;
@@ -215,12 +215,12 @@ sub quote {
     return "'$text'";
 }
 
-# task(TYPE, input => BYTES, content_type, owner, group, priority, max_attempts, timeout (ms), run_at
+# task(TYPE, input => BYTES, content_type, owner, group, priority, max_attempts, timeout (ms), now, run_at
 # (ms)): a pending task; gives its id.
 sub task {
     my ($self, $type, %opt) = @_;
     my $id  = sprintf '%08x-0000-7000-8000-%012x', time, ++$self->{tasks};
-    my $now = int(time * 1000);
+    my $now = $opt{now} // int(time * 1000);
     my ($owner, $group, $type_sql) = map { quote($_) } $opt{owner} // 'alice', $opt{group}, $type;
     my ($priority, $attempts) = ($opt{priority} // 0, $opt{max_attempts} // 1);
     my ($timeout,  $run_at)   = map { $_ // 'NULL' } @opt{qw(timeout run_at)};

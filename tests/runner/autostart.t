@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# autostart = yes: leat-api starts the runner, exactly one, also as a plain CGI program.
+# autostart = yes: leat.fcgi starts the runner, exactly one, also as a plain CGI program.
 use strict;
 use warnings;
 use FindBin;
@@ -27,11 +27,11 @@ sub settings {
             . "lease_seconds = 1\nautostart = yes\n$text\n[auth]\nanonymous = alice\n[log]\ntarget = file $log\n");
 }
 
-# One request to leat-api as a web server makes it that knows plain CGI only. Waits for the end of both its
+# One request to leat.fcgi as a web server makes it that knows plain CGI only. Waits for the end of both its
 # outputs, as such a server does.
 sub cgi {
     my ($method, $uri, $body, %opt) = @_;
-    my $program = $opt{program} // "$build/leat-api";
+    my $program = $opt{program} // "$build/leat.fcgi";
     my $input   = "$dir/cgi-$$.in";
     Leatd::spew($input, $body // '');
     my $pid = open(my $out, '-|') // die "fork: $!";
@@ -198,7 +198,7 @@ subtest 'no task is left behind by a runner that goes' => sub {
     ok wait_until(sub { !living() }), 'the last one goes too';
 };
 
-# Who waits in the turnstile, by pid.
+# Who waits in the write lock, by pid.
 sub waiters {
     my $inode = (stat "$dir/leat.db.lock")[1];
     return slurp('/proc/locks') =~ /^\d+: +-> FLOCK +\S+ +WRITE (\d+) \S+:$inode /mg;
@@ -212,8 +212,8 @@ for my $first ('the create', 'the runner') {
         for my $round (1 .. 3) {
             my $runner;
             ok wait_until(sub { completes(create('quick')) && (($runner) = living()) }), 'a runner is there';
-            open my $turnstile, '+<', "$dir/leat.db.lock" or die "turnstile: $!";
-            flock $turnstile, LOCK_EX or die "flock: $!";
+            open my $lock, '+<', "$dir/leat.db.lock" or die "write lock: $!";
+            flock $lock, LOCK_EX or die "flock: $!";
             # what it has to write apart from its goodbye is given up after a moment
             my $at_the_door = sub {
                 return wait_until(sub { my $n = 0; for (1 .. 8) { $n += grep { $_ == $runner } waiters(); sleep 0.02 } $n == 8 });
@@ -221,7 +221,7 @@ for my $first ('the create', 'the runner') {
             my $create = sub {
                 my $pid = fork // die "fork: $!";
                 return $pid if $pid;
-                close $turnstile;
+                close $lock;
                 POSIX::_exit(eval { Leatd::spew("$dir/created", create('quick')); 1 } ? 0 : 1);
             };
             my ($pid, $there);
@@ -237,7 +237,7 @@ for my $first ('the create', 'the runner') {
                 $there = wait_until(sub { grep { $_ != $runner } waiters() });
                 ok $there, '... and behind it a create';
             }
-            close $turnstile;
+            close $lock;
             waitpid $pid, 0;
             is $?, 0, 'the create is answered';
             ok completes(slurp("$dir/created")), 'and the task is run';
@@ -251,8 +251,8 @@ subtest 'where leatd is looked for' => sub {
     settings('');
     ok end_all(), 'no runner';
     mkdir "$dir/$_" or die for qw(site site/cgi-bin site/sbin);
-    my $api = "$dir/site/cgi-bin/leat-api";
-    copy("$build/leat-api", $api) or die "copy: $!";
+    my $api = "$dir/site/cgi-bin/leat.fcgi";
+    copy("$build/leat.fcgi", $api) or die "copy: $!";
     chmod 0755, $api;
     Leatd::spew($log, '');
     my $id = create('quick', program => $api);
@@ -270,7 +270,7 @@ subtest 'where leatd is looked for' => sub {
 
 # ---- the same as FastCGI, behind nginx ----
 
-subtest 'leat-api behind nginx starts one' => sub {
+subtest 'leat.fcgi behind nginx starts one' => sub {
     my $s    = Leat->start(conf => "[runner]\nautostart = yes\n[log]\ntarget = file $dir/nginx.log\n");
     my $runs = sub { return slurp("$dir/nginx.log") =~ /program=leatd pid=(\d+) msg="runner_start"/g };
     my $live = sub { return grep { slurp("/proc/$_/stat") =~ /^\d+ \(leatd\) [^ZX] /s } $runs->() };
@@ -298,8 +298,8 @@ subtest 'leat-api behind nginx starts one' => sub {
     }
     is $s->http(GET => '/api/health')->status, 200, 'the site is well';
     my ($pid) = $live->();
-    for my $api ($s->pids('api')) {
-        unlike join(' ', map { readlink($_) // '' } glob "/proc/$api/fd/*"), qr/db\.runner/, 'leat-api keeps no lock';
+    for my $api ($s->pids('web')) {
+        unlike join(' ', map { readlink($_) // '' } glob "/proc/$api/fd/*"), qr/db\.runner/, 'leat.fcgi keeps no lock';
     }
     kill TERM => $pid;
     ok wait_until(sub { !$live->() }), 'it stops';

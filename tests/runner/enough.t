@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# What a job may say: events_per_task of all that it says, and always how it goes on and ends.
+# What a job may say: events_per_task and event_bytes_per_task of it, and always how it goes on and ends.
 use strict;
 use warnings;
 use FindBin;
@@ -25,6 +25,7 @@ exit $status
 EOS
 
 my $enough = 'warn: the task has 20 events: nothing more that its job says is written (events_per_task)';
+sub owned { my ($row) = $l->sql('SELECT sum(bytes) AS bytes FROM owners;'); return $row->{bytes} }
 sub types { return map { $_->{type} } $l->events($_[0]) }
 
 # created and running come before what it says, completed after
@@ -45,8 +46,8 @@ is $l->status($t{many}), 'completed', '... of a task that completed';
 
 is_deeply [$l->logged($t{log})], [(map { "info: line $_" } 1 .. 18), $enough], 'lines of log';
 my @progress = $l->events($t{progress}, 'task.progress');
-is scalar @progress, 18, 'progress';
-is_deeply [$l->logged($t{progress})], [$enough], '... with its warning';
+is scalar @progress, 30, 'progress goes on';
+is_deeply [$l->logged($t{progress})], [], '... without a warning';
 my $row = $l->row($t{progress});
 is "$row->{status} $row->{progress}", 'completed 100', '... and an end that sets it';
 
@@ -58,6 +59,41 @@ $l->conf("[limits]\nevents_per_task = 0\n");
 my $free = $l->task('chatter', input => "event 200 0\n");
 is $l->once, 0, 'without a limit';
 is scalar(() = $l->events($free, 'doc.created')), 200, '... everything is written';
+
+# Bytes: a line of the log is some 1000 here, and 200 beside it.
+$l->job(flood => <<'EOS');
+#!/bin/sh
+line=$(printf '%01000d' 0)
+i=0
+while [ $i -lt 3000 ]; do
+    i=$((i + 1))
+    echo "$line" >&2
+done
+echo 100 said it all >&3
+echo done
+EOS
+$l->conf("[limits]\nevent_bytes_per_task = 100000\n");
+my $flood = $l->task('flood');
+is $l->once, 0, 'a job that floods';
+my @lines = $l->logged($flood);
+cmp_ok scalar @lines, '<', 90, 'its log is bounded by bytes';
+cmp_ok scalar @lines, '>', 70, '... and not before';
+is $lines[-1],
+    'warn: the log of the task takes 100000 bytes: nothing more that its job says is written (event_bytes_per_task)',
+    '... with one warning at the end';
+is scalar(grep { /^warn/ } @lines), 1, '... and only that one';
+is $l->row($flood)->{message}, 'said it all', 'progress goes on';
+is $l->result($flood), "done\n", '... and the result';
+cmp_ok owned(), '<', 400_000, 'the owner has no more than that';
+
+$l->conf("[limits]\nbytes_per_owner = " . (owned() + 50_000) . "\n");
+my $full = $l->task('flood');
+is $l->once, 0, 'a job whose owner is full';
+@lines = $l->logged($full);
+cmp_ok scalar @lines, '<', 60, 'its log is bounded too';
+like $lines[-1], qr/^warn: what its owner has takes \d+ bytes: .*\(bytes_per_owner\)$/, '... and says so';
+is $l->result($full), "done\n", '... and it ends as it would';
+
 $l->gapless;
 is_deeply [$l->finish], [], 'nothing is left running';
 done_testing;

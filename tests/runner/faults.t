@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Every kind of call to the system fails once, at one place after the other, while a runner has work: it goes
 # on, or ends as its manual page says and is started again, and in the end each task has ended exactly once.
-# The same for leat-api: what it acknowledged is there.
+# The same for leat.fcgi: what it acknowledged is there.
 #
 # FAULT_STRIDE=1 tries every place (hours), by default a few of each kind, others each time; SEED repeats
 # them. FAULTS="pwrite:17:ENOSPC ..." tries these.
@@ -110,7 +110,7 @@ sub try_runner {
 
     my %seen = map { $_->{id} => $_->{status} } query($db, "SELECT id, status FROM tasks WHERE completed_at");
     for (1 .. 10) {
-        my ($open) = query($db, "UPDATE tasks SET run_at = NULL WHERE status = 'pending' AND run_at IS NOT NULL;"
+        my ($open) = query($db, "UPDATE tasks SET run_at = NULL, delayed = 0 WHERE status = 'pending' AND run_at IS NOT NULL;"
                 . " SELECT count(*) AS n FROM tasks WHERE completed_at IS NULL");
         last if !$open->{n};
         $status = run(45, \%env, "$home/log", @leatd);
@@ -145,7 +145,7 @@ sub try_runner {
         push @wrong, "the files of $name are @files" if "@files" ne ($name eq 'files' ? 'one.txt two.txt' : '');
     }
     my $chats = grep { $row{ $task{$_} }{status} eq 'completed' } qw(chat1 chat2);
-    my ($all) = query($db, "SELECT (SELECT context FROM groups) AS context, (SELECT group_concat(integrity_check)"
+    my ($all) = query($db, "SELECT (SELECT json FROM contexts) AS context, (SELECT group_concat(integrity_check)"
             . " FROM pragma_integrity_check) AS check_, (SELECT count(*) FROM files) AS files");
     push @wrong, 'the context is ' . ($all->{context} // 'null') if ($all->{context} // 'null') ne '{"was":' x $chats . 'null' . '}' x $chats;
     push @wrong, "integrity: $all->{check_}" if $all->{check_} ne 'ok';
@@ -157,7 +157,7 @@ sub try_runner {
     return join '; ', @wrong;
 }
 
-# Tries one fault on leat-api: what it acknowledged is there, and what it refused is not.
+# Tries one fault on leat.fcgi: what it acknowledged is there, and what it refused is not.
 sub try_api {
     my ($fault, $home, $page, $how) = @_;
     my $db = "$home/leat.db";
@@ -218,12 +218,12 @@ sub places {
 }
 my @todo = map { places('', $calls{ $_->[0] }, @$_) } @plan;
 
-# ---- leat-api --------------------------------------------------------------------------------------------
+# ---- leat.fcgi --------------------------------------------------------------------------------------------
 
 copy("$dir/leat.db", "$dir/plain/api.db");
 my $asked = $faults->page;
 is $l->cgi(POST => '/api/tasks?type=gives', 'x', env => {LEAT_DATABASE_PATH => "$dir/plain/api.db", $asked->env})->{status}, 202,
-    'nothing fails: leat-api takes a task';
+    'nothing fails: leat.fcgi takes a task';
 my %api = $asked->calls;
 push @todo, map { places('api:', $api{ $_->[0] }, @$_) } [qw(pwrite EIO 4)], [qw(pwrite ENOSPC 4)], [qw(pwrite SHORT 2)],
     [qw(pread EIO 3)], [qw(sync EIO 4)], [qw(memory ENOMEM 6)], [qw(open EMFILE 4)], [qw(flock EIO 2)], [qw(lock ENOLCK 3)],

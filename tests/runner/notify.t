@@ -122,7 +122,7 @@ like hup("$settings\n[runner]\nworkers = none\n"), qr/settings not reread.*worke
 ok $l->running($pid), '... and it runs on';
 is scalar(grep { $l->status($_) eq 'running' } @waits), 4, '... as before';
 like hup("[runner]\nworkers = 6\n[http]\nmax_result_bytes = 100000\n[log]\nlevel = debug\n"),
-    qr/settings reread" signal=SIGHUP changed="\[runner\] workers, \[http\] max_result_bytes, \[log\] level"/,
+    qr/settings reread" signal=SIGHUP changed="\[http\] max_result_bytes, \[runner\] workers, \[log\] level"/,
     'a good one is taken, and the log says what is different';
 ok wait_until(sub { (grep { $l->status($_) eq 'running' } @waits) == 6 }), 'more workers: all six run';
 Leatd::spew("$dir/go", '');

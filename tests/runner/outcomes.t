@@ -48,7 +48,7 @@ sub id_of { return eval { decode_json($_[0]{body})->{task_id} } }
 # An answer that says that it is not the client's fault and when to ask again.
 sub is_later {
     my ($r, $code, $name) = @_;
-    is $r->{status}, 503, "$name: leat-api answers 503";
+    is $r->{status}, 503, "$name: leat.fcgi answers 503";
     like $r->{head}, qr/^Retry-After: \d+/m, '... with Retry-After';
     is eval { decode_json($r->{body})->{code} }, $code, "... $code";
 }
@@ -86,7 +86,7 @@ subtest 'the disk is full' => sub {
     unlink "$disk/fill" or die;
     is_whole($l, $id, 'there is room again');
     my $made = create($l);
-    is $made->{status}, 202, 'leat-api takes tasks again';
+    is $made->{status}, 202, 'leat.fcgi takes tasks again';
     is $l->finished(id_of($made))->{status}, 'completed', '... and they run';
     is_deeply [glob "$disk/work/*"], [], 'no working folder is left';
     is $l->stop($runner), 0, 'the runner stops';
@@ -110,7 +110,7 @@ subtest 'the database cannot be written' => sub {
         ok wait_until { $l->log =~ /cannot write, trying again/ }, 'a filesystem that has become read-only: the runner says so and waits';
         my $before = count($l);
         my $r = create($l, env => {$faults->env("pwrite:$wrong:EROFS")});
-        is $r->{status}, 500, 'leat-api answers 500';
+        is $r->{status}, 500, 'leat.fcgi answers 500';
         is eval { decode_json($r->{body})->{code} }, 'internal', '... internal';
         is count($l), $before, '... and nothing is half-written';
         unlink $wrong;
@@ -122,7 +122,7 @@ subtest 'the database cannot be written' => sub {
         my @nobody = ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups');
         system "chmod 755 " . $l->dir . "; chmod 444 $l->{db}*";
         my $r = create($l, by => \@nobody);
-        is_deeply [$r->{status}, $r->{ended} >> 8], [500, 71], 'for a user who may not write leat-api answers 500 and ends with 71';
+        is_deeply [$r->{status}, $r->{ended} >> 8], [500, 71], 'for a user who may not write leat.fcgi answers 500 and ends with 71';
         my $said = `@nobody $build/leatd --config @{[$l->dir]}/leat.conf --once 2>&1`;
         is $? >> 8, 74, 'leatd of such a user ends with 74' or diag $said;
         like $said, qr/\Q$l->{db}\E/, '... and names the file';
@@ -166,7 +166,7 @@ subtest 'the jobs folder is away' => sub {
     go($l, $early);
     is_whole($l, $early, 'one that runs does not need it');
     my $before = count($l);
-    is create($l)->{status}, 500, 'leat-api answers 500';
+    is create($l)->{status}, 500, 'leat.fcgi answers 500';
     is count($l), $before, '... and nothing is half-written';
     ok wait_until { $l->status($id) eq 'pending' }, 'what is queued waits';
     is $l->row($id)->{attempt}, 0, '... and loses no attempt';
@@ -181,7 +181,7 @@ subtest 'the jobs folder is away' => sub {
 };
 
 subtest 'a type is removed, or its conf is broken' => sub {
-    my $l = room('');
+    my $l = room("broken_type_seconds = 0\n");
     my @ids = map { id_of($l->cgi(POST => "/api/tasks?type=$_", '')) } qw(quick says);
     unlink "$l->{jobs}/quick" or die;
     Leatd::spew("$l->{jobs}/says.conf", "timeout = 5\nattempts = many\n");
@@ -210,7 +210,7 @@ subtest 'the clock is set' => sub {
     ok wait_until { ($l->sql("SELECT lease_until AS at FROM tasks WHERE id = '$running';"))[0]{at} < $lease->{at} || $lease->{at} < 1000 * (time - 3000) },
         '... the lease is renewed by the new clock';
     is $l->status($running), 'running', '... and what ran runs on';
-    my $later = $l->task('quick', input => 'x', run_at => int(1000 * time) - 1800_000);
+    my $later = $l->task('quick', input => 'x', now => int(1000 * time) - 3600_000, run_at => int(1000 * time) - 1800_000);
     ok wait_until { scalar(() = $l->log =~ /msg="the clock was set" by_ms=-3[56]\d{5}/g) >= 2 }, 'both say so in their log';
     is $l->status($later), 'pending', 'what is for later waits for the clock';
 

@@ -128,7 +128,7 @@ cmp_ok $most - $before, '<', 64 * 1024, 'the runner took no more than 64 MB for 
 # what is more than can be removed in passing
 my $litter = $l->task('litters');
 is $l->finished($litter)->{status}, 'completed', 'a job left many files';
-like $l->log, qr/"task_clear" task_id=$litter /, '... a process removed them';
+like $l->log, qr/"task_cleanup" task_id=$litter /, '... a process removed them';
 ok wait_until { !$l->work }, '... and nothing is left of them';
 
 # outside the group

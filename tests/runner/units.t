@@ -12,9 +12,9 @@ my $build  = abs_path($ENV{BUILD} || 'build');
 my $prefix = tempdir('leat-units-XXXXXX', DIR => '/tmp', CLEANUP => 1);
 my @units  = map { m{([^/]+)$} } glob "$top/nginx/systemd/*";
 is_deeply [sort @units],
-    [qw(leat-api.service leat-api.socket leat-events.service leat-events.socket leatd.service)], 'the units';
+    [qw(leat.service leat.socket leatd.service)], 'the units';
 
-my %at = (leatd => 'sbin', 'leat-api' => 'lib/leat/cgi-bin', 'leat-events' => 'lib/leat/cgi-bin');
+my %at = (leatd => 'sbin', 'leat.fcgi' => 'lib/leat/cgi-bin');
 for my $program (sort keys %at) {
     system 'install', '-D', "$build/$program", "$prefix/$at{$program}/$program";
     is $?, 0, "$program, where make install puts it";

@@ -60,13 +60,13 @@ sub finished_task {
 
 # The rows of the one table of routes: [method, pattern, scope, ...].
 sub routes {
-    open my $in, '<', "$top/cgi-bin/routes.c" or die;
+    my $text = Leat::slurp("$top/cgi-bin/routes.c");
     my @rows;
-    while (<$in>) {
-        my ($methods, $pattern, $scopes) = /^\s*\{([A-Z_| ]+), "([^"]+)", ([^,]+), \w+\},/ or next;
-        next if $pattern =~ m{^/internal/};    # not a client's
+    while ($text =~ /\{(METHOD_[A-Z_| ]+),\s*"([^"]+)",\s*([^,]+),\s*[^,]+,\s*TICKET_\w+,\s*\w+\}/g) {
+        my ($methods, $pattern, $scopes) = ($1, $2, $3);
         push @rows, [$_, $pattern, map { lc } $scopes =~ /AUTH_(\w+)/g] for $methods =~ /METHOD_(\w+)/g;
     }
+    @rows == (() = $text =~ /\bMETHOD_/g) or die 'cgi-bin/routes.c: a row is written otherwise';
     return @rows;
 }
 

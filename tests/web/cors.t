@@ -7,7 +7,7 @@ use Test::More;
 
 my $app  = 'https://app.example';
 my $evil = 'https://evil.example';
-my $l    = Leat->start(conf => "[http]\nallowed_origins = $app, http://localhost:3000\n");
+my $l    = Leat->start(conf => "[http]\nhosts = 127.0.0.1, public.example\nallowed_origins = $app, http://localhost:3000\n");
 my $self = $l->url;
 
 sub ask {
@@ -40,7 +40,7 @@ subtest 'a listed page reads answers of every kind' => sub {
         is $r->header('Access-Control-Allow-Origin'), $app, "$_ (" . $r->status . ')';
         is $r->header('Access-Control-Allow-Credentials'), 'true', '... with credentials';
         is $r->header('Vary'), 'Origin', '... and caches are told';
-        like $r->header('Access-Control-Expose-Headers'), qr/^Location, ETag, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID, Preference-Applied$/,
+        like $r->header('Access-Control-Expose-Headers'), qr/^Location, Content-Location, ETag, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID, Preference-Applied$/,
             '... with what scripts may read';
     }
     my $s = $l->stream("/api/tasks/$id/events", headers => {Origin => $app});

@@ -18,16 +18,20 @@ $l->job(mirror => <<'JOB');
 printf '<%s>' "$LEAT_CONTENT_TYPE"
 exec cat
 JOB
+Leat::write_file($l->jobs . '/mirror.conf', "attempts = 7\n");
 
 # sleeps as many seconds as its input says
 $l->job(nap => "#!/bin/sh\nexec sleep \"\$(cat)\"\n");
 
 # succeeds at the third attempt
-$l->job(third => "#!/bin/sh\n[ \"\$LEAT_ATTEMPT\" = 3 ]\n", "backoff = 0\n");
+$l->job(third => "#!/bin/sh\n[ \"\$LEAT_ATTEMPT\" = 3 ]\n", "backoff = 0\nattempts = 5\n");
+
+# has one second
+$l->job(brief => "#!/bin/sh\nexec sleep \"\$(cat)\"\n", "timeout = 1\n");
 
 # runs until the file is there
 my $gate = "$l->{dir}/gate";
-$l->job(gated => "#!/bin/sh\nwhile [ ! -e $gate ]; do sleep 0.05; done\necho through\n");
+$l->job($_ => "#!/bin/sh\nwhile [ ! -e $gate ]; do sleep 0.05; done\necho through\n") for qw(gated watched);
 
 sub create {
     my ($fields, %opt) = @_;
@@ -169,6 +173,19 @@ subtest 'every field of the JSON request counts' => sub {
     cmp_ok $slow->{elapsed_seconds}, '<', 10, 'is in seconds';
     my $third = finished(create({type => 'third', max_attempts => 3}));
     is "$third->{status} $third->{attempt}", 'completed 3', 'max_attempts are made';
+    my $second = finished(create({type => 'third', max_attempts => 2}));
+    is "$second->{status} $second->{attempt}", 'failed 2', '... and no more';
+};
+
+subtest 'timeout and max_attempts lower what the type says, and never raise it' => sub {
+    is create({type => 'third', max_attempts => $_->[0]})->json->{task}{max_attempts}, $_->[1], "$_->[0] of 5"
+        for [1 => 1], [5 => 5], [6 => 5], [100 => 5];
+    my $brief = create({type => 'brief', input => '60', timeout => 3600});
+    is $brief->status, 202, 'a larger timeout is not refused';
+    is finished($brief)->{status}, 'timeout', '... and does not count';
+    $brief = $l->http(POST => '/api/tasks?type=brief&timeout=3600&max_attempts=9', body => '60');
+    is $brief->json->{task}{max_attempts}, 1, 'in the query neither';
+    is finished($brief)->{status}, 'timeout', '... the timeout too';
 };
 
 subtest 'the input of a JSON request arrives as text or as JSON text' => sub {
@@ -242,21 +259,40 @@ subtest 'with type in the query the body is the raw input, whatever its Content-
     is $slow->{status}, 'timeout', 'timeout too';
 };
 
-subtest 'a client that accepts an event stream is sent to the events' => sub {
+subtest 'a client that accepts an event stream is answered by the events' => sub {
     for my $accept ('text/event-stream', 'application/json;q=0.5, Text/Event-Stream') {
         my $r = create({type => 'wordcount', input => 'a'}, headers => {Accept => $accept});
-        is $r->status, 303, $accept;
-        like $r->header('Location'), qr{^/api/tasks/$uuid7/events$}, 'Location';
+        is $r->status, 200, $accept;
+        is $r->header('Content-Type'), 'text/event-stream; charset=utf-8', 'Content-Type';
+        is $r->header('Location'), undef, 'no redirect';
+        my ($first, @events) = events_in($r->body);
+        is $first->{type}, 'stream.connected', 'a stream from its begin';
+        is $r->header('Content-Location'), "/api/tasks/$events[0]{task_id}/events", 'Content-Location';
+        is_deeply [map { $_->{task_seq} // $_->{type} } @events], [1 .. @events - 1, 'stream.end'], 'to its end';
     }
     is create({type => 'wordcount'}, headers => {Accept => $_})->status, 202, $_
         for '*/*', 'text/*', 'application/json', 'text/event-stream;q=0';
+
+    # each event comes when it happens
+    my $s = $l->stream('/api/tasks?type=watched', method => 'POST', body => '');
+    is $s->status, 200, 'the answer does not wait for the task';
+    my $running = $s->next_event(20, 'task.status_changed');
+    is $running->{json}{payload}{to}, 'running', 'nor an event';
+    my ($id) = $s->header('Content-Location') =~ m{^/api/tasks/($uuid7)/events$};
+    my $again = $l->stream($s->header('Content-Location'), headers => {Accept => 'text/event-stream', 'Last-Event-ID' => $running->{id}});
+    Leat::write_file($gate, '');
+    is_deeply [map { $_->{raw} } $again->rest(20)]->[1], [map { $_->{raw} } $s->rest(20)]->[0], 'Content-Location goes on with them';
+    is $l->http(GET => "/api/tasks/$id")->json->{status}, 'completed', 'it is that task';
+    unlink $gate;
+    my $both = create({type => 'wordcount'}, headers => {Accept => 'text/event-stream', Prefer => 'wait=20'});
+    is $both->header('Content-Type'), 'text/event-stream; charset=utf-8', 'a stream wins over Prefer';
 
     Leat::write_file("$l->{dir}/three.txt", "eins zwei\ndrei\n");
     my @events = events_in(shell(<<"SH"));
 cd $l->{dir}
 curl -sfL -N -H 'Accept: text/event-stream' --data-binary \@three.txt 'localhost:8080/api/tasks?type=wordcount'
 SH
-    is $events[0]{type}, 'stream.connected', 'curl -L submits and watches';
+    is $events[0]{type}, 'stream.connected', 'one curl submits and watches';
     my @steps = map { $_->{payload}{to} } grep { $_->{type} eq 'task.status_changed' } @events;
     is_deeply \@steps, [qw(running completed)], 'each step';
     is $events[-1]{type} . ' ' . ($events[-1]{payload}{reason} // ''), 'stream.end finished', 'to the end';
@@ -328,7 +364,7 @@ subtest 'twenty who wait keep nobody else waiting' => sub {
     is keys %ids, 20, 'of its own task';
 };
 
-subtest 'the wait is capped, and goes without a hand-over too' => sub {
+subtest 'the wait is capped' => sub {
     my $short = Leat->start(conf => "[http]\nwait_seconds_max = 2\n");
     $short->job(nap => "#!/bin/sh\nexec sleep \"\$(cat)\"\n");
     my $waits = sub {
@@ -342,29 +378,13 @@ subtest 'the wait is capped, and goes without a hand-over too' => sub {
     is $r->status . ' ' . $r->header('Preference-Applied'), '202 wait=2', 'an hour is two seconds here';
     cmp_ok $took, '<', 5, 'indeed';
     is $short->http(POST => '/api/tasks/' . $r->json->{task_id} . '/cancel')->status, 202, '(cancelled)';
-
-    # the same web server without the line that lets leat-api hand requests to leat-events
-    my ($gone, $back) = $short->change_site(sub { s/^\s*fastcgi_param LEAT_HTTP_ACCEL_REDIRECT .*\n//mg });
-    ok $gone, 'no hand-over any more';
-    ok $back, 'the web server came back';
-
-    ($r, $took) = $waits->('0.2', 'wait=2');
-    is $r->status . ' ' . $r->json->{status}, '200 completed', 'leat-api waits itself';
-    is $r->header('Preference-Applied'), 'wait=2', 'Preference-Applied';
-    my @waiting = map { ask($short, '{"type":"nap","input":"30"}', Prefer => 'wait=2') } 1 .. 6;
-    is $short->http(GET => '/api/health')->status, 200, 'but not every leat-api waits';
-    cmp_ok scalar(IO::Select->new(@waiting)->can_read(0)), '<', 6, 'so that others are served meanwhile';
-    my @answers = map { answer_of($_) } @waiting;
-    is_deeply [map { $_->status } @answers], [(202) x 6], 'those who cannot wait are told so';
-    is scalar(grep { $_->header('Preference-Applied') } @answers), 6, 'with Preference-Applied';
-    $short->http(POST => "/api/tasks/$_->{json}{task_id}/cancel") for @answers;
     $short->stop;
 };
 
-# One request to leat-api as a web server makes it that knows plain CGI only.
+# One request to leat.fcgi as a web server makes it that knows plain CGI only.
 sub cgi {
     my ($method, $uri, $body, %headers) = @_;
-    my $program = ($ENV{BUILD} || 'build') . '/leat-api';
+    my $program = ($ENV{BUILD} || 'build') . '/leat.fcgi';
     Leat::write_file("$l->{dir}/cgi.in", $body);
     my $pid = open(my $out, '-|') // die "fork: $!";
     if (!$pid) {
@@ -392,7 +412,7 @@ sub cgi {
     return $answer;
 }
 
-subtest 'leat-api is a CGI program as well, and then waits itself' => sub {
+subtest 'leat.fcgi is a CGI program as well, and then waits itself' => sub {
     my $json = '{"type":"mirror","input":"by CGI"}';
     my $r = cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json');
     is $r->status, 202, 'create';
@@ -400,7 +420,6 @@ subtest 'leat-api is a CGI program as well, and then waits itself' => sub {
     $r = cgi(POST => '/api/tasks?type=mirror', "\0\xff", CONTENT_TYPE => 'image/png', HTTP_PREFER => 'wait=20');
     is $r->status . ' ' . $r->json->{status}, '200 completed', 'create and wait';
     is $r->header('Preference-Applied'), 'wait=20', 'Preference-Applied';
-    is $r->header('X-Accel-Redirect'), undef, 'nobody is asked to take over';
     is $l->http(GET => $r->json->{links}{result})->body, "<image/png>\0\xff", 'every byte';
     my $begin = time;
     $r = cgi(POST => '/api/tasks?type=nap', '30', HTTP_PREFER => 'wait=1');
@@ -412,7 +431,8 @@ subtest 'leat-api is a CGI program as well, and then waits itself' => sub {
     my $task = cgi(GET => '/api/tasks/' . $r->json->{task_id}, '');
     is $task->status . ' ' . $task->json->{id}, '200 ' . $r->json->{task_id}, 'read';
     $r = cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', HTTP_ACCEPT => 'text/event-stream');
-    like $r->status . ' ' . $r->header('Location'), qr{^303 /api/tasks/$uuid7/events$}, 'sent to the events';
+    like $r->status . ' ' . $r->header('Content-Location'), qr{^200 /api/tasks/$uuid7/events$}, 'answered by the events';
+    is +(events_in($r->{body}))[-1]{payload}{reason}, 'finished', 'to their end';
     my $count = sub { scalar @{ cgi(GET => '/api/tasks?type=mirror&page_size=200', '')->json->{tasks} } };
     my $before = $count->();
     $r = cgi(POST => '/api/tasks?type=mirror', 'half', CONTENT_LENGTH => 9);

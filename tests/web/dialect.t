@@ -13,7 +13,7 @@ my $build = abs_path(dirname(__FILE__) . '/../..') . '/' . ($ENV{BUILD} || 'buil
 $build = $ENV{BUILD} if ($ENV{BUILD} // '') =~ m{^/};
 
 # One word of the map is the site's own; streams are so short that their end is seen.
-my $l = Leat->start(conf => "[dialect]\nrepo_status = failed = broken\n[stream]\nstream_seconds = 3\n");
+my $l = Leat->start(conf => "[dialect]\nrepo_status = failed = broken, completed/work = worked\n[stream]\nstream_seconds = 3\n");
 
 $l->job(work => <<'JOB');
 #!/bin/sh
@@ -81,7 +81,7 @@ subtest 'flat' => sub {
     is_deeply one('log.append',  @frames), {type => 'log.append',  level        => 'warn', message => 'careful'};
     is_deeply one('doc.created', @frames), {type => 'doc.created', payload_type => 'pdf',  page    => 1};
     is_deeply $frames[-1]{json},
-        {type => 'completed', result => {rows => 3, status => 'fine'}, message => 'completed'};
+        {type => 'completed', result => {rows => 3, status => 'fine'}, message => 'half'}, 'with the last message of the job';
 };
 
 subtest 'notify' => sub {
@@ -92,6 +92,8 @@ subtest 'notify' => sub {
     is join(' ', map { $_->{status} } @data),   'pending processing processing completed';
     is join(' ', map { $_->{progress} } @data), '0 0 40 100';
     like $_->{updated_at}, $iso for @data;
+    is join(' ', map { $_->{json}{id} } @frames), join(' ', map { $_->{id} } @frames), 'each with its id';
+    is $_->{json}{timestamp}, $_->{json}{data}{updated_at}, '... and its time' for @frames;
     my @members = qw(elapsed_time error_message estimated_remaining_seconds progress status updated_at);
     is_deeply [sort keys %{ $data[$_] }], \@members for 0 .. 2;
     is_deeply [sort keys %{ $data[3] }], [sort @members, 'rows'], 'with the members of the result';
@@ -120,11 +122,24 @@ subtest 'repo' => sub {
     my $page  = $l->http(GET => '/api/groups/bad/events?dialect=repo&last_event_id=earliest', headers => $json);
     my @group = grep { $_->{type} eq 'repo.status_changed' } @{ $page->json->{events} };
     is join(' ', map { "$_->{payload}{from}-$_->{payload}{to}" } @group),
-        'ready-analyzing analyzing-analyzing analyzing-broken', 'states of a group in the words of the site';
+        'ready-analyzing analyzing-broken', 'a group changes its state where the word of the site changes';
     is $group[-1]{repo_id}, 'bad';
     is_deeply [grep { /\./ && /^group/ } map { $_->{type} } @{ $page->json->{events} }], [];
     my $s = $l->stream('/api/groups/bad/events?dialect=repo&last_event_id=now');
     is $s->next_event->{json}{payload}{snapshot}{status}, 'broken', 'also in a snapshot';
+
+    my ($failed) = grep { ($_->{payload}{to} // '') eq 'broken' } @group;
+    is_deeply $failed->{payload}{error}, {code => 'exit_status', message => 'no good', retryable => JSON::PP::true, exit_status => 3},
+        'a group that failed says why';
+    is $failed->{payload}{error_msg}, 'no good', '... in words';
+    is $failed->{payload}{type}, 'bad', '... and of which type all that failed is';
+    my $document = $l->http(GET => '/api/groups/bad?dialect=repo')->json;
+    is_deeply [@$document{qw(error type error_msg)}], [@{ $failed->{payload} }{qw(error type error_msg)}], '... as its document does';
+
+    $page = $l->http(GET => '/api/groups/g/events?dialect=repo&last_event_id=earliest&types=repo.*', headers => $json);
+    is join(' ', map { "$_->{payload}{from}-$_->{payload}{to}" } @{ $page->json->{events} }), 'ready-analyzing analyzing-worked',
+        'a word of its own for groups whose tasks are of one type';
+    is $l->http(GET => '/api/groups/g?dialect=repo')->json->{status}, 'worked', '... in documents too';
 };
 
 subtest 'what has no word is failed' => sub {
@@ -134,7 +149,8 @@ subtest 'what has no word is failed' => sub {
         is $error->{code}, $code{$type}, $type;
         my $path = "/api/tasks/$done{$type}/events?dialect";
         is_deeply((told("$path=flat"))[-1]{json},
-            {type => 'failed', error => $error->{message}, message => $error->{message}}, 'flat');
+            {type => 'failed', error => $error->{message}, message => $error->{message}, code => $code{$type},
+                retryable => $error->{retryable}}, 'flat');
         my $last = (told("$path=notify"))[-1]{json};
         is $last->{type}, 'task_failed', 'notify';
         is $last->{data}{status}, 'failed';
@@ -145,7 +161,7 @@ subtest 'what has no word is failed' => sub {
     $l->http(POST => "/api/tasks/$late/cancel?dialect=notify");
     my $last = (told("/api/tasks/$late/events?dialect=notify"))[-1]{json};
     is "$last->{type} $last->{data}{progress}", 'task_failed 0', 'unless it never ran';
-    is $l->http(GET => "/api/tasks/$late?dialect=notify")->json->{data}{progress}, $last->{data}{progress}, '... as its document says';
+    is $l->http(GET => "/api/tasks/$late?dialect=notify")->json->{progress}, $last->{data}{progress}, '... as its document says';
     like task($done{bad})->{error}{message}, qr/no good/;
 };
 
@@ -163,12 +179,12 @@ subtest 'lines and pages say the same' => sub {
         my $lines = $l->http(GET => "$work?dialect=$dialect", headers => {Accept => 'application/x-ndjson'});
         is $lines->body, join('', map { "$_->{data}\n" } @frames), "$dialect: lines";
         my $page = $l->http(GET => "$work?dialect=$dialect", headers => $json)->json;
-        is_deeply $page->{events}, [map { $_->{json} } @frames], "$dialect: pages";
+        is_deeply $page->{ $dialect eq 'notify' ? 'messages' : 'events' }, [map { $_->{json} } @frames], "$dialect: pages";
     }
     my $first = $l->http(GET => "$work?dialect=notify&limit=2", headers => $json)->json;
-    is types(map { {json => $_} } @{ $first->{events} }), 'task_update task_update', 'a limit counts what is shown';
+    is types(map { {json => $_} } @{ $first->{messages} }), 'task_update task_update', 'a limit counts what is shown';
     my $rest = $l->http(GET => "$work?dialect=notify&last_event_id=$first->{cursor}", headers => $json)->json;
-    is types(map { {json => $_} } @{ $rest->{events} }), 'task_update task_complete', 'and its cursor goes on';
+    is types(map { {json => $_} } @{ $rest->{messages} }), 'task_update task_complete', 'and its cursor goes on';
 };
 
 subtest 'a stream is resumed where it was left' => sub {
@@ -218,7 +234,7 @@ subtest 'what is left out moves the reader on' => sub {
     my $begin = time;
     my $r = $l->http(GET => $t->events("dialect=notify&last_event_id=$end->{id}"),
         headers => {%$json, Prefer => 'wait=1'});
-    is_deeply $r->json->{events}, [], 'nothing to a long poll';
+    is_deeply $r->json->{messages}, [], 'nothing to a long poll';
     cmp_ok time - $begin, '>', 0.9, 'which waits on';
     is(($r->json->{cursor} =~ /-(\d+)$/)[0] - $to, 1);
 
@@ -237,7 +253,8 @@ subtest 'a snapshot is in the dialect' => sub {
     my $connected = sub { $l->stream($_[0] . '&last_event_id=now')->next_event->{json} };
     my $flat = $connected->($t->events('dialect=flat'));
     is_deeply $flat->{snapshot},
-        {success => JSON::PP::true, taskId => $t->id, status => 'running', progress => 30, result => undef, error => undef},
+        {success => JSON::PP::true, taskId => $t->id, status => 'running', progress => 30, result => undef, error => undef,
+            code => undef, retryable => undef},
         'flat';
     my $notify = $l->stream($t->events('dialect=notify&last_event_id=now'));
     $notify->next_frame;
@@ -254,14 +271,18 @@ subtest 'answers about a task' => sub {
     my $path = "/api/tasks/$done{work}?dialect";
     my $flat = {
         success => JSON::PP::true, taskId => $done{work}, status => 'completed', progress => 100,
-        result  => {rows => 3, status => 'fine'}, error => undef,
+        result  => {rows => 3, status => 'fine'}, error => undef, code => undef, retryable => undef,
     };
     my $r = $l->http(GET => "$path=flat");
     is_deeply $r->json, $flat, 'flat';
     is $r->header('ETag'), $l->http(GET => "/api/tasks/$done{work}")->header('ETag');
     is $l->http(GET => "$path=flat", headers => {'If-None-Match' => $r->header('ETag')})->status, 304;
-    is_deeply $l->http(GET => "$path=notify")->json, (told("$work?dialect=notify"))[-1]{json},
-        'notify: as in its last event';
+    my $notify = $l->http(GET => "$path=notify")->json;
+    my $last   = (told("$work?dialect=notify"))[-1]{json}{data};
+    is_deeply { map { $_ => $notify->{$_} } keys %$last }, $last, 'notify: as in its last event';
+    is_deeply [@$notify{qw(id task_id type)}], [$done{work}, $done{work}, 'work'], '... and what it is';
+    like $notify->{$_}, $iso, $_ for qw(created_at started_at completed_at);
+    is keys %$notify, 6 + keys %$last;
     my $plain = task($done{work});
     $plain->{repo_id}   = delete $plain->{group_id};
     $plain->{error_msg} = undef;
@@ -270,7 +291,71 @@ subtest 'answers about a task' => sub {
     is_deeply $l->http(GET => "$path=")->json, task($done{work}), 'none';
     my $failed = $l->http(GET => "/api/tasks/$done{bad}?dialect=repo")->json;
     is $failed->{error_msg}, $failed->{error}{message};
-    is $l->http(GET => "/api/tasks/$done{stuck}?dialect=flat")->json->{status}, 'failed';
+    my $stuck = $l->http(GET => "/api/tasks/$done{stuck}?dialect=flat")->json;
+    is_deeply [@$stuck{qw(success status code)}], [JSON::PP::false, 'failed', 'timeout'];
+};
+
+subtest 'lists' => sub {
+    for my $dialect (qw(envelope flat notify repo)) {
+        my @pages = ({next_page_token => ''});
+        for (1 .. 2) {
+            my $token = $pages[-1]{next_page_token};
+            push @pages, $l->http(GET => "/api/tasks?page_size=2&page_token=$token&dialect=$dialect")->json;
+        }
+        my %one = map { my $id = $_->{taskId} // $_->{id}; $id => $_ } map { @{ $_->{tasks} // [] } } @pages;
+        is keys %one, 4, "$dialect: two pages of two";
+        is_deeply $one{$_}, $l->http(GET => "/api/tasks/$_?dialect=$dialect")->json, '... of documents'
+            for grep { exists $one{$_} } @done{qw(work bad)};
+    }
+    my $ids = sub { return join ' ', map { $_->{id} } @{ $l->http(GET => "/api/tasks?dialect=notify$_[0]")->json->{tasks} } };
+    my @all = split / /, $ids->('');
+    is $ids->('&skip=1&limit=2'), "@all[1, 2]", 'notify: skip and limit';
+    is $ids->('&limit=3'), "@all[0 .. 2]", '... limit alone';
+    is $ids->('&skip=2'), "@all[2 .. $#all]", '... skip alone';
+    is $ids->('&skip=10000'), '', '... behind the last';
+    my $page = $l->http(GET => '/api/tasks?dialect=notify&skip=1&limit=1')->json;
+    is $ids->("&limit=1&page_token=$page->{next_page_token}"), $all[2], '... and page tokens go on from there';
+    for (qw(skip=10001 skip=-1 skip=x limit=0 limit=201 limit=x)) {
+        my $r = $l->http(GET => "/api/tasks?dialect=notify&$_");
+        is $r->status, 422, "$_ is refused";
+        my ($name) = /(\w+)/;
+        like $r->json->{detail}, qr/\A$name:/, '... by its name';
+    }
+    is $l->http(GET => '/api/tasks?skip=x&limit=0')->status, 200, 'other dialects know neither';
+    my $groups = $l->http(GET => '/api/groups?dialect=repo')->json->{groups};
+    my ($bad) = grep { $_->{id} eq 'bad' } @$groups;
+    my $one = $l->http(GET => '/api/groups/bad?dialect=repo')->json;
+    is $one->{status}, 'broken', 'a group in the words of the site';
+    ok exists $one->{error_msg}, '... with error_msg';
+    ok exists $one->{context} && !exists $bad->{context}, 'a list has no contexts';
+    delete $one->{context};
+    is_deeply $bad, $one, '... and all else';
+    my $stats = $l->http(GET => '/api/stats?dialect=notify')->json;
+    is $stats->{total_tasks}, $stats->{tasks}{total}, 'statistics';
+    is $stats->{active_connections}, $stats->{streams}{active};
+    cmp_ok $stats->{memory_usage_mb}, '>', 0;
+};
+
+subtest 'types may be asked for in the words of the dialect' => sub {
+    my $types = sub {
+        my ($query) = @_;
+        my $page = $l->http(GET => "/api/groups/bad/events?last_event_id=earliest&$query", headers => $json)->json;
+        return join ' ', map { $_->{type} } @{ $page->{events} };
+    };
+    is $types->('dialect=repo&types=repo.*'),  'repo.status_changed repo.status_changed', 'repo.*';
+    is $types->('dialect=repo&types=group.*'), 'repo.status_changed repo.status_changed', 'group.*';
+    is $types->('types=repo.*'), '', 'not elsewhere';
+    $l->http(POST => '/api/groups/bad/events', json => {type => 'repo.cloned'});
+    is $types->('dialect=repo&types=repo.cloned'), 'repo.cloned', 'an application has its own';
+};
+
+subtest 'a reset asks for a synchronisation' => sub {
+    my $s = $l->stream('/api/events?dialect=notify', headers => {'Last-Event-ID' => 'ffffffff-1'});
+    $s->next_frame;    # retry
+    my $frame = $s->next_frame;
+    is_deeply [@{ $frame->{json} }{qw(id type reason)}], [$frame->{id}, 'sync_required', 'epoch'];
+    like $frame->{json}{timestamp}, $iso;
+    $s->close;
 };
 
 subtest 'answers to a create' => sub {
@@ -280,12 +365,12 @@ subtest 'answers to a create' => sub {
     };
     my $r = $create->('flat');
     is $r->status, 202;
-    is_deeply [sort keys %{ $r->json }], [qw(error progress result status success taskId)], 'flat';
+    is_deeply [sort keys %{ $r->json }], [qw(code error progress result retryable status success taskId)], 'flat';
     is $r->json->{status}, 'pending';
     is $r->header('Location'), '/api/tasks/' . $r->json->{taskId};
     $r = $create->('notify');
-    is $r->json->{type}, 'task_update', 'notify';
-    is $r->json->{data}{status}, 'pending';
+    is $r->json->{type}, 'work', 'notify';
+    is $r->json->{status}, 'pending';
     $r = $create->('repo');
     is $r->json->{task}{repo_id}, 'c', 'repo';
     is $r->json->{task_id}, $r->json->{task}{id};
@@ -295,16 +380,16 @@ subtest 'answers to a create' => sub {
     is_deeply $r->json->{result}, {rows => 3, status => 'fine'}, 'flat';
     is $r->json->{status}, 'completed';
     $r = $create->('notify', Prefer => 'wait=10');
-    is $r->json->{data}{rows}, 3, 'notify';
+    is $r->json->{rows}, 3, 'notify';
     $r = $create->('repo', Prefer => 'wait=10');
     is_deeply [@{ $r->json }{qw(status repo_id error_msg success)}], ['completed', 'c', undef, JSON::PP::true], 'repo';
 
     $r = $l->http(POST => '/api/tasks?dialect=flat&types=task.*', json => {type => 'work'},
         headers => {Accept => 'text/event-stream'});
-    is $r->status, 303;
-    like $r->header('Location'), qr{^/api/tasks/[^/?]+/events\?dialect=flat&types=task\.\*$}, 'sent on to its events';
-    is types(grep { $_->{json}{type} ne 'progress_update' } told($r->header('Location'))),
-        'status_update status_update completed';
+    is $r->status, 200;
+    like $r->header('Content-Location'), qr{^/api/tasks/[^/?]+/events$}, 'its events';
+    my @told = grep { !/^(?:progress_update|stream\.end)$/ } map { Leat::decode($_)->{type} } $r->body =~ /^data: (.*)$/mg;
+    is "@told", 'connected status_update status_update completed';
 
     my $id   = create(type => 'long');
     my $etag = $l->http(GET => "/api/tasks/$id")->header('ETag');
@@ -330,6 +415,10 @@ subtest 'an unknown dialect is refused before anything is done' => sub {
         [GET  => "$work?dialect=klingon"],
         [GET  => "$work?dialect=klingon", headers => $json],
         [GET  => '/api/events?dialect=klingon'],
+        [GET  => '/api/tasks?dialect=klingon'],
+        [GET  => '/api/groups?dialect=klingon'],
+        [GET  => '/api/groups/g?dialect=klingon'],
+        [GET  => '/api/stats?dialect=klingon'],
     );
     for (@cases) {
         my ($method, $path, @opt) = @$_;
@@ -345,8 +434,8 @@ subtest 'an unknown dialect is refused before anything is done' => sub {
 
 subtest 'a bad map is an error at the start' => sub {
     my $file = $l->state . '/bad.conf';
-    Leat::write_file($file, "[dialect]\nrepo_status = idle=ready, done=x\n");
-    for my $program ('leatd --check', 'leat-api', 'leat-events') {
+    Leat::write_file($file, "[dialect]\nrepo_status = idle=ready, running/work=working, done=x\n");
+    for my $program ('leatd --check', 'leat.fcgi') {
         my ($name, @check) = split ' ', $program;
         open my $out, '-|', "$build/$name --config $file @check 2>&1 </dev/null" or die;
         my $said = do { local $/; <$out> };

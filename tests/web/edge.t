@@ -1,4 +1,4 @@
-# What the web server does by itself, it does as Leat would: it finds the program that streams, keeps no
+# What the web server does by itself, it does as Leat would: it keeps no
 # event back, tells other proxies so, and refuses in the same form.
 use strict;
 use warnings;
@@ -84,7 +84,10 @@ subtest 'what is refused is refused there too' => sub {
         [422, '/api//events?types=A'],
         [404, '/api/nothing/%65vents'],
         [404, '/api/internal/%65vents'],
-        [404, '/leat-internal/same'],
+        [404, '/leat-files/x'],
+        [404, '/leat-problem'],
+        [404, '/leat-no-answer'],
+        [404, '/leat-no-stream'],
     );
     for (@cases) {
         my ($status, $path, @headers) = @$_;
@@ -134,11 +137,11 @@ subtest 'what is no request' => sub {
 subtest 'what is too long' => sub {
     my $input = 'x' x 20_000;
     my $s = $l->http(GET => "/api/run/count?input=$input", headers => {@sse});
-    is $s->status, 303, 'a GET of 20 KB';
-    my ($task) = $s->header('Location') =~ m{tasks/([^/]+)/events};
+    is $s->status, 200, 'a GET of 20 KB';
+    my ($task) = $s->header('Content-Location') =~ m{tasks/([^/]+)/events};
     is $l->reaches($task)->{result}, 20_000, '... is whole';
     $s = $l->http(GET => '/api/run/count?input=' . 'x' x 32_000, headers => [@sse, map { ("X-$_" => 'x' x 1000) } 1 .. 30]);
-    is $s->status, 303, '32 KB, and 30 of headers';
+    is $s->status, 200, '32 KB, and 30 of headers';
 
     refused($l->http(GET => '/api/run/count?input=' . 'x' x 40_000, headers => {@sse}), 414, 'uri_too_long', 'a GET of 40 KB');
     refused($l->talk("POST $_ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9223372036854775807\r\n\r\nx"),
@@ -173,18 +176,26 @@ subtest 'files, which the web server sends' => sub {
 
 # ---- another site --------------------------------------------------------------------------------
 
-subtest 'a site that does not take requests on, and has locations of its own' => sub {
-    my ($gone, $back) = $l->change_site(sub {
-        my $n = s/^\s*fastcgi_param LEAT_HTTP_ACCEL_REDIRECT .*\n//mg;
-        $_ .= "\nlocation ~ [.]jpg\$ { return 403; }\nlocation ~ events { return 403; }\n";
-        $n;
+subtest 'a site that has locations of its own' => sub {
+    my ($said, $back) = $l->change_site(sub {
+        $_ .= <<'EOT';
+location ~ [.]jpg$ { return 403; }
+location ~ events { return 403; }
+location = /its/own { include leat-pass.conf; }
+location = /busy { return 503; }
+location = /gone { fastcgi_pass unix:/nobody/is.there; }
+EOT
     });
-    ok $gone, 'no redirect any more';
     ok $back, 'the web server came back';
-    refused($l->http(GET => '/api/%65vents', headers => {@sse}), 421, 'wrong_program', '/api/%65vents');
-    is $l->stream('/api/events')->next_event(10)->{json}{type}, 'stream.connected', '/api/events is served';
+    is $l->stream($_)->next_event(10)->{json}{type}, 'stream.connected', "$_ is served"
+        for '/api/events', '/api/%65vents';
     is $l->http(GET => "/api/tasks/$done->{id}/files/photo.jpg")->body, 'abcdef', 'so is a file';
     is $l->http(GET => '/photo.jpg')->status, 403, '(what is not below /api is not ours)';
+    refused($l->http(GET => '/its/own'), 404, 'not_found', 'a path of its own is passed on too');
+    for (['/busy', 503], ['/gone', 502]) {
+        my $r = $l->http(GET => $_->[0]);
+        is $r->status . ' ' . $r->header('Content-Type'), "$_->[1] text/html", "$_->[0]: what is not of Leat stays the page of nginx";
+    }
 };
 
 Leat::write_file("$l->{dir}/gate", '');

@@ -53,6 +53,7 @@ my %status_of = (
     body_too_large         => 413,
     unsupported_media_type => 415,
     unsupported_encoding   => 415,
+    wrong_host             => 421,
     invalid_request        => 422,
     unknown_type           => 422,
     type_misconfigured     => 500,
@@ -224,14 +225,13 @@ subtest 'what is not there is 404' => sub {
     refused($l->http(POST => $_, body => ''), 'not_found', "POST $_")
         for "/api/tasks/$unknown/cancel", '/api/tasks/x/cancel', '/api/nothing';
 
-    # leat-events answers what waits, in the same words
+    # what waits says the same
     refused(get("/api/tasks/$unknown", Prefer => 'wait=5'), 'not_found', 'a GET that waits');
     refused(get("/api/tasks/$unknown/events", Accept => $_), 'not_found', $_)
         for 'text/event-stream', 'application/x-ndjson', 'application/json';
 
     # these are the web server's own
-    is get("/leat-internal/tasks/$id?wait_ms=1")->status, 404, 'the way of the hand-over';
-    is $l->http(POST => '/leat-internal/tasks', body => '{}', headers => $json)->status, 404, 'with a POST';
+    is get("/leat-files/$id/x")->status, 404, 'where files are sent from';
     is get('/elsewhere')->status, 404, 'outside of /api';
 };
 
@@ -310,8 +310,9 @@ subtest 'a path is taken for what it is' => sub {
         (map { "/api/tasks/$_" } "$id%2Fresult", '..%2Fhealth', '%252e%252e', "$id%20", ";$id", '*', 'x' x 3000),
         '/api%2Ftasks',
     );
-    my $whole = "GET http://elsewhere/api/nothing HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n";
-    refused($l->talk($whole), 'not_found', 'a whole URL');
+    my $whole = sub { $l->talk("GET http://$_[0]/api/nothing HTTP/1.1\r\nHost: $_[0]\r\nConnection: close\r\n\r\n") };
+    refused($whole->('localhost'), 'not_found', 'a whole URL');
+    refused($whole->('elsewhere'), 'wrong_host', '... of another site', qr/\[http\] hosts/);
 
     # the web server itself refuses these
     refused(get($_), 'bad_request', substr $_, 0, 60) for (
@@ -352,7 +353,7 @@ subtest 'half a request creates nothing' => sub {
 };
 
 is rows(), $before, 'nothing has left a trace in the database';
-is_deeply [map { scalar $l->pids($_) } qw(api events runner server)], [6, 1, 1, 1], 'every program runs';
+is_deeply [map { scalar $l->pids($_) } qw(web runner server)], [2, 1, 1], 'every program runs';
 unlike $l->log, qr/killed by signal|exited with status/, 'and none had to be started again';
 
 $l->stop;

@@ -20,7 +20,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use Wire;
 
--x "$ENV{BUILD}/leat-api" or die "no $ENV{BUILD}/leat-api: make BUILD=$ENV{BUILD} SANITIZE=address,undefined all\n";
+-x "$ENV{BUILD}/leat.fcgi" or die "no $ENV{BUILD}/leat.fcgi: make BUILD=$ENV{BUILD} SANITIZE=address,undefined all\n";
 my $seconds = $ENV{FUZZ_SECONDS} || 25;
 my $seed    = $ENV{SEED} // int rand 2**31;
 note "SEED=$seed FUZZ_SECONDS=$seconds";
@@ -171,7 +171,6 @@ my @good = (
     sub { [GET => '/api/' . pick(qw(health metrics stats openapi.json)), []] },
     sub { [OPTIONS => '/api/tasks', [Origin => pick('https://listed.example', 'https://evil.example'), 'Access-Control-Request-Method' => 'POST']] },
     sub { [HEAD => '/api/tasks/' . id() . pick('', '/events', '/result'), []] },
-    sub { [GET => '/leat-internal/tasks/' . id() . '?wait_ms=5&dialect=flat', []] },
 );
 
 # ---- and what becomes of them --------------------------------------------------------------------
@@ -266,7 +265,7 @@ sub change {
     elsif ($direct) {
         push @{ $r->{more} }, pick(['REQUEST_METHOD'], ['REQUEST_URI'], ['CONTENT_LENGTH'], ['QUERY_STRING'], [CONTENT_LENGTH => 3], [REQUEST_URI => '/api/tasks'], [REQUEST_URI => ''], [REQUEST_METHOD => 'GET'],
             [REQUEST_METHOD => ''], [REMOTE_USER => 'carol'], [REMOTE_USER => "\xff"], [REMOTE_USER => 'x' x 5000], [REMOTE_ADDR => "\xff\"" x 100], [REQUEST_ID => '"'], [SCRIPT_NAME => '/api', PATH_INFO => '/tasks/%00'],
-            [PATH_INFO => "/\xff"], ['' => 'x'], ['=' => '='], ["A\0B" => "c\0d"], ['X' x 20_000 => ''], [HTTP_X => 'y' x 100_000], [HTTPS => 'on'], [REQUEST_SCHEME => ''], [LEAT_HTTP_ACCEL_REDIRECT => ''],
+            [PATH_INFO => "/\xff"], ['' => 'x'], ['=' => '='], ["A\0B" => "c\0d"], ['X' x 20_000 => ''], [HTTP_X => 'y' x 100_000], [HTTPS => 'on'], [REQUEST_SCHEME => ''],
             [LEAT_NO_SUCH => 'x'], [LEAT_HTTP_PREFIX => '/elsewhere'], [LEAT_HTTP_MAX_BODY_BYTES => 'x'], [LEAT_HTTP_WAIT_SECONDS_MAX => '-1'], [LEAT_STREAM_HEARTBEAT => '1e999']);
     }
 }
@@ -278,7 +277,7 @@ sub send_direct {
     my %header;
     my @params = (
         REQUEST_METHOD => $r->{method}, REQUEST_URI => $r->{target}, QUERY_STRING => $query // '', SERVER_PROTOCOL => 'HTTP/1.1', REMOTE_ADDR => '127.0.0.1',
-        REQUEST_SCHEME => 'http', REQUEST_ID => 'f' x 32, LEAT_HTTP_ACCEL_REDIRECT => '/leat-internal', HTTP_HOST => 'localhost',
+        REQUEST_SCHEME => 'http', REQUEST_ID => 'f' x 32, HTTP_HOST => 'localhost',
         CONTENT_LENGTH => $r->{length} // (defined $r->{body} ? length $r->{body} : ''),
     );
     for (my $i = 0; $i < @{ $r->{headers} }; $i += 2) {
@@ -354,14 +353,14 @@ sub shown {
     return $text;
 }
 
-# What has been too much before, and what is likely to be: sent first, to each door.
-my @first = map { my $more = $_; map { my $method = $_; map { {method => $method, door => $_, more => [$more]} } qw(api.sock events.sock) } qw(GET POST) } (
+# What has been too much before, and what is likely to be: sent first, past nginx.
+my @first = map { my $more = $_; map { my $method = $_; +{method => $method, door => 'leat.sock', more => [$more]} } qw(GET POST) } (
     ['REQUEST_URI'], [REQUEST_URI => ''], ['REQUEST_METHOD'], [REQUEST_METHOD => ''], ['CONTENT_LENGTH'], [REQUEST_URI => '?'], [REQUEST_URI => '*'], [REQUEST_URI => '/'],
 );
 
 # ---- all of it -----------------------------------------------------------------------------------
 
-my %pids = map { $_ => join ' ', sort $l->pids($_) } qw(api events runner);
+my %pids = map { $_ => join ' ', sort $l->pids($_) } qw(web runner);
 my (%statuses, %codes, @wrong);
 my ($sent, $dumped) = (0, 0);
 my $end = time + $seconds;
@@ -370,7 +369,7 @@ while (time < $end && @wrong < 5) {
     my $r = {method => $method, target => $target, headers => [@$headers], body => $body};
     if (@first) { %$r = (%$r, %{ shift @first }) }
     else {
-        $r->{door} = pick('api.sock', 'api.sock', 'events.sock') if rand() < 0.5 || $target =~ /internal/ && rand() < 0.8;
+        $r->{door} = 'leat.sock' if rand() < 0.5;
         change($r, $r->{door}) for 1 .. pick(0, 1, 1, 1, 2, 2, 3, 5);
     }
     # HTTP has no such first line, and no such header: nginx would wait for more, or see another request

@@ -5,7 +5,8 @@ use warnings;
 use Leat;
 use Test::More;
 
-my $l = Leat->start(conf => "[runner]\nworkers = 8\n");
+# bodies may be larger than a context may
+my $l = Leat->start(conf => "[runner]\nworkers = 8\n[http]\nmax_body_bytes = 4194304\n");
 
 # fails for good while this file is missing
 my $fine = "$l->{dir}/fine";
@@ -13,6 +14,10 @@ $l->job(picky => "#!/bin/sh\n[ -e $fine ] || exit 65\n");
 
 # reports half, then runs until the file of its input's name is there
 $l->job(gated => "#!/bin/sh\necho 50 >&3\nname=\$(cat)\nwhile [ ! -e $l->{dir}/open-\$name ]; do sleep 0.02; done\n");
+
+# reads the context, says so, and gives a new one once it is let
+$l->job(slowly => "#!/bin/sh\nwas=\$(cat \$LEAT_CONTEXT_FILE)\necho 50 >&3\nname=\$(cat)\nwhile [ ! -e $l->{dir}/open-\$name ]; do sleep 0.02; done\n"
+        . "echo \"{\\\"context\\\":{\\\"by\\\":\\\"\$name\\\",\\\"was\\\":\$was}}\" >&3\n");
 
 # wraps the context, then fails if so told
 my $remembers = <<'JOB';
@@ -75,6 +80,54 @@ subtest 'a group never used is idle' => sub {
     is $l->http(GET => '/api/groups/a%01b')->status, 400, 'nor has one control characters';
 };
 
+subtest 'a name that no path can carry stands in the query' => sub {
+    # the web server, or the path, would take each of these for something else
+    for my $name ('a/b', '/', 'x//y', 'a/../b c' =~ s/\.\./.../r, '%41', 'a?b', '100%', "\xc3\xa4 &=+", 'events', '--') {
+        my $query = 'group=' . encoded($name);
+        my $made  = $l->http(POST => "/api/tasks?type=picky&delay=600&$query", body => '');
+        is $made->status, 202, "'$name'" or diag $made->body;
+        my $g = $l->http(GET => "/api/groups/-?$query")->json;
+        utf8::encode(my $id = $g->{id});
+        is_deeply [$id, $g->{total}], [$name, 1], '... its document';
+        my ($first) = @{ $l->http(GET => "/api/groups/-/events?starting_after=earliest&$query", headers => {Accept => 'application/json'})->json->{events} };
+        is $first->{task_id}, $made->json->{task_id}, '... its events';
+        my $s = $l->stream("/api/groups/-/events?$query")->next_event(10);
+        is $s->{json}{payload}{snapshot}{total}, 1, '... as a stream';
+        my $put = $l->http(PUT => "/api/groups/-/context?$query", json => {here => 1}, headers => {'If-Match' => '"0"'});
+        is $put->status . ' ' . $put->header('ETag'), '200 "1"', '... its context';
+        is_deeply $l->http(GET => "/api/groups/-/context?$query")->json, {here => 1}, '... as it was put';
+        is $l->http(POST => "/api/groups/-/events?$query", json => {type => 'doc.created'})->status, 202, '... a publication';
+        is $l->http(POST => "/api/groups/-/cancel?$query")->json->{cancelled}, 1, '... its tasks are cancelled';
+        is $l->http(POST => "/api/groups/-/retry?$query")->json->{retried}, 1, '... and retried';
+        $l->http(POST => "/api/groups/-/cancel?$query");
+    }
+    my @before = map { $_->{id} } @{ $l->http(GET => '/api/groups')->json->{groups} };
+    for my $bad ('', '-', '.', '..', 'a/../b', './a', 'a/.', "a\x01b", 'x' x 201) {
+        my $query = 'group=' . encoded($bad);
+        for ([POST => "/api/tasks?type=picky&$query"], [POST => '/api/tasks', json => {type => 'picky', group => $bad}]) {
+            my ($method, $path, %body) = @$_;
+            my $r = $l->http($method => $path, %body ? %body : (body => ''));
+            is $r->status . ' ' . $r->json->{code}, '422 invalid_request', "not a name: '$bad'";
+        }
+        for ([GET => "/api/groups/-?$query"], [POST => "/api/groups/-/events?$query", json => {type => 'doc.created'}],
+            [GET => "/api/groups/-/context?$query"], [PUT => "/api/groups/-/context?$query", json => 1],
+            [GET => "/api/groups/-/events?$query"], [POST => "/api/groups/-/cancel?$query"], [POST => "/api/groups/-/retry?$query"]) {
+            my ($method, $path, @body) = @$_;
+            my $r = $l->http($method => $path, @body);
+            is $r->status . ' ' . $r->json->{code}, '422 invalid_request', "... $method $path";
+        }
+    }
+    is $l->http(GET => '/api/groups/-')->status, 422, 'without it there is no group';
+    is_deeply [map { $_->{id} } @{ $l->http(GET => '/api/groups')->json->{groups} }], \@before, 'nothing was made';
+
+    my %me = token('grace', 'create,read');
+    $l->http(POST => '/api/tasks?type=picky&delay=600&group=a%2Fb', body => '', headers => \%me);
+    my $t = $l->http(POST => '/api/tickets', json => {group => 'a/b'}, headers => \%me)->json;
+    is $l->stream("/api/groups/-/events?group=a/b&ticket=$t->{ticket}")->next_event(10)->{json}{payload}{snapshot}{total}, 1, 'a ticket opens it';
+    is $l->stream($t->{url})->status, 200, '... at the address that it names';
+    isnt $l->stream("/api/groups/-/events?group=a&ticket=$t->{ticket}")->status, 200, '... and no other';
+};
+
 subtest 'counts, progress and status are those of its tasks' => sub {
     my $check = sub {
         my ($status, $progress, %counts) = @_;
@@ -133,10 +186,10 @@ subtest 'GET /api/groups: pages, latest change first' => sub {
     $touch->($_) for @names;
     my $all = $list->('')->{groups};
     is_deeply [sort map { $_->{id} } @$all], [sort @names], 'the owner\'s, all of them';
-    is $_->{context}{name}, $_->{id}, 'with its context' for @$all;
+    ok !exists $_->{context}, 'without its context' for @$all;
     my @times = map { $_->{updated_at} } @$all;
     is_deeply \@times, [sort { $b <=> $a } @times], 'latest change first';
-    is $l->http(GET => $_->{links}{self}, headers => \%headers)->json->{id}, $_->{id}, 'its link leads to it' for @$all;
+    is $l->http(GET => $_->{links}{self}, headers => \%headers)->json->{context}{name}, $_->{id}, 'its link leads to it' for @$all;
 
     my ($first, $last) = ($all->[0], $all->[-1]);
     wait_until { $touch->($last->{id}); $list->('page_size=1')->{groups}[0]{id} eq $last->{id} } 5;
@@ -207,6 +260,46 @@ subtest 'a job reads the context and replaces it' => sub {
         [1, 2, 3], 'group.context_changed for those that completed';
     is reaches(create(type => 'wordcount', group => 'chat', input => 'x'))->{status}, 'completed', 'one that says nothing of it';
     is group('chat')->{version}, 3, 'leaves it alone';
+};
+
+subtest 'a PUT while a job runs is not overwritten' => sub {
+    my $path = '/api/groups/busy/context';
+    my $id   = create(type => 'slowly', group => 'busy', input => 'late');
+    ok wait_until(sub { (task($id)->{progress} // 0) == 50 }, 60), 'the job has read the context';
+    my $r = $l->http(PUT => $path, body => '{"by":"user","n":1.50}', headers => {'If-Match' => '"0"'});
+    is $r->status . ' ' . $r->header('ETag'), '200 "1"', 'a PUT';
+    my $s = $l->stream('/api/groups/busy/events?starting_after=earliest&types=group.*');
+    opens('late');
+    my $task = reaches($id);
+    is "$task->{status} " . ($task->{error} // '-'), 'completed -', 'the task completes all the same';
+    $r = $l->http(GET => $path);
+    is $r->header('ETag') . ' ' . $r->body, '"1" {"by":"user","n":1.50}', 'the newer one stays';
+    my $conflict = $s->next_event(60, 'group.context_conflict')->{json};
+    is_deeply $conflict->{payload}, {task_id => $id, version => 1, context => {by => 'late', was => undef}}, 'the other is told';
+    is "$conflict->{group_id} $conflict->{task_id}", "busy $id", 'with its task';
+    my @types = map { $_->{type} } grep { $_->{type} ne 'group.status_changed' } events('busy');
+    is_deeply [@types[-2, -1]], [qw(group.context_conflict task.status_changed)], 'before the task ends';
+    create(type => 'slowly', group => 'busy', input => 'next');
+    opens('next');
+    ok wait_until(sub { group('busy')->{version} == 2 }, 60), 'the next job was given the newer one';
+    is_deeply group('busy')->{context}, {by => 'next', was => {by => 'user', n => 1.5}}, 'and replaces it';
+    is scalar(grep { $_->{type} eq 'group.context_conflict' } events('busy')), 1, 'without a conflict';
+};
+
+subtest 'a context is at most a mebibyte, and only who asks for it gets it' => sub {
+    my $path  = '/api/groups/large/context';
+    my $whole = '"' . 'x' x 1048574 . '"';
+    my $r     = $l->http(PUT => $path, body => $whole);
+    is $r->status . ' ' . length $r->body, '200 1048576', 'a mebibyte';
+    $r = $l->http(PUT => $path, body => '"' . 'x' x 1048575 . '"');
+    is $r->status . ' ' . $r->json->{code}, '413 body_too_large', 'a byte more';
+    like $r->json->{detail}, qr/1048576 bytes/, 'which names the limit';
+    is $l->http(GET => $path)->header('ETag'), '"1"', 'changed nothing';
+    is length group('large')->{context}, 1048574, 'the document of the group has it';
+    my ($listed) = grep { $_->{id} eq 'large' } @{ $l->http(GET => '/api/groups')->json->{groups} };
+    is "$listed->{version} " . exists $listed->{context}, '1 ', 'a list does not';
+    my $snapshot = $l->stream('/api/groups/large/events')->next_event(60)->{json}{payload}{snapshot};
+    is "$snapshot->{id} $snapshot->{version} " . exists $snapshot->{context}, 'large 1 ', 'nor does a snapshot';
 };
 
 subtest 'serialize = group: one at a time, in order' => sub {

@@ -2,6 +2,8 @@
 use strict;
 use warnings;
 use ByHand qw(sql);
+use IO::Select;
+use IO::Socket::INET;
 use Leat;
 use POSIX ();
 use Test::More;
@@ -14,6 +16,7 @@ sub add_jobs {
     my $gate = "#!/bin/sh\nname=\$(cat)\nwhile [ ! -e $server->{dir}/open-\$name ]; do sleep 0.02; done\n";
     $server->job(gated => $gate);
     $server->job(asks  => $gate, "get = yes\ntimeout = 50.5\nattempts = 2\nmax_input_bytes = 100\nresult_type = text/csv\n");
+    $server->job(turn  => "#!/bin/sh\nexec sleep 600\n", "serialize = group\nkill_grace = 0\n"); # one of a group at a time
     $server->job(picky => "#!/bin/sh\n[ -e $server->{dir}/fine ] || exit 65\n");
 }
 add_jobs($l);
@@ -105,7 +108,7 @@ subtest 'a key is of one request, and of one owner' => sub {
         is post($fields, 'Idempotency-Key' => $bad)->status, 422, 'not a key: ' . length $bad;
     }
     my @see = map { post($fields, 'Idempotency-Key' => 'k 1', Accept => 'text/event-stream') } 1, 2;
-    is $_->status . ' ' . $_->header('Location'), "303 /api/tasks/$id/events", 'to its events' for @see;
+    is $_->status . ' ' . $_->header('Content-Location'), "200 /api/tasks/$id/events", 'its events' for @see;
     $r = post($fields, 'Idempotency-Key' => 'k 1', Prefer => 'wait=20');
     is "$r->{status} $r->{json}{task_id} $r->{json}{result}", "200 $id 1", 'with its result';
 
@@ -209,11 +212,12 @@ subtest 'delete' => sub {
 
 my %sse = (Accept => 'text/event-stream');
 
-# GET /api/run/...: the id that its Location names, or the status.
+# GET /api/run/...: the id of the task whose events are answered, or the status.
 sub run {
     my ($what, %headers) = @_;
-    my $r = $l->http(GET => "/api/run/$what", headers => {%sse, %headers});
-    return $r->status == 303 && $r->header('Location') =~ m{^/api/tasks/($uuid7)/events$} ? $1 : $r->status . $r->body;
+    my $s = $l->stream("/api/run/$what", headers => {%sse, %headers});
+    $s->close;
+    return $s->status == 200 && ($s->header('Content-Location') // '') =~ m{^/api/tasks/($uuid7)/events$} ? $1 : $s->status;
 }
 
 subtest 'GET /api/run joins, finds and comes back' => sub {
@@ -229,8 +233,14 @@ subtest 'GET /api/run joins, finds and comes back' => sub {
     isnt run('asks?input=join&group=g', token($l, 'somebody')), $id, 'nor does another owner';
     opens($_) for qw(join joi);
     is reaches($_)->{status}, 'completed', 'completes' for $id, keys %others;
+    is run('asks?input=join&group=g'), $id, 'an end of a moment ago is joined too';
+    is run('asks?types=task.created&group=g&input=join&dialect=flat'), $id, 'what is shown of the events does not matter';
+    sql($l, "UPDATE tasks SET completed_at = completed_at - 59000 WHERE id = '$id'");
+    is run('asks?input=join&group=g'), $id, 'for run_grace seconds';
+    sql($l, "UPDATE tasks SET completed_at = completed_at - 2000 WHERE id = '$id'");
     my $new = run('asks?input=join&group=g');
-    isnt $new, $id, 'a finished one is not joined';
+    isnt $new, $id, 'and then no longer';
+    like $new, qr/^$uuid7$/, 'it is another task';
     reaches($new);
 
     my $keyed = run('asks?input=join&key=k1');
@@ -256,21 +266,39 @@ subtest 'GET /api/run joins, finds and comes back' => sub {
     like run('asks?input=join&key=k4', 'Last-Event-ID' => 'nonsense'), qr/^$uuid7$/, 'nor does nonsense matter';
 };
 
-subtest 'a bare EventSource: the stream behind the redirect' => sub {
-    my $r = $l->http(GET => '/api/run/asks?input=join&key=follow', headers => \%sse, curl => ['-L']);
+subtest 'a bare EventSource' => sub {
+    my $r = $l->http(GET => '/api/run/asks?input=join&key=follow', headers => \%sse);
     is $r->status, 200, 'status';
     like $r->header('Content-Type'), qr{^text/event-stream}, 'an event stream';
     my @types = map { Leat::decode($_)->{type} } $r->body =~ /^data: (.*)$/mg;
     is "$types[0] $types[-1]", 'stream.connected stream.end', 'to its end';
+
+    my @ids = $r->body =~ /^id: (\S+)$/mg;
+    my $before = tasks('asks');
+    $r = $l->http(GET => '/api/run/asks?input=join&key=follow', headers => {%sse, 'Last-Event-ID' => $ids[-1]});
+    is $r->status, 204, 'coming back after all of it: 204, or it would ask again for ever';
+    $r = $l->http(GET => '/api/run/asks?input=join&key=follow', headers => {%sse, 'Last-Event-ID' => $ids[0]});
+    is_deeply [($r->body =~ /^id: (\S+)$/mg)[-1], scalar(() = $r->body =~ /^id: /mg)], [$ids[-1], scalar @ids],
+        'after some of it: the rest, behind the cursor that it brought';
+    is tasks('asks'), $before, 'and no task';
+    my $s = $l->stream('/api/run/asks?input=beyond', headers => {'Accept' => '*/*'});
+    is $s->header('Content-Type'), 'text/event-stream; charset=utf-8', 'any Accept that allows it';
+    my ($id) = $s->header('Content-Location') =~ /($uuid7)/;
+    my $frame = $s->next_event(10, 'task.status_changed');
+    $s->close;
+    my $again = $l->stream('/api/run/asks?input=beyond', headers => {'Last-Event-ID' => $frame->{id}});
+    opens('beyond');
+    is_deeply [map { $_->{json}{payload}{to} // $_->{json}{type} } $again->rest(20)], [qw(stream.connected completed stream.end)],
+        'one that lost its connection goes on where it was';
 };
 
 subtest 'what the asker said about events goes along' => sub {
     my $query = 'dialect=flat&types=task.status_changed';
-    my $r = $l->http(GET => "/api/run/asks?dialect=flat&input=join&types=task.status_changed", headers => \%sse);
-    like $r->header('Location') // $r->body, qr{^/api/tasks/$uuid7/events\?\Q$query\E$}, 'GET run';
-    $r = $l->http(POST => "/api/tasks?type=wordcount&$query", body => 'a', headers => \%sse);
-    like $r->header('Location') // $r->body, qr{^/api/tasks/$uuid7/events\?\Q$query\E$}, 'POST tasks';
-    is $l->http(GET => $r->header('Location'), headers => \%sse, timeout => 20)->status, 200, 'which is understood there';
+    my $types = sub { join ' ', map { Leat::decode($_)->{type} } $_[0]->body =~ /^data: (.*)$/mg };
+    my $shown = 'connected status_update completed stream.end';
+    is $types->($l->http(GET => "/api/run/asks?key=shown&input=join&$query", headers => \%sse)), $shown, 'GET run';
+    is $types->($l->http(POST => "/api/tasks?type=wordcount&$query", body => 'a', headers => \%sse)), $shown, 'POST tasks';
+    is $types->($l->http(POST => "/api/tasks?$query", json => {type => 'wordcount'}, headers => \%sse)), $shown, '... of JSON';
     my $before = tasks('asks');
     is $l->http(GET => '/api/run/asks?input=join&key=nd&dialect=none', headers => \%sse)->status, 422, 'there is no such dialect';
     is tasks('asks'), $before, 'so no task';
@@ -282,7 +310,8 @@ subtest 'who may not GET a task' => sub {
         [GET  => 'wordcount', 403, 'not_by_get',         'without get = yes'],
         [GET  => 'missing',   422, 'unknown_type',       'no such type'],
         [GET  => 'asks',      406, 'not_acceptable',     'without Accept', Accept => 'application/json'],
-        [GET  => 'asks',      406, 'not_acceptable',     'with any Accept', Accept => '*/*'],
+        [GET  => 'asks',      406, 'not_acceptable',     'with one that excludes it', Accept => 'text/event-stream;q=0, */*'],
+        [GET  => 'asks?types=A', 422, 'invalid_request', 'no types'],
         [GET  => 'asks',      403, 'origin_not_allowed', 'cross-site', 'Sec-Fetch-Site' => 'cross-site'],
         [POST => 'asks',      405, 'method_not_allowed', 'POST'],
         [GET  => 'asks?input=' . 'x' x 101, 413, 'body_too_large', 'too long an input'],
@@ -329,7 +358,8 @@ $l->stop;
 my $few = Leat->start(conf => <<'CONF');
 [limits]
 queued_per_owner = 2
-creates_per_minute = 4
+delayed_per_owner = 2
+creates_per_minute = 7
 polls_per_minute = 3
 streams_per_owner = 2
 stream_opens_per_minute = 5
@@ -357,15 +387,21 @@ subtest 'queued tasks and creations' => sub {
         return $few->http(POST => '/api/tasks', json => {type => 'gated', input => $input, group => "of-$input"}, headers => {%me, %headers});
     };
     my $mine = sub { return scalar @{ $few->http(GET => "/api/$_[0]", headers => \%me)->json->{ $_[0] } } };
-    is $few->http(POST => '/api/tasks', json => {type => 'gated', delay => 600}, headers => \%me)->status, 202, 'one that waits'
-        for 1, 2;
+    my $later = sub { return $few->http(POST => '/api/tasks', json => {type => 'gated', delay => 600}, headers => \%me) };
+    is $later->()->status, 202, 'one for later' for 1, 2;
+    my $turn = sub { return $few->http(POST => '/api/tasks', json => {type => 'turn', group => 'turns'}, headers => \%me) };
+    is $turn->()->status, 202, 'one that runs';
+    my $running = sub { return @{ $few->http(GET => '/api/tasks?status=running', headers => \%me)->json->{tasks} } };
+    ok wait_until { $running->() } 30;
+    is $turn->()->status, 202, 'one that waits' for 1, 2;
     my $before = newest();
+    limited($later->(), 'delayed_per_owner', 2);
     limited($create->('third'), 'queued_per_owner', 2);
     limited($create->('keyed', 'Idempotency-Key' => 'late'), 'queued_per_owner', 2);
     limited($few->http(GET => '/api/run/asks?input=late', headers => {%me, %sse}), 'queued_per_owner', 2);
     is newest(), $before, 'nothing is written';
-    is $mine->('tasks'), 2, 'no task';
-    is $mine->('groups'), 0, 'no group';
+    is $mine->('tasks'), 5, 'no task';
+    is $mine->('groups'), 1, 'no group';
     is $few->http(POST => '/api/tasks', json => {type => 'gated', delay => 600}, headers => {token($few, 'calm')})->status, 202,
         'another owner has a limit of their own';
 
@@ -379,9 +415,9 @@ subtest 'queued tasks and creations' => sub {
     } 30;
     ok $done, 'all ended';
     $before = newest();
-    limited($create->('fifth'), 'creates_per_minute', 4, 60);
+    limited($create->('eighth'), 'creates_per_minute', 7, 60);
     is newest(), $before, 'nothing is written';
-    is $mine->('tasks'), 4, 'no task';
+    is $mine->('tasks'), 7, 'no task';
     is $create->('keyed', 'Idempotency-Key' => 'late')->status, 202, 'what was asked before is answered again';
 };
 
@@ -439,6 +475,78 @@ subtest 'streams' => sub {
 };
 
 $few->stop;
+
+# ---- who waits is watching too ----
+
+my $two = Leat->start(processes => 4, conf => "[limits]\nstreams_per_owner = 2\n[stream]\nheartbeat = 0.5\n");
+add_jobs($two);
+
+subtest 'what waits is a stream of its owner, in whichever process' => sub {
+    my %me   = token($two, 'waiter');
+    my $made = $two->http(POST => '/api/tasks', json => {type => 'gated', input => 'two'}, headers => \%me)->json->{task_id};
+    my $etag = sub { $two->http(GET => "/api/tasks/$made", headers => \%me)->header('ETag') };
+    is $two->reaches($made, 'running') && 1, 1, '(a task that runs)';
+    my %wait = (%me, Prefer => 'wait=20');
+    my %json = (Accept => 'application/json');
+    my $cursor = $two->http(GET => "/api/tasks/$made/events", headers => {%me, %json})->json->{cursor};
+    # what holds a place, opened on a connection of its own: its head comes at once, or when the wait is over
+    my %holds = (
+        'a stream'     => sub { $two->stream("/api/tasks/$made/events", headers => \%me) },
+        'lines that follow' => sub { $two->stream('/api/events?follow=1', headers => {%me, Accept => 'application/x-ndjson'}) },
+        'a log that follows' => sub { $two->stream("/api/tasks/$made/log?follow=1", headers => {%me, Accept => '*/*'}) },
+        'a long poll of a task' => sub { later(GET => "/api/tasks/$made", %wait, 'If-None-Match' => $etag->()) },
+        'a long poll of events' => sub { later(GET => "/api/tasks/$made/events?last_event_id=$cursor", %wait, %json) },
+        'a create that waits'   => sub { later(POST => '/api/tasks?type=gated', %wait) },
+    );
+    for my $what (sort keys %holds) {
+        my @held = map { $holds{$what}->() } 1, 2;
+        # the third: not at once where those before are on their way, or were answered because it was faster
+        my $full = wait_until {
+            $_ = $holds{$what}->() for grep { !$_->isa('Leat::Stream') && IO::Select->new($_)->can_read(0) } @held;
+            my $s = $two->stream('/api/events', headers => \%me);
+            my $reason = $s->next_event(10)->{json}{payload}{reason} // '';
+            $s->close;
+            $reason eq 'overloaded'
+        } 20;
+        ok $full, "$what: two, and no more";
+        my $r = $two->http(GET => "/api/tasks/$made", headers => {%wait, 'If-None-Match' => $etag->()});
+        limited($r, 'streams_per_owner', 2);
+        limited($two->http(GET => "/api/tasks/$made/events?last_event_id=$cursor", headers => {%wait, %json}), 'streams_per_owner', 2);
+        is $two->http(GET => "/api/tasks/$made", headers => {%me, Prefer => 'wait=20'}, timeout => 5)->status, 429, '... without a validator too'
+            if $what eq 'a stream';
+        is $two->stream('/api/events', headers => {token($two, "other $what")})->next_event(10)->{json}{type}, 'stream.connected',
+            '... another owner has places of their own';
+
+        my $created = $two->http(POST => '/api/tasks?type=gated&delay=600', headers => {%wait}, timeout => 10);
+        is $created->status . ' ' . ($created->json->{status} // ''), '202 pending', 'a create that would wait is made, and answered at once';
+        my $watched = $two->http(POST => '/api/tasks?type=gated&delay=600', headers => {%me, Accept => 'text/event-stream'}, timeout => 10);
+        is $watched->status, 200, 'one that would watch too';
+        like $watched->body, qr/^retry: \d+\n.*"stream\.end".*"overloaded"/s, '... told to come back';
+        my ($id) = ($watched->header('Content-Location') // '') =~ m{^/api/tasks/($uuid7)/events$};
+        is $two->http(GET => "/api/tasks/$id", headers => \%me)->json->{status}, 'pending', '... where its events are';
+
+        $_->close for @held;
+        my $free = wait_until {
+            my $s = $two->stream('/api/events', headers => \%me);
+            my $type = $s->next_event(10)->{json}{type};
+            $s->close;
+            $type eq 'stream.connected'
+        } 20;
+        ok $free, '... and when they are gone, there is room';
+    }
+    opens('two', $two);
+};
+
+# A request whose answer nobody reads yet.
+sub later {
+    my ($method, $path, %headers) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $two->port) or die "connect: $@";
+    my $length = $method eq 'POST' ? "Content-Length: 0\r\n" : '';
+    syswrite $socket, "$method $path HTTP/1.1\r\nHost: localhost\r\n$length" . join('', map { "$_: $headers{$_}\r\n" } keys %headers) . "\r\n";
+    return $socket;
+}
+
+$two->stop;
 
 # ---- fractions -----------------------------------------------------------------------------------
 

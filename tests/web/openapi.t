@@ -54,6 +54,8 @@ subtest 'the validator finds what is wrong' => sub {
 my $l = Leat->start(conf => <<'CONF');
 [http]
 max_body_bytes = 4000
+bulk_max = 3
+hosts = localhost 127.0.0.1
 max_raw_bytes = 6000
 inline_result_bytes = 100
 allowed_origins = https://friend.example
@@ -64,7 +66,7 @@ heartbeat = 0.2
 busy_ms = 300
 CONF
 $l->job(cat   => "#!/bin/sh\nexec cat\n");
-$l->job(small => "#!/bin/sh\nexec cat\n", "max_input_bytes = 3\nresult_type = text/x-small\nserialize = group\n");
+$l->job(small => "#!/bin/sh\nexec cat\n", "get = yes\nmax_input_bytes = 3\nresult_type = text/x-small\nserialize = group\n");
 $l->job(asks  => "#!/bin/sh\ncat >/dev/null\nexec sleep 1\n", "get = yes\n");
 $l->job(fails => "#!/bin/sh\necho 'no luck' >&2\nexit 65\n");
 $l->job(says  => <<'JOB', "attempts = 2\nbackoff = 0\n");
@@ -137,8 +139,8 @@ sub lines_of {
 # What the events of each dialect are, which the document can only say of all of them together.
 my %events_of = (
     envelope => [qw(Event Notice)],
-    flat     => [qw(FlatEvent)],
-    notify   => [qw(NotifyTask)],
+    flat     => [qw(FlatEvent Heartbeat)],
+    notify   => [qw(NotifyEvent SyncRequired Heartbeat)],
     repo     => [qw(RepoEvent Notice)],
 );
 
@@ -238,7 +240,19 @@ subtest 'making tasks' => sub {
     gives(202, undef, POST => '/api/tasks?type=cat&group=g&priority=2&delay=0.5', body => "\0\xff");
     gives(202, undef, POST => '/api/tasks', body => '{"type":"cat"}', headers => {'Content-Type' => 'application/x-www-form-urlencoded'});
     gives(202, undef, POST => '/api/tasks', json => {type => 'nap', input => '5'}, headers => {Prefer => 'wait=1'});
-    gives(303, undef, POST => '/api/tasks', json => {type => 'cat'}, headers => {@accept});
+    like gives(200, undef, POST => '/api/tasks', json => {type => 'cat'}, headers => {@accept})->header('Content-Location'),
+        qr{^/api/tasks/[^/]+/events$}, 'where its events are';
+    my @lines = (headers => {'Content-Type' => 'application/x-ndjson'});
+    is @{ gives(202, undef, POST => '/api/tasks', body => qq({"type":"cat"}\n\n{"type":"cat","group":"g"}\n), @lines)->json->{tasks} }, 2, 'two tasks';
+    for (['{"type":"cat"}' . "\n{", 400, 'bad_json', 2], [qq(\n{"type":"nosuch"}), 422, 'unknown_type', 2], ["{}\n", 422, 'invalid_request', 1]) {
+        my ($body, $status, $code, $line) = @$_;
+        is gives($status, $code, POST => '/api/tasks', body => $body, @lines)->json->{line}, $line, "... line $line";
+    }
+    gives(422, 'invalid_request', POST => '/api/tasks', body => "\n", @lines);
+    gives(413, 'too_many_lines', POST => '/api/tasks', body => qq({"type":"cat"}\n) x 4, @lines);
+    my @once = (json => {type => 'nap', input => '5', unique => 'u'});
+    gives(202, undef, POST => '/api/tasks', @once);
+    ok gives(202, undef, POST => '/api/tasks', @once)->json->{joined}, 'the one that there is';
     for my $dialect (qw(envelope flat notify repo)) {
         gives(202, undef, POST => "/api/tasks?dialect=$dialect", json => {type => 'cat', group => 'g'});
         gives(200, undef, POST => "/api/tasks?dialect=$dialect", json => {type => $_, group => 'd', input => '{"status":"x","n":1}'}, headers => {Prefer => 'wait=20'})
@@ -258,7 +272,7 @@ subtest 'making tasks' => sub {
         sql($l, "UPDATE tasks SET status = 'cancelled' WHERE group_id = 'taken'; DELETE FROM tasks WHERE group_id = 'taken'");
         POSIX::_exit(0);
     }
-    gives(404, 'not_found', POST => '/api/tasks', json => {type => 'cat', group => 'taken', delay => 600}, headers => {Prefer => 'wait=2'});
+    gives(202, undef, POST => '/api/tasks', json => {type => 'cat', group => 'taken', delay => 600}, headers => {Prefer => 'wait=2'});
     waitpid $pid, 0;
 
     gives(400, 'bad_json',               POST => '/api/tasks', body => '{', headers => {'Content-Type' => 'application/json'});
@@ -295,6 +309,7 @@ subtest 'reading tasks' => sub {
     gives(200, undef, GET => "/api/tasks$_") for '', '?page_size=3', '?status=pending', '?status=failed&type=fails', '?group=g';
     my $token = gives(200, undef, GET => '/api/tasks?page_size=1')->json->{next_page_token};
     gives(200, undef, GET => "/api/tasks?page_token=$token");
+    gives(200, undef, GET => "/api/tasks?dialect=$_") for qw(flat notify repo);
     gives(422, 'invalid_request', GET => '/api/tasks?status=done');
     my $nap = $l->http(POST => '/api/tasks', json => {type => 'nap', input => '20', group => 'naps'})->json->{task_id};
     wait_until { $l->http(GET => "/api/tasks/$nap")->json->{status} eq 'running' } 20;
@@ -378,7 +393,7 @@ subtest 'groups' => sub {
     $token =~ s/([^\w.-])/sprintf '%%%02X', ord $1/ge;
     gives(200, undef, GET => "/api/groups?page_token=$token");
     gives(422, 'invalid_request', GET => '/api/groups?page_token=x');
-    gives(200, undef, GET => '/api/groups/g');
+    gives(200, undef, GET => $_) for '/api/groups/g', '/api/groups/g?dialect=repo', '/api/groups?dialect=repo';
     gives(200, undef, GET => '/api/groups/never%2Fused?owner=nobody');
     gives(400, 'bad_request', GET => '/api/groups/g?owner=%ff');
     gives(200, undef, GET => '/api/groups/c/context');
@@ -409,14 +424,16 @@ subtest 'groups' => sub {
 
 subtest 'run' => sub {
     my @accept = (Accept => 'text/event-stream');
-    gives(303, undef, GET => '/api/run/asks?input=x&group=g&dialect=flat&types=task.*', headers => {@accept});
-    gives(303, undef, GET => '/api/run/asks?key=k', headers => {@accept});
+    gives(200, undef, GET => '/api/run/asks?input=x&group=g&dialect=flat&types=task.*', headers => {@accept});
+    gives(200, undef, GET => '/api/run/asks?key=k', headers => {@accept});
     gives(422, 'idempotency_key_reused', GET => '/api/run/asks?key=k&input=other', headers => {@accept});
     gives(422, 'unknown_type',       GET => '/api/run/nosuch', headers => {@accept});
     gives(422, 'invalid_request',    GET => '/api/run/asks?key=', headers => {@accept});
-    gives(406, 'not_acceptable',     GET => '/api/run/asks');
+    gives(406, 'not_acceptable',     GET => '/api/run/asks', headers => {Accept => 'application/json, text/event-stream;q=0'});
     gives(403, 'not_by_get',         GET => '/api/run/cat', headers => {@accept});
     gives(413, 'body_too_large',     GET => '/api/run/small?input=abcd', headers => {@accept});
+    my $end = ($l->http(GET => '/api/run/small?key=ended', headers => {@accept})->body =~ /^id: (\S+)$/mg)[-1];
+    gives(204, undef, GET => '/api/run/small?key=ended', headers => {@accept, 'Last-Event-ID' => $end});
     gives(403, 'origin_not_allowed', GET => '/api/run/asks', headers => {@accept, 'Sec-Fetch-Site' => 'cross-site'});
     gives(404, 'not_found',          GET => '/api/run/NoType', headers => {@accept});
     $l->job(wrong => "#!/bin/sh\n", "get = yes\nnope = 1\n");
@@ -443,7 +460,7 @@ subtest 'tickets' => sub {
 };
 
 subtest 'the site' => sub {
-    gives(200, undef, GET => $_) for '/api/types', '/api/health', '/api/metrics', '/api/stats';
+    gives(200, undef, GET => $_) for '/api/types', '/api/health', '/api/metrics', '/api/stats', '/api/stats?dialect=notify';
     my $etag = gives(200, undef, GET => '/api/openapi.json')->header('ETag');
     gives(304, undef, GET => '/api/openapi.json', headers => {'If-None-Match' => $etag});
     my ($runner) = $l->pids('runner');
@@ -536,6 +553,10 @@ sub everywhere {
     }
 }
 
+subtest 'another name than the site has' => sub {
+    everywhere(421, 'wrong_host', $l, sub { 1 }, Host => 'elsewhere.example');
+};
+
 subtest 'a database that is busy' => sub {
     my $file = $l->state . '/leat.db.lock';
     my $pid = open(my $held, '-|', 'flock', $file, 'sh', '-c', 'echo held; exec sleep 60') // die "flock: $!";
@@ -550,6 +571,27 @@ subtest 'a database that is busy' => sub {
     gives(503, 'database_busy', @$_) for @tries;
     kill TERM => $pid;
     close $held;
+};
+
+subtest 'a server that bounds what an owner changes and has' => sub {
+    my $c = Leat->start(conf => "[limits]\nwrites_per_minute = 1\nbytes_per_owner = 3000\n");
+    $c->job(asks => "#!/bin/sh\nexit 0\n", "get = yes\n");
+    my ($much, @bob) = ('x' x 4000, token('bob', 'create,read,publish', $c));
+    gives(507, 'owner_full', POST => '/api/tasks', json => {type => 'asks', input => $much}, headers => [@bob], server => $c);
+    gives(507, 'owner_full', GET => "/api/run/asks?input=$much", headers => [@bob], server => $c);
+    gives(507, 'owner_full', PUT => '/api/groups/g/context', json => {text => $much}, headers => [@bob], server => $c);
+    gives(507, 'owner_full', POST => '/api/groups/g/events', json => {type => 'doc.created', payload => {text => $much}}, headers => [@bob], server => $c);
+
+    my @alice = token('alice', 'create,read,publish', $c);
+    my $id = gives(202, undef, POST => '/api/tasks?type=asks', body => 'x', headers => [@alice], server => $c)->json->{task_id};
+    my @ticket = (POST => '/api/tickets', json => {group => 'g'}, headers => [@alice]);
+    for (
+        \@ticket, [PUT => '/api/groups/g/context', json => {}], [POST => '/api/groups/g/events', json => {type => 'doc.created'}],
+        (map { [POST => $_] } '/api/groups/g/cancel', "/api/tasks/$id/cancel"), [DELETE => "/api/tasks/$id"],
+    ) {
+        $c->http(@ticket);    # in this minute too
+        gives(429, 'rate_limited', @$_[0 .. ($_ == \@ticket ? 3 : $#$_)], headers => [@alice], server => $c);
+    }
 };
 
 subtest 'a server with its limits, and with a fault' => sub {
@@ -571,7 +613,11 @@ subtest 'a server with its limits, and with a fault' => sub {
     my $failed = by_hand($b, owner => 'alice', group => 'g');
     $failed->run;
     $failed->finish('failed');
-    by_hand($b, owner => 'alice');
+    # one that is due, and waits for another one of its group
+    my ($runs, $waits) = map { by_hand($b, owner => 'alice', group => 'turns') } 1, 2;
+    $runs->run;
+    sql($b, "UPDATE tasks SET serialize = 1 WHERE group_id = 'turns';"
+            . " UPDATE tasks SET delayed = 0 WHERE group_id = 'turns' AND status = 'pending'");
     gives(429, 'rate_limited', POST => "/api/$_/retry", headers => [@alice], server => $b) for 'tasks/' . $failed->id, 'groups/g';
     my @poll = (headers => [@alice, Accept => 'application/json'], server => $b);
     gives(200, undef, GET => "/api/tasks/$id", @poll);
@@ -596,7 +642,7 @@ subtest 'a server with its limits, and with a fault' => sub {
     }
     $b->stop;
 
-    my $full = Leat->start(conf => "[stream]\nmax_streams = 1\nstream_seconds = 5\n");
+    my $full = Leat->start(processes => 1, conf => "[stream]\nmax_streams = 1\nstream_seconds = 5\n");
     my $s = $full->stream('/api/events');
     my $task = $full->http(POST => '/api/tasks?type=wordcount', body => 'x')->json->{task_id};
     gives(503, 'overloaded', GET => "$_?follow=1", server => $full, headers => {Accept => 'application/x-ndjson'})

@@ -86,12 +86,12 @@ subtest 'metrics are text that Prometheus understands' => sub {
         leat_log_newest_seq leat_wal_pages leat_wal_bytes leat_database_bytes leat_processes leat_resident_bytes);
     my $there = wait_until {
         my $s = metrics();
-        join(' ', map { $s->{"leat_processes{program=\"$_\"}"} // 0 } qw(leat-api leat-events leatd)) eq '6 1 1';
+        join(' ', map { $s->{"leat_processes{program=\"$_\"}"} // 0 } qw(leat.fcgi leatd)) eq '2 1';
     } 6;
     ok $there, 'all the processes are there';
     $sample = metrics();
     cmp_ok $sample->{"leat_resident_bytes{program=\"$_\"}"}, '>', 500_000, "$_ has memory"
-        for qw(leat-api leat-events leatd);
+        for qw(leat.fcgi leatd);
     is $sample->{leat_runners_alive}, 1, 'the runner is alive';
     is $sample->{'leat_tasks{type="quick",status="completed"}'}, 1, 'the task is counted';
     is $sample->{leat_log_events}, 3, 'its events are, too';
@@ -104,7 +104,7 @@ subtest 'figures of all the processes add up to what was done' => sub {
     ends($_) for map { create({type => 'quick', input => $_})->json->{task_id} } 1 .. 20;
     $l->http(POST => '/api/tasks', json => {type => 'nobody'}) for 1 .. 3;
     my %by = map { $_ => 1 } $l->log =~ /pid=(\d+) msg="task_status_change".*from=none/g;
-    cmp_ok scalar(keys %by), '>', 1, 'several leat-api worked';
+    cmp_ok scalar(keys %by), '>', 1, 'several leat.fcgi worked';
     sample_is($posts, 21, 'requests');
     sample_is($bad, 3, 'refused ones');
     sample_is('leat_claim_wait_seconds_count{type="quick"}', 21, 'claims');
@@ -149,11 +149,11 @@ subtest 'the gauges of a process that was killed go, its sums stay' => sub {
     my @streams = map { $l->stream('/api/groups/g/events') } 1 .. 3;
     sample_is($open, 3, 'three are open');
     my $opened = metrics()->{'leat_streams_opened_total{scope="group"}'};
-    kill KILL => $l->pids('events');
+    kill KILL => $l->pids('web');
     sample_is($open, 0, 'none is');
     is metrics()->{'leat_streams_opened_total{scope="group"}'}, $opened, 'opened they were';
-    my $another = wait_until { (metrics()->{'leat_processes{program="leat-events"}'} // 0) == 1 } 6;
-    ok $another, 'another one came';
+    my $another = wait_until { (metrics()->{'leat_processes{program="leat.fcgi"}'} // 0) == 2 } 6;
+    ok $another, 'others came';
 };
 
 subtest 'stats are the same for people' => sub {
@@ -167,7 +167,7 @@ subtest 'stats are the same for people' => sub {
     is $s->{streams}{active}, 0, 'streams';
     cmp_ok $s->{lag}{delivery}{p99_ms}, '>=', $s->{lag}{delivery}{p50_ms}, 'lag';
     is $s->{runners}, 1, 'runners';
-    is_deeply [sort map { $_->{program} } @{ $s->{processes} }], [('leat-api') x 6, qw(leat-events leatd)], 'processes';
+    is_deeply [sort map { $_->{program} } @{ $s->{processes} }], [('leat.fcgi') x 2, 'leatd'], 'processes';
     is_deeply [grep { !($_->{resident_bytes} > 0 && $_->{pid} > 1 && $_->{uptime_seconds} >= 0) } @{ $s->{processes} }], [],
         'with their memory';
     cmp_ok $s->{uptime_seconds}, '>', 0, 'uptime';
@@ -177,14 +177,14 @@ subtest 'stats are the same for people' => sub {
 
 subtest 'a request is found in the log by its id, from its answer to the end of its task' => sub {
     my $log = $l->log;
-    for my $line ('program=leat-api .*msg="task_status_change" task_id=\S+ request_id=ops-create type=gated from=none to=pending elapsed_ms=0',
+    for my $line ('program=leat.fcgi .*msg="task_status_change" task_id=\S+ request_id=ops-create type=gated from=none to=pending elapsed_ms=0',
         'program=leatd .*msg="task_status_change" .*request_id=ops-create .*from=pending to=running elapsed_ms=\d+',
         'program=leatd .*msg="task_status_change" .*request_id=ops-create .*from=running to=completed elapsed_ms=\d+',
-        'program=leat-api .*msg="request" request_id=ops-create method=POST route=/tasks status=202 ip=127.0.0.1 elapsed_ms=\d+',
-        'program=leat-events .*msg="stream_open" request_id=ops-stream scope=task task_id=\S+ owner="anonymous" ip=127.0.0.1 user_agent="agent \'7\'" from=\S+-\d+ start=earliest',
-        'program=leat-events .*msg="stream_close" request_id=ops-stream scope=task .*user_agent="agent \'7\'" cursor=\S+ reason=finished events=4 elapsed_ms=\d+',
-        'program=leat-events .*msg="stream_open" request_id=ops-group scope=group group="g" .*start=now',
-        'program=leat-events .*msg="stream_close" request_id=ops-group scope=group .*reason=gone events=\d+')
+        'program=leat.fcgi .*msg="request" request_id=ops-create method=POST route=/tasks status=202 ip=127.0.0.1 elapsed_ms=\d+',
+        'program=leat.fcgi .*msg="stream_open" request_id=ops-stream scope=task task_id=\S+ owner="anonymous" ip=127.0.0.1 user_agent="agent \'7\'" from=\S+-\d+ start=earliest',
+        'program=leat.fcgi .*msg="stream_close" request_id=ops-stream scope=task .*user_agent="agent \'7\'" cursor=\S+ reason=finished events=4 elapsed_ms=\d+',
+        'program=leat.fcgi .*msg="stream_open" request_id=ops-group scope=group group="g" .*start=now',
+        'program=leat.fcgi .*msg="stream_close" request_id=ops-group scope=group .*reason=gone events=\d+')
     {
         ok $log =~ /^ts=\S+ level=\w+ $line/m, $line;
     }
@@ -193,7 +193,7 @@ subtest 'a request is found in the log by its id, from its answer to the end of 
     my $id = $r->header('X-Request-ID');
     ok $l->log =~ qr/msg="task_status_change" .*request_id=\Q$id\E .*to=pending/, 'one that the server named, too';
     $l->http(POST => "/api/tasks/$r->{json}{task_id}/cancel");
-    ok $l->log =~ qr/program=leat-api .*request_id=\Q$id\E .*from=pending to=cancelled/, 'cancelled by leat-api';
+    ok $l->log =~ qr/program=leat.fcgi .*request_id=\Q$id\E .*from=pending to=cancelled/, 'cancelled by leat.fcgi';
     $l->http(POST => "/api/tasks/$r->{json}{task_id}/retry");
     ok $l->log =~ qr/request_id=\Q$id\E .*from=cancelled to=pending/, 'made to wait again';
     $l->http(POST => "/api/tasks/$r->{json}{task_id}/cancel");    # a running job would keep the runner

@@ -15,7 +15,7 @@ sub works_below {
     };
     is $l->http(GET => "$prefix/health")->status, 200, 'it is healthy';
     my $r = $create->({type => 'makes', group => 'a b'}, Prefer => 'wait=20');
-    is $r->status . ' ' . $r->json->{status}, '200 completed', 'a POST that waits is handed on';
+    is $r->status . ' ' . $r->json->{status}, '200 completed', 'a POST that waits';
     my $task  = $r->json->{task};
     my $here  = "$prefix/tasks/$task->{id}";
     my @links = ($task->{files}[0]{url}, values %{ $task->{links} });
@@ -25,7 +25,7 @@ sub works_below {
     my $file = $l->http(GET => "$here/files/photo.jpg", headers => {Range => 'bytes=2-'});
     is $file->status . ' ' . $file->body, '206 cdef', 'a file, by the web server';
 
-    my $see = $create->({type => 'makes'}, Accept => 'text/event-stream')->header('Location');
+    my $see = $create->({type => 'makes'}, Accept => 'text/event-stream')->header('Content-Location');
     like $see, qr{^\Q$prefix\E/tasks/[^/]+/events$}, 'the way to the events';
     for my $path ($see, "$here/events", $see =~ s/events$/%65vents/r) {
         my @events = $l->stream($path)->rest(20);

@@ -30,10 +30,13 @@ JOB
 
     # repeats its input as its result
     $site->job(cat => "#!/bin/sh\nexec cat\n");
+
+    # one of a group at a time
+    $site->job(turn => "#!/bin/sh\nexec sleep 600\n", "serialize = group\nkill_grace = 0\n");
     $site->job(svg => "#!/bin/sh\nexec cat\n", "result_type = image/svg+xml\n");
 
     # fails, with something on standard output
-    $site->job(fails => "#!/bin/sh\necho half a result\necho 'no such luck' >&2\nexit 3\n");
+    $site->job(fails => "#!/bin/sh\necho half a result\nprintf '\\033[31mno such \\033[1mluck\\033[0m\\n' >&2\nexit 3\n");
 }
 add_jobs($l);
 
@@ -164,22 +167,31 @@ subtest 'a running task tells how far it is' => sub {
 
 subtest 'a failed task says why' => sub {
     my $t = once(create({type => 'fails'}), 'failed');
-    is_deeply [sort keys %{ $t->{error} }], [qw(code message retryable)], 'error';
+    is_deeply [sort keys %{ $t->{error} }], [qw(code exit_status message retryable)], 'error';
     is $t->{error}{code}, 'exit_status', 'code';
-    like $t->{error}{message}, qr/\b3\b.*no such luck/, 'message: the exit status and the last word of the job';
+    is $t->{error}{message}, 'no such luck', 'message: the last words of the job, without what colours them';
+    is $t->{error}{exit_status}, 3, '... and the exit status beside them';
+    my ($end) = grep { ($_->{payload}{to} // '') eq 'failed' }
+        @{ $l->http(GET => "/api/tasks/$t->{id}/events", headers => {Accept => 'application/json'})->json->{events} };
+    is_deeply $end->{payload}{error}, $t->{error}, '... as in its event';
     ok $t->{error}{retryable}, 'retryable';
     is $t->{result}, undef, 'no result';
     is $l->http(GET => "/api/tasks/$t->{id}/result")->status, 404, 'none to fetch either';
 };
 
 subtest 'queue_position counts who goes first' => sub {
-    my @ids = map { create({type => 'cat', delay => 600}) } 1 .. 3;
+    my $first = create({type => 'turn', group => 'turns'});
+    once($first, 'running');
+    my @later = map { create({type => 'turn', group => 'turns', delay => 600, priority => 9}) } 1 .. 3;
+    my @ids = map { create({type => 'turn', group => 'turns'}) } 1 .. 3;
     is_deeply [map { task($_)->{queue_position} } @ids], [1, 2, 3], 'first come, first served';
-    my $urgent = create({type => 'cat', delay => 600, priority => 1});
+    is_deeply [map { task($_)->{queue_position} } @later], [(undef) x 3], 'who waits for the time has no place, and takes none';
+    my $urgent = create({type => 'turn', group => 'turns', priority => 1});
     is_deeply [map { task($_)->{queue_position} } $urgent, @ids], [1, 2, 3, 4], 'a higher priority goes first';
     cancel($ids[0]);
     is_deeply [map { task($_)->{queue_position} } $urgent, @ids], [1, undef, 2, 3], 'one that left makes room';
-    cancel($_) for $urgent, @ids;
+    cancel($_) for $urgent, @ids, @later, $first;
+    once($first, 'cancelled');
 };
 
 sub list {
@@ -283,14 +295,15 @@ subtest 'an unchanged task is 304' => sub {
     is $r->status . ' ' . $r->json->{status}, '200 completed', 'a changed one is sent';
     isnt $r->header('ETag'), $etag, 'with a new ETag';
 
-    my ($first, $second) = map { create({type => 'cat', delay => 600}) } 1, 2;
+    my ($running, $first, $second) = map { create({type => 'turn', group => 'places'}) } 1 .. 3;
+    once($running, 'running');
     $etag = $l->http(GET => "/api/tasks/$second")->header('ETag');
     my $place = task($second)->{queue_position};
     cancel($first);
     isnt task($second)->{queue_position}, $place, 'a task has moved up';
     is $l->http(GET => "/api/tasks/$second", headers => {'If-None-Match' => $etag})->status, 304,
         'that does not count either';
-    cancel($second);
+    cancel($_) for $second, $running;
 };
 
 subtest 'Prefer: wait on a GET answers when the task changes' => sub {

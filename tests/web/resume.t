@@ -24,7 +24,7 @@ for (1 .. $events) {
 }
 EOT
 
-# Kills leat-events, leat-api, or both, with SIGKILL, at random moments, until it is told to stop.
+# Kills one leat.fcgi or all of them with SIGKILL, at random moments, until it is told to stop.
 sub start_killing {
     my ($l) = @_;
     pipe my $read, my $write or die "pipe: $!";
@@ -34,8 +34,9 @@ sub start_killing {
     local $SIG{TERM} = sub { $stop = 1 };
     until ($stop) {
         sleep 0.1 + rand 0.9;
-        my ($name) = (qw(events api), 'events api')[ int rand 3 ];
-        for my $victim (map { $l->pids($_) } split ' ', $name) { $killed += kill KILL => $victim }
+        my @victims = $l->pids('web') or next;
+        @victims = $victims[ rand @victims ] if rand() < 0.5;
+        $killed += kill KILL => $_ for @victims;
     }
     syswrite $write, $killed;
     exec 'true';    # past END: the server is not ours

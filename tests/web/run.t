@@ -11,7 +11,7 @@ use Time::HiRes qw(time);
 
 my $dir  = tempdir('leat-XXXXXX', DIR => '/tmp');
 my $test = $$;
-my @programs = qw(api events runner server);
+my @programs = qw(web runner server);
 
 # Whatever happens, nothing stays behind.
 END {
@@ -117,7 +117,7 @@ subtest 'it says when it is ready, and is' => sub {
         'it prints what to try, then that it is ready';
     for my $program (@programs) {
         my $text = Leat::slurp($run->state . "/$program.pid");
-        my $copies = $program eq 'api' ? 6 : 1;
+        my $copies = $program eq 'web' ? 2 : 1;
         like $text, qr/\A(?:[1-9]\d*\n){$copies}\z/, "$program.pid has one pid a line";
         is scalar(grep { kill 0, $_ } split ' ', $text), $copies, 'of what runs';
     }

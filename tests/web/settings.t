@@ -43,8 +43,8 @@ sub refuses {
     is $said, "$name: $says\n", '... says where and why';
 }
 
-my @all = ('leatd --check', 'leatd --once', 'leat-api', 'leat-events', 'leat token list');
-my @web = qw(leat-api leat-events);
+my @all = ('leatd --check', 'leatd --once', 'leat.fcgi', 'leat token list');
+my @web = qw(leat.fcgi);
 
 # key, value, what is wrong with it
 my @bad = (
@@ -89,7 +89,7 @@ subtest 'an unknown key' => sub {
 
 subtest 'a key file is for who reads it' => sub {
     my $text = "$works\[auth]\n\njwt_key_file = $dir/none.pem\n";
-    my $why  = (starts('leat-api', $text))[1] =~ /libjwt/ ? 'this program was built without libjwt'
+    my $why  = (starts('leat.fcgi', $text))[1] =~ /libjwt/ ? 'this program was built without libjwt'
         : "cannot read $dir/none.pem: No such file or directory";
     refuses($_, $text, "$file:7: [auth] jwt_key_file: $why") for @web;
     refuses($_, $works, "LEAT_AUTH_JWT_KEY_FILE: $why", LEAT_AUTH_JWT_KEY_FILE => "$dir/none.pem") for @web;
@@ -113,7 +113,7 @@ subtest 'jobs that are nowhere' => sub {
 
 subtest 'a database that cannot be' => sub {
     my $text = "[database]\npath = $dir/none/leat.db\n[runner]\njobs = $dir/jobs\n";
-    for ('leatd --once', 'leat-api', 'leat-events', 'leat token list') {
+    for ('leatd --once', 'leat.fcgi', 'leat token list') {
         my ($status, $said) = starts($_, $text);
         isnt $status, 0, "$_: an error";
         like $said, qr{\Q$file:2: [database] path: cannot open $dir/none/leat.db\E.*: No such file or directory}, '... says where';

@@ -11,7 +11,10 @@ use Socket qw(SOL_SOCKET SO_RCVBUF pack_sockaddr_in inet_aton);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $l = Leat->start(conf => "[stream]\nheartbeat = 60\nstream_seconds = 120\n[runner]\nworkers = 2\n");
+my $l = Leat->start(processes => 1, conf => "[stream]\nheartbeat = 60\nstream_seconds = 120\n[runner]\nworkers = 2\n");
+# without kept connections, so that a descriptor is a client
+my (undef, $back) = $l->change_site(sub { s/^\s*keepalive .*\n//m }, 'leat-upstream.conf');
+ok $back, '(the web server is back)';
 
 # ---- readers that can be slow --------------------------------------------------------------------
 
@@ -64,16 +67,16 @@ sub counts {
 
 # ---- the process ---------------------------------------------------------------------------------
 
-sub events_pid { return ($l->pids('events'))[0] }
+sub web_pid { return ($l->pids('web'))[0] }
 
 # Memory of its own, in bytes: without the files that it maps.
-sub memory { return Leat::slurp('/proc/' . events_pid() . '/status') =~ /^RssAnon:\s+(\d+) kB$/m ? $1 * 1024 : die }
+sub memory { return Leat::slurp('/proc/' . web_pid() . '/status') =~ /^RssAnon:\s+(\d+) kB$/m ? $1 * 1024 : die }
 
-sub descriptors { return scalar(() = glob '/proc/' . events_pid() . '/fd/*') }
+sub descriptors { return scalar(() = glob '/proc/' . web_pid() . '/fd/*') }
 
 # Time of the processor, in seconds.
 sub used {
-    my @f = split ' ', Leat::slurp('/proc/' . events_pid() . '/stat') =~ s/^.*\) //sr;
+    my @f = split ' ', Leat::slurp('/proc/' . web_pid() . '/stat') =~ s/^.*\) //sr;
     return ($f[11] + $f[12]) / 100;
 }
 
@@ -149,7 +152,7 @@ subtest 'clients that go without a word are noticed at once' => sub {
 subtest 'without descriptors for more it serves those it has, does not spin, and recovers' => sub {
     my $t = by_hand($l);
     $t->run;
-    my $pid   = events_pid();
+    my $pid   = web_pid();
     my $limit = descriptors() + 10;
     my ($soft, $hard) = Leat::slurp("/proc/$pid/limits") =~ /^Max open files\s+(\d+)\s+(\d+)/m;
     is system('prlimit', "--pid=$pid", "--nofile=$limit:$hard"), 0;
@@ -179,7 +182,7 @@ subtest 'without descriptors for more it serves those it has, does not spin, and
         @all = grep { !$gone{$_} } @all;
     }
     is $seen, 40, 'when some leave, those who waited are served';
-    is events_pid(), $pid, 'by the same process';
+    is web_pid(), $pid, 'by the same process';
     system 'prlimit', "--pid=$pid", "--nofile=$soft:$hard";
     my $after = reader($t->events);
     ok $after->until('"task_seq":3,', 5);

@@ -55,11 +55,11 @@ subtest 'nothing is open to others' => sub {
     is $l->leat(qw(token add --owner alice --scope read))->{status}, 0, 'a token';
 
     is_deeply open_to_others(), $root ? {'/' => 1, '/work' => 1} : {}, 'while it runs, but for the way through';
-    my %there = map { $_ => -e $l->state . "/$_" } qw(leat.conf leat.db leat.db-wal leat.db-shm api.sock events.sock nginx.log nginx/body files work);
+    my %there = map { $_ => -e $l->state . "/$_" } qw(leat.conf leat.db leat.db-wal leat.db-shm leat.sock nginx.log nginx/body files work);
     is_deeply [grep { !$there{$_} } sort keys %there], [], 'all that there should be was there';
     if ($root) {
         my $as = join ' ', 'cd / && setpriv --reuid=65534 --regid=65534 --clear-groups sh -c', "'cat \"\$0\"'";
-        for my $file (qw(leat.conf leat.db leat.db-wal nginx.log nginx/site.conf)) {
+        for my $file (qw(leat.conf leat.db leat.db-wal nginx.log nginx/leat.conf)) {
             my $path = $l->state . "/$file";
             is qx($as $path 2>/dev/null), '', "nobody reads $file";
         }

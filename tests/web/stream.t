@@ -7,6 +7,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use Leat;
 use List::Util qw(uniq);
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -119,7 +120,7 @@ subtest 'a CGI process streams the same' => sub {
         REQUEST_METHOD => 'GET',
         REQUEST_URI    => $t->events,
     );
-    open my $cgi, '-|', "$build/leat-events </dev/null 2>&1" or die;
+    open my $cgi, '-|', "$build/leat.fcgi </dev/null 2>&1" or die;
     my $all = do { local $/; <$cgi> };
     close $cgi;
     is $?, 0;
@@ -153,6 +154,53 @@ subtest 'a cursor is taken from the header, then from each of three names' => su
     is_deeply $first->("starting_after=$at{3}&lastEventId=$at{4}"), $after->(4);
     is_deeply $first->("last_event_id=&starting_after=$at{3}"), $after->(3), 'an empty one is none';
     is seqs(logged($l->stream($t->events('last_event_id=earliest'))->rest)), '1 2 3 4 5 6 7 8', 'earliest is all';
+};
+
+subtest 'a stream starts at a time' => sub {
+    my $t = by_hand($l, group => 'timed');
+    $t->run;
+    my @before = logged($l->stream($t->events('seconds=0.3'))->rest);
+    my $then = 1 + (sql($l, 'SELECT max(ts) FROM events'))[0][0];
+    wait_until { time * 1000 > $then } 5;
+    $t->say('doc.created', {}, 2);
+    $t->finish;
+    my $iso = POSIX::strftime('%Y-%m-%dT%H:%M:%S', gmtime $then / 1000) . sprintf '.%03dZ', $then % 1000;
+    my $told = sub {
+        my ($connected, @rest) = $l->stream(@_)->rest;
+        return ($connected, map { number($_->{id}) } logged(@rest));
+    };
+    my ($connected, @all) = $told->($t->events);
+    my @later = @all[@before .. $#all];
+    for my $since ($then, $iso, $iso =~ s/Z$/%2B00:00/r) {
+        my ($began, @shown) = $told->($t->events("since=$since"));
+        is_deeply \@shown, \@later, "since=$since: what happened from then on";
+        is $began->{id}, $began->{json}{payload}{cursor}, '... from a cursor that it names';
+        ok !exists $began->{json}{payload}{snapshot}, '... without a snapshot';
+        is_deeply [($told->("/api/groups/timed/events?seconds=0.3&types=task.*,doc.*&since=$since"))[1 .. @later]], \@later, '... of the group';
+    }
+    is_deeply [($told->($t->events('since=5')))[1 .. @all]], \@all, 'a time before the log: all of it';
+    is_deeply [($told->($t->events("since=5&last_event_id=$connected->{json}{payload}{cursor}")))[1 .. @all]], \@all;
+    is join(' ', ($told->($t->events("since=5&starting_after=" . epoch(cursor()) . "-$all[-2]")))[1 .. 1]), $all[-1], 'a cursor comes first';
+    is $l->http(GET => $t->events('since=9999999999999'))->status, 204, 'a time to come is now: nothing follows a finished task';
+    my $s = $l->stream('/api/groups/timed/events?seconds=0.3&since=9999-01-01T00:00:00Z');
+    my $now = $s->next_event;
+    is $now->{json}{payload}{snapshot}{status}, 'completed', '... and for a group it begins with a snapshot';
+    my $page = $l->http(GET => $t->events("since=$then"), headers => $json)->json;
+    is_deeply [map { number($_->{id}) } @{ $page->{events} }], \@later, 'pages too';
+    my $lines = $l->http(GET => $t->events("since=$then"), headers => $ndjson)->body;
+    is_deeply [$lines =~ /^\{"id":"[^"]*-(\d+)"/mg], \@later, 'and lines';
+};
+
+subtest 'a stream ends after the seconds that it was asked for' => sub {
+    my $t = by_hand($l);
+    my $began = time;
+    my @frames = $l->stream($t->events('seconds=0.5'))->rest;
+    is words($frames[-1]), 'end:rotated', 'by rotation';
+    cmp_ok time - $began, '>=', 0.4, 'not before';
+    my $lines = $l->http(GET => $t->events('follow=1&seconds=0.5'), headers => $ndjson)->body;
+    like $lines, qr/"reason":"rotated"/, 'lines that follow too';
+    $t->run;
+    $t->finish;
 };
 
 subtest 'a resumed stream repeats the cursor of its client, however much happened elsewhere' => sub {
@@ -383,6 +431,15 @@ subtest 'types lets through what is asked for' => sub {
         'status_changed:running doc.created doc.page.turned status_changed:completed';
     is $got->('*'), words(logged($l->stream($t->events)->rest));
     is $l->http(GET => $t->events('types=doc*'))->status, 422, 'a malformed pattern is refused';
+    my $long = 'doc.' . 'x' x 60;
+    is $got->(join ',', 'doc.created', map { "doc.a$_" } 1 .. 31), 'doc.created', '32 patterns';
+    is $got->("$long,doc.created"), 'doc.created', 'of 64 bytes';
+    for my $form ('text/event-stream', 'application/x-ndjson', 'application/json') {
+        for my $types (join(',', map { "doc.a$_" } 1 .. 33), "${long}x", "doc.created,${long}x") {
+            my $r = $l->http(GET => $t->events("types=$types"), headers => {Accept => $form});
+            is $r->status . ' ' . $r->json->{code}, '422 invalid_request', "not more, as $form";
+        }
+    }
     my $page = $l->http(GET => $t->events('types=log.append'), headers => $json)->json;
     is_deeply [map { $_->{task_seq} } @{ $page->{events} }], [5], 'in pages too';
     cmp_ok number($page->{cursor}), '>=', newest(), 'whose cursor moves past the rest';
@@ -401,7 +458,7 @@ subtest 'a silent stream beats' => sub {
     $s->close;
     my $lines = $l->stream($t->events('follow=1'), headers => $ndjson);
     $lines->next_line;
-    is $lines->next_line(5), '', 'lines beat by an empty one';
+    like $lines->next_line(5), qr/^\{"type":"stream\.heartbeat","ts":\d+\}$/, 'lines beat by an object';
     $lines->close;
 };
 
@@ -555,11 +612,12 @@ subtest 'a long poll answers when something of its own happens' => sub {
     is $r->status, 200;
 };
 
-# leat-events has a connection in hand.
+# A leat.fcgi has a connection in hand.
 sub poll_is_open {
-    my ($pid) = $l->pids('events');
-    my $sockets = () = join("\n", map { readlink($_) // '' } glob "/proc/$pid/fd/*") =~ /^socket:/mg;
-    return $sockets >= 2;
+    return scalar grep {
+        my $sockets = () = join("\n", map { readlink($_) // '' } glob "/proc/$_/fd/*") =~ /^socket:/mg;
+        $sockets >= 2;
+    } $l->pids('web');
 }
 
 subtest 'the log as text: what was said, and nothing else' => sub {
@@ -630,15 +688,15 @@ subtest 'HEAD answers as GET does, without a body' => sub {
     is $head->($t->events, {%$ndjson, 'Last-Event-ID' => 'x'})->status, 410;
 };
 
-subtest 'leat-events that is stopped says where to go on, and its successor goes on' => sub {
+subtest 'leat.fcgi that is stopped says where to go on, and its successor goes on' => sub {
     my $t = by_hand($l);
     $t->run;
     my $s = $l->stream($t->events);
     $s->next_event for 1 .. 3;
     my $log = $l->stream($t->path('/log?follow=1'), headers => {Accept => '*/*'});
     my $before = cursor();
-    my ($pid) = $l->pids('events');
-    kill TERM => $pid;
+    my %old = map { $_ => 1 } $l->pids('web');
+    kill TERM => keys %old;
     my ($end) = $s->rest;
     is word($end->{json}), 'end:shutdown';
     is number($end->{id}), number($before), 'with the last position that was examined';
@@ -648,7 +706,7 @@ subtest 'leat-events that is stopped says where to go on, and its successor goes
     $t->say('doc.created');
     my $next = $l->stream($t->events, headers => {'Last-Event-ID' => $end->{id}});
     is words(map { $next->next_event } 1 .. 2), 'connected doc.created';
-    ok scalar(wait_until { my ($new) = $l->pids('events'); $new && $new != $pid }), 'another process';
+    ok scalar(wait_until { my @new = $l->pids('web'); @new == keys %old && !grep { $old{$_} } @new }), 'other processes';
     $next->close;
 };
 
@@ -724,7 +782,7 @@ subtest 'an admin sees what all owners do' => sub {
 };
 
 ok eval { $l->stop; 1 };
-$l = Leat->start(conf => "[stream]\nmax_streams = 4\n");
+$l = Leat->start(processes => 1, conf => "[stream]\nmax_streams = 4\n");
 
 # What would not have opened a stream anyway is answered as ever, also where no stream may be opened.
 sub what_is_no_stream_says_so {

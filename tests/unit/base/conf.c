@@ -70,7 +70,7 @@ static void an_empty_file_leaves_the_defaults_of_the_contract(void **state)
     assert_null(conf_text(c, CONF_AUTH_ANONYMOUS));
     assert_string_equal(conf_text(c, CONF_AUTH_ANONYMOUS_SCOPE), "create,read,publish");
     assert_false(conf_bool(c, CONF_AUTH_REMOTE_USER));
-    assert_int_equal(conf_ms(c, CONF_STREAM_STREAM_SECONDS), 55000);
+    assert_int_equal(conf_ms(c, CONF_STREAM_STREAM_SECONDS), 3600 * 1000);
     assert_int_equal(conf_ms(c, CONF_STREAM_HEARTBEAT), 15000);
     assert_int_equal(conf_int(c, CONF_STREAM_RETRY_MS), 2000);
     assert_int_equal(conf_int(c, CONF_STREAM_MAX_STREAMS), 8000);
@@ -140,6 +140,17 @@ static void a_fault_is_named_by_file_and_line(void **state)
         {"[runner]\n\nworkerz = 3\n", ":3: unknown key 'workerz' in [runner]"},
         {"[run]\nworkers = 3\n", ":2: unknown section [run]"},
         {"workers = 3\n", ":1: unknown section []"},
+        {"[http]\nhosts = a, b_c:80x\n", ":2: [http] hosts: 'b_c:80x' is not the name or address"},
+        {"[http]\nhosts = http://a\n", ":2: [http] hosts: 'http://a' is not the name or address"},
+        {"[http]\nhosts = *.a\n", ":2: [http] hosts: '*.a' is not the name or address"},
+        {"[http]\nurl = example.org\n", ":2: [http] url: 'example.org' is not http(s)://HOST"},
+        {"[http]\nurl = https://a/\n", ":2: [http] url: 'https://a/' is not http(s)://HOST"},
+        {"[http]\nurl = https://a?b\n", ":2: [http] url: 'https://a?b' is not http(s)://HOST"},
+        {"[http]\ntrusted_proxies = 10.0.0.0/33\n", ":2: [http] trusted_proxies: '10.0.0.0/33' is"},
+        {"[http]\ntrusted_proxies = proxy\n", ":2: [http] trusted_proxies: 'proxy' is not an"},
+        {"[http]\nprocesses = 0\n", ":2: [http] processes: '0' is not"},
+        {"[http]\naccel_redirect = /x\n", ":2: unknown key 'accel_redirect' in [http]"},
+        {"[auth]\ntoken_cookie = a b\n", ":2: [auth] token_cookie: 'a b' cannot be"},
         {"[stream]\nheartbeat = 0\n", ":2: [stream] heartbeat: '0' is not"},
         {"[auth]\nremote_user = perhaps\n", ":2: [auth] remote_user: 'perhaps' is not yes or no"},
         {"[auth]\nnonsense\n", ":2: not a [section]"},
@@ -149,7 +160,17 @@ static void a_fault_is_named_by_file_and_line(void **state)
         {"[dialect]\nrepo_status = idle=a,\t,failed=b\n", ":2: [dialect] repo_status: 'idle=a,"},
         {"[dialect]\nrepo_status = done=x\n", ":2: [dialect] repo_status: 'done' is not one of "
                                               "idle, pending, running, completed, failed, "
-                                              "cancelled"},
+                                              "cancelled, pending/TYPE, running/TYPE, "
+                                              "completed/TYPE"},
+        {"[dialect]\nrepo_status = failed/clone=x\n",
+         ":2: [dialect] repo_status: 'failed/clone' is not"},
+        {"[dialect]\nrepo_status = running/=x\n",
+         ":2: [dialect] repo_status: 'running/' is not one of"},
+        {"[dialect]\nrepo_status = running/Clone=x\n",
+         ":2: [dialect] repo_status: 'running/Clone' is"},
+        {"[dialect]\nrepo_status = /clone=x\n",
+         ":2: [dialect] repo_status: '/clone' is not one of"},
+        {"[dialect]\nrepo_status = running/a=x, running/a=y\n", "has running/a twice"},
         {"[dialect]\nrepo_status = idle=a, idle = b\n", "[dialect] repo_status: 'idle=a, idle = b' "
                                                         "has idle twice"},
         {"[log]\nlevel = loud\n", ":2: [log] level: 'loud' is not debug, info, warn or error"},
@@ -332,6 +353,13 @@ static void a_map_keeps_the_words_that_are_not_given(void **state)
     assert_word(map, "ready", NULL);
     assert_word(NULL, "idle", NULL);
     conf_free(c);
+    c = loaded(
+        "[dialect]\nrepo_status = running/clone = cloning, idle = new,completed/a-1_b=ready\n");
+    map = conf_text(c, CONF_DIALECT_REPO_STATUS);
+    assert_string_equal(map, "idle=new,pending=analyzing,running=analyzing,completed=completed,"
+                             "failed=error,cancelled=error,running/clone=cloning,"
+                             "completed/a-1_b=ready");
+    conf_free(c);
 }
 
 static void an_overlay_changes_its_copy_alone(void **state)
@@ -356,6 +384,40 @@ static void an_overlay_of_nothing_is_none(void **state)
     assert_int_equal(conf_overlay(&c, base, envp, NULL), ERR_OK);
     assert_null(c);
     conf_free(base);
+}
+
+static void lists_of_hosts_and_proxies_are_taken_as_they_are(void **state)
+{
+    (void)state;
+    struct conf *c = loaded("[http]\nhosts = localhost 127.0.0.1, [::1]:80 a-b.example.org:8080\n"
+                            "trusted_proxies = 10.0.0.0/8, ::1 unix:\nurl = https://[::1]:8/x\n"
+                            "[auth]\ntoken_query = access_token\n");
+    assert_string_equal(conf_text(c, CONF_HTTP_HOSTS),
+                        "localhost 127.0.0.1, [::1]:80 a-b.example.org:8080");
+    assert_string_equal(conf_text(c, CONF_HTTP_TRUSTED_PROXIES), "10.0.0.0/8, ::1 unix:");
+    assert_string_equal(conf_text(c, CONF_HTTP_URL), "https://[::1]:8/x");
+    assert_string_equal(conf_text(c, CONF_AUTH_TOKEN_QUERY), "access_token");
+    conf_free(c);
+}
+
+/* What every row of the table has, so that what is made of it is whole. */
+static void every_setting_says_what_it_is(void **state)
+{
+    (void)state;
+    for (enum conf_key k = 0; k < CONF_KEYS; k++) {
+        const struct setting *s = &conf_settings[k];
+        bool bounded = s->type == SETTING_INT || s->type == SETTING_SECONDS ||
+                       s->type == SETTING_HOURS || s->type == SETTING_NAME;
+        size_t ticks = 0, len = strlen(s->help);
+        for (const char *p = s->help; *p; p++) ticks += *p == '`';
+        if (!len || s->help[len - 1] != '.' || ticks % 2) fail_msg("%s: %s", s->key, s->help);
+        assert_true(bounded == (s->max > 0));
+        assert_true(s->min <= s->max);
+        assert_true(!s->unit || s->type == SETTING_INT);
+        if (k && strcmp(s->section, conf_settings[k - 1].section))
+            for (enum conf_key other = 0; other < k; other++)
+                assert_string_not_equal(s->section, conf_settings[other].section);
+    }
 }
 
 static void seconds_take_fractions(void **state)
@@ -410,6 +472,28 @@ static void yes_and_no_have_four_spellings(void **state)
     assert_int_equal(conf_parse_bool("y", &flag, NULL), ERR_INVALID);
 }
 
+static void a_program_for_one_request_has_defaults_of_its_own(void **state)
+{
+    (void)state;
+    struct conf *c = loaded("[stream]\nstream_seconds = 7\n"), *over = NULL;
+    assert_true(conf_is_set(c, CONF_STREAM_STREAM_SECONDS));
+    conf_as_cgi(c);
+    assert_int_equal(conf_ms(c, CONF_STREAM_STREAM_SECONDS), 7000);
+    conf_free(c);
+
+    c = loaded("[stream]\nstream_seconds =\n");
+    assert_false(conf_is_set(c, CONF_STREAM_STREAM_SECONDS));
+    conf_as_cgi(c);
+    assert_int_equal(conf_ms(c, CONF_STREAM_STREAM_SECONDS), 55000);
+    assert_false(conf_is_set(c, CONF_STREAM_STREAM_SECONDS));
+    assert_int_equal(conf_ms(c, CONF_STREAM_HEARTBEAT), 15000);
+    char *const unset[] = {"LEAT_STREAM_STREAM_SECONDS=", NULL};
+    assert_int_equal(conf_overlay(&over, c, unset, NULL), ERR_OK);
+    assert_int_equal(conf_ms(over, CONF_STREAM_STREAM_SECONDS), 55000);
+    conf_free(over);
+    conf_free(c);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -432,6 +516,9 @@ int main(void)
         IN_FOLDER(a_map_keeps_the_words_that_are_not_given),
         IN_FOLDER(an_overlay_changes_its_copy_alone),
         IN_FOLDER(an_overlay_of_nothing_is_none),
+        IN_FOLDER(a_program_for_one_request_has_defaults_of_its_own),
+        IN_FOLDER(lists_of_hosts_and_proxies_are_taken_as_they_are),
+        cmocka_unit_test(every_setting_says_what_it_is),
         cmocka_unit_test(seconds_take_fractions),
         cmocka_unit_test(what_is_no_number_of_seconds_is_refused),
         cmocka_unit_test(whole_numbers_have_bounds),

@@ -147,6 +147,10 @@ static void what_is_no_json_is_refused(void **state)
                                          "\"\xff\"", "\"\n\"", "NaN"};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         assert_false(json_valid(values[i], strlen(values[i])));
+    assert_false(json_valid("1\0", 2));
+    assert_false(json_valid("\0", 1));
+    assert_false(json_valid("[1]\0", 4));
+    assert_false(json_valid("1\0\0", 3));
 }
 
 static void a_syntax_error_names_line_and_column(void **state)

@@ -156,6 +156,81 @@ static void bytes_of_any_kind_pass(void **state)
     lines_free(&l);
 }
 
+static const struct lines SCREEN = {.max = 40, .tail = 10, .returns = true};
+
+static void assert_ends(struct lines *l, const char *text, enum line_end end)
+{
+    struct line line;
+    assert_true(lines_next(l, &line));
+    assert_line(&line, text, 0);
+    assert_int_equal(line.end, end);
+}
+
+static void a_carriage_return_ends_a_line_that_is_drawn_over(void **state)
+{
+    (void)state;
+    struct lines l = SCREEN;
+    feed(&l, "10%\r20%\r\rdone\nnext\r\n");
+    assert_ends(&l, "10%", LINE_RETURN);
+    assert_ends(&l, "20%", LINE_RETURN);
+    assert_ends(&l, "", LINE_RETURN);
+    assert_ends(&l, "done", LINE_FEED);
+    assert_ends(&l, "next", LINE_FEED); /* the line ends of Windows */
+    assert_none(&l);
+    lines_free(&l);
+}
+
+static void a_return_is_not_waited_for_and_a_feed_may_follow(void **state)
+{
+    (void)state;
+    struct lines l = SCREEN;
+    feed(&l, "50%\r");
+    assert_ends(&l, "50%", LINE_RETURN);
+    assert_none(&l);
+    feed(&l, "\n\nx\r");
+    assert_ends(&l, "", LINE_RETURN_FEED);
+    assert_ends(&l, "", LINE_FEED);
+    assert_ends(&l, "x", LINE_RETURN);
+    feed(&l, "y\n");
+    assert_ends(&l, "y", LINE_FEED);
+    lines_free(&l);
+}
+
+static void returns_count_only_where_they_are_asked_for(void **state)
+{
+    (void)state;
+    struct lines l = {.max = 40};
+    feed(&l, "{}\r\n");
+    assert_ends(&l, "{}\r", LINE_FEED);
+    lines_free(&l);
+}
+
+static void the_end_of_a_line_that_is_too_long_is_kept_too(void **state)
+{
+    (void)state;
+    struct lines l = SCREEN;
+    for (int i = 0; i < 20; i++) feed(&l, "0123456789");
+    feed(&l, "the reason\nnext\n");
+    assert_next(&l, "0123456789012345678901234[...]the reason", 210 - 35);
+    assert_next(&l, "next", 0);
+    feed(&l, "begins here and goes on for quite a while, then ends\n");
+    assert_next(&l, "begins here and goes on f[...] then ends", 52 - 35);
+    lines_free(&l);
+}
+
+static void a_middle_is_cut_out_between_characters(void **state)
+{
+    (void)state;
+    struct lines l = {.max = 16, .tail = 4, .returns = true};
+    /* head: 7 bytes, of which the last begins a character; tail: 4, of which the first ends one */
+    feed(&l, "123456\xc3\xa9 in the middle \xc3\xa9xyz\n");
+    struct line line;
+    assert_true(lines_next(&l, &line));
+    assert_int_equal(line.len, 6 + 5 + 3);
+    assert_memory_equal(line.text, "123456[...]xyz", line.len);
+    lines_free(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +243,11 @@ int main(void)
         cmocka_unit_test(a_cut_falls_between_characters),
         cmocka_unit_test(an_endless_line_takes_bounded_memory),
         cmocka_unit_test(bytes_of_any_kind_pass),
+        cmocka_unit_test(a_carriage_return_ends_a_line_that_is_drawn_over),
+        cmocka_unit_test(a_return_is_not_waited_for_and_a_feed_may_follow),
+        cmocka_unit_test(returns_count_only_where_they_are_asked_for),
+        cmocka_unit_test(the_end_of_a_line_that_is_too_long_is_kept_too),
+        cmocka_unit_test(a_middle_is_cut_out_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

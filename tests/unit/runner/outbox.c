@@ -42,12 +42,12 @@ static int set_up(void **state)
     struct process_id self = {.pid = 1, .start = 1};
     struct task t = {0};
     int64_t n, runner = 0;
-    if (db_open(&b->db, &options, NULL) || db_begin(b->db, DB_SYNC_NONE, NULL) ||
+    if (db_open(&b->db, &options, NULL) || txn_begin(b->db, TXN_SYNC_NONE, NULL) ||
         task_create(b->db, &new, &n, NULL) ||
         runner_register(b->db, &self, "", 1000, 2000, &runner, NULL) ||
         claim_next(b->db, &(struct claim_wish){.runner = runner, .now = 1000, .lease_until = 2000},
                    &t, NULL) ||
-        db_commit(b->db, NULL))
+        txn_commit(b->db, NULL))
         return -1;
     b->claim = (struct claim){n, runner, t.attempt};
     task_free(&t);
@@ -68,9 +68,9 @@ static int tear_down(void **state)
 static void write_out(struct bench *b, struct outbox *o)
 {
     struct error e = {0};
-    assert_int_equal(db_begin(b->db, DB_SYNC_NONE, NULL), ERR_OK);
+    assert_int_equal(txn_begin(b->db, TXN_SYNC_NONE, NULL), ERR_OK);
     if (outbox_write(o, b->db, &b->claim, &e)) fail_msg("%s", e.text);
-    assert_int_equal(db_commit(b->db, NULL), ERR_OK);
+    assert_int_equal(txn_commit(b->db, NULL), ERR_OK);
     outbox_clear(o);
 }
 
@@ -93,6 +93,35 @@ static void report(struct outbox *o, double percent, const char *phase, const ch
 {
     struct report r = {percent, mem_str(phase), mem_str(message)};
     outbox_progress(o, &r, mono, 1000 + mono);
+}
+
+static void redraw(struct outbox *o, const char *text, int64_t mono)
+{
+    outbox_redraw(o, "info", text, strlen(text), mono, 1000 + mono);
+}
+
+static void redrawn_lines_are_merged_and_the_last_arrives(void **state)
+{
+    struct outbox o;
+    outbox_open(&o, 10);
+    redraw(&o, "1%", 0);
+    redraw(&o, "2%", 10);
+    redraw(&o, "3%", 20);
+    assert_int_equal(o.count, 1);
+    assert_int_equal(outbox_next(&o), 100);
+    outbox_due(&o, 99, 1099, false);
+    assert_int_equal(o.count, 1);
+    outbox_due(&o, 100, 1100, false);
+    redraw(&o, "4%", 110);
+    outbox_settle(&o, 120, 1120);
+    outbox_settle(&o, 120, 1120); /* there is nothing more */
+    assert_int_equal(outbox_next(&o), INT64_MAX);
+    write_out(*state, &o);
+    assert_logged(*state, "log.append {\"level\":\"info\",\"message\":\"1%\"}\n"
+                          "log.append {\"level\":\"info\",\"message\":\"3%\"}\n"
+                          "log.append {\"level\":\"info\",\"message\":\"4%\"}\n");
+    redraw(&o, "5%", 130);
+    outbox_free(&o); /* what is held back too */
 }
 
 static void a_first_report_is_written_at_once(void **state)
@@ -179,9 +208,9 @@ static void after_a_rollback_all_is_written_again(void **state)
     outbox_open(&o, 10);
     report(&o, 40, NULL, NULL, 0);
     outbox_event(&o, mem_str("doc.created"), mem_str("{}"), 1001);
-    assert_int_equal(db_begin(b->db, DB_SYNC_NONE, NULL), ERR_OK);
+    assert_int_equal(txn_begin(b->db, TXN_SYNC_NONE, NULL), ERR_OK);
     assert_int_equal(outbox_write(&o, b->db, &b->claim, NULL), ERR_OK);
-    db_rollback(b->db);
+    txn_rollback(b->db);
     write_out(b, &o);
     assert_logged(b, "task.progress {\"percent\":40,\"elapsed_seconds\":0.0,"
                      "\"estimated_remaining_seconds\":0.0}\ndoc.created {}\n");
@@ -196,9 +225,9 @@ static void without_the_claim_nothing_is_written(void **state)
     other.attempt++;
     outbox_open(&o, 10);
     outbox_event(&o, mem_str("doc.created"), mem_str("{}"), 1001);
-    assert_int_equal(db_begin(b->db, DB_SYNC_NONE, NULL), ERR_OK);
+    assert_int_equal(txn_begin(b->db, TXN_SYNC_NONE, NULL), ERR_OK);
     assert_int_equal(outbox_write(&o, b->db, &other, NULL), ERR_FENCED);
-    assert_int_equal(db_commit(b->db, NULL), ERR_OK);
+    assert_int_equal(txn_commit(b->db, NULL), ERR_OK);
     assert_logged(b, "");
     outbox_free(&o);
 }
@@ -208,6 +237,7 @@ static void without_the_claim_nothing_is_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_TASK(redrawn_lines_are_merged_and_the_last_arrives),
         WITH_TASK(a_first_report_is_written_at_once),
         WITH_TASK(reports_too_soon_are_merged_into_the_newest_of_each_member),
         WITH_TASK(at_the_end_the_held_report_is_written_early),

@@ -39,6 +39,7 @@ static const struct row {
     {STOP_NONE, ENDING_NO_TYPE, 0, 0, TASK_FAILED, "type_removed", false},
     {STOP_NONE, ENDING_UNUSABLE, 0, 0, TASK_FAILED, "exec_failed", true},
     {STOP_NONE, ENDING_NO_SYSTEM, 0, 2, TASK_PENDING, "exec_failed", true},
+    {STOP_NONE, ENDING_HELD, 0, 2, TASK_PENDING, "exec_failed", true},
     {STOP_TIMEOUT, ENDING_SIGNAL, 15, 0, TASK_TIMEOUT, "timeout", true},
     {STOP_TIMEOUT, ENDING_EXIT, 0, 0, TASK_TIMEOUT, "timeout", true},
     {STOP_CANCEL, ENDING_EXIT, 0, 0, TASK_CANCELLED, "cancelled", false},
@@ -46,13 +47,15 @@ static const struct row {
     {STOP_DRAIN, ENDING_SIGNAL, 9, 2, TASK_PENDING, NULL, false},
     {STOP_DRAIN, ENDING_EXIT, 0, 2, TASK_PENDING, NULL, false},
     {STOP_TOO_LARGE, ENDING_SIGNAL, 9, 0, TASK_FAILED, "result_too_large", false},
+    {STOP_CONTEXT, ENDING_SIGNAL, 9, 0, TASK_FAILED, "context_too_large", true},
+    {STOP_CHECKPOINT, ENDING_SIGNAL, 9, 0, TASK_FAILED, "checkpoint_too_large", true},
     {STOP_FILES, ENDING_EXIT, 0, 0, TASK_FAILED, "result_too_large", false},
     {STOP_REFUSED, ENDING_SIGNAL, 9, 0, TASK_FAILED, "exec_failed", true},
 };
 
 static void decide(struct outcome *o, const struct row *row, const char *said)
 {
-    outcome_decide(o, &(struct attempt){
+    outcome_decide(o, &(struct attempt_end){
                           .stop = row->stop,
                           .ending = row->ending,
                           .number = row->number,
@@ -86,8 +89,9 @@ static void only_a_stopping_runner_or_a_refusing_system_spends_no_attempt(void *
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct outcome o;
         decide(&o, &rows[i], NULL);
-        assert_int_equal(o.unspent,
-                         rows[i].stop == STOP_DRAIN || rows[i].ending == ENDING_NO_SYSTEM);
+        assert_int_equal(o.unspent, rows[i].stop == STOP_DRAIN ||
+                                        rows[i].ending == ENDING_NO_SYSTEM ||
+                                        rows[i].ending == ENDING_HELD);
         free(o.message);
     }
 }
@@ -110,11 +114,11 @@ static void the_message_says_what_happened(void **state)
         struct row row;
         const char *said, *message;
     } cases[] = {
-        {{.ending = ENDING_EXIT, .number = 3}, NULL, "exit status 3"},
-        {{.ending = ENDING_EXIT, .number = 3}, "", "exit status 3"},
-        {{.ending = ENDING_EXIT, .number = 3}, "no such file", "exit status 3: no such file"},
-        {{.ending = ENDING_SIGNAL, .number = 9}, NULL, "killed by signal 9 (Killed)"},
-        {{.ending = ENDING_SIGNAL, .number = 9}, "oops", "killed by signal 9 (Killed): oops"},
+        {{.ending = ENDING_EXIT, .number = 3}, NULL, "the job failed and said nothing"},
+        {{.ending = ENDING_EXIT, .number = 3}, "", "the job failed and said nothing"},
+        {{.ending = ENDING_EXIT, .number = 3}, "no such file", "no such file"},
+        {{.ending = ENDING_SIGNAL, .number = 9}, NULL, "the job was ended by a signal: Killed"},
+        {{.ending = ENDING_SIGNAL, .number = 9}, "oops", "oops"},
         {{.ending = ENDING_NO_EXEC}, "cannot execute: why", "cannot execute: why"},
         {{.ending = ENDING_NO_TYPE}, "no executable 'x'", "no executable 'x'"},
         {{.stop = STOP_TIMEOUT}, "said", "not finished within 1.5 s"},
@@ -127,6 +131,20 @@ static void the_message_says_what_happened(void **state)
         struct outcome o;
         decide(&o, &cases[i].row, cases[i].said);
         assert_string_equal(o.message, cases[i].message);
+        free(o.message);
+    }
+}
+
+static void the_number_stands_beside_the_words(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct outcome o;
+        decide(&o, &rows[i], "said");
+        bool exited = o.code && !strcmp(o.code, "exit_status");
+        bool killed = o.code && !strcmp(o.code, "killed_by_signal");
+        assert_int_equal(o.exit_status, exited ? rows[i].number : 0);
+        assert_int_equal(o.signal, killed ? rows[i].number : 0);
         free(o.message);
     }
 }
@@ -152,6 +170,7 @@ int main(void)
         cmocka_unit_test(only_a_stopping_runner_or_a_refusing_system_spends_no_attempt),
         cmocka_unit_test(only_what_failed_waits_before_it_is_tried_again),
         cmocka_unit_test(the_message_says_what_happened),
+        cmocka_unit_test(the_number_stands_beside_the_words),
         cmocka_unit_test(a_long_message_is_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -307,7 +307,7 @@ static void sweeping_removes_what_nobody_keeps(void **state)
     assert_int_equal(mkdir(in_folder("work/t2.1.aside"), 0700), 0);
     touch(in_folder("work/t2.1.aside/file"));
     touch(in_folder("work/README"));
-    workdir_sweep(&root, keep_first, (char *)"t1");
+    workdir_remove_orphans(&root, keep_first, (char *)"t1");
     assert_int_not_equal(mode_of(in_folder("work/t1.1")), 0);
     assert_int_not_equal(mode_of(in_folder("work/t1.1.events")), 0);
     assert_int_equal(mode_of(in_folder("work/t1.2")), 0);

@@ -69,22 +69,22 @@ static void every_kind_of_commit_rings_and_what_changes_nothing_does_not(void **
     struct bell *bell = NULL;
     OK(r, bell_open(&bell, r->path, &r->e));
     assert_false(rings_within(bell, 0));
-    for (int sync = DB_SYNC_NONE; sync <= DB_SYNC_BEFORE; sync++) {
+    for (int sync = TXN_SYNC_NONE; sync <= TXN_SYNC_BEFORE; sync++) {
         int64_t n;
-        OK(r, db_begin(r->db, (enum db_sync)sync, &r->e));
+        OK(r, txn_begin(r->db, (enum txn_sync)sync, &r->e));
         OK(r, sketch_create(r->db, &(struct sketch){0}, NULL, &n, &r->e));
         assert_false(rings_within(bell, 0));
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
         assert_true(rings_within(bell, 0));
         bell_answer(bell);
         assert_false(rings_within(bell, 0));
     }
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     int64_t n;
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
     OK(r, sketch_create(r->db, &(struct sketch){0}, NULL, &n, &r->e));
-    db_rollback(r->db);
+    txn_rollback(r->db);
     OK(r, db_checkpoint(r->db, &r->e));
     assert_false(rings_within(bell, 0));
     bell_close(bell);
@@ -96,9 +96,9 @@ static void a_quiet_commit_rings_nobody_and_the_next_rings_again(void **state)
     struct bell *bell = NULL;
     int64_t n;
     OK(r, bell_open(&bell, r->path, &r->e));
-    OK(r, db_begin_quiet(r->db, 100, &r->e));
+    OK(r, txn_begin_quiet(r->db, 100, &r->e));
     OK(r, sketch_create(r->db, &(struct sketch){0}, NULL, &n, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_false(rings_within(bell, 0));
     commit_one(r);
     assert_true(rings_within(bell, 0));
@@ -115,9 +115,9 @@ static void what_only_triggers_change_rings_too(void **state)
     struct claim c = take(r, 1, T0);
     assert_true(rings_within(bell, 0));
     bell_answer(bell);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_event(r->db, &c, "doc.created", "{}", T0, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_true(rings_within(bell, 0));
     bell_close(bell);
 }
@@ -180,9 +180,9 @@ static void commit_when_told(struct room *r, void *arg)
     pipe_say(&t->ready);
     while (pipe_heard(&t->go)) {
         int64_t n;
-        MUST(!db_begin(r->db, DB_SYNC_NONE, &r->e));
+        MUST(!txn_begin(r->db, TXN_SYNC_NONE, &r->e));
         MUST(!sketch_create(r->db, &(struct sketch){0}, NULL, &n, &r->e));
-        MUST(!db_commit(r->db, &r->e));
+        MUST(!txn_commit(r->db, &r->e));
         pipe_say(&t->ready);
     }
 }
@@ -214,7 +214,7 @@ static void a_change_is_what_others_committed(void **state)
     assert_true(pipe_heard(&t.ready));
     assert_true(db_changed(r->db));
     assert_false(db_changed(r->db));
-    assert_true(db_idle(r->db));
+    assert_true(txn_idle(r->db));
     room_kill(r, pid);
     pipe_close(&t.ready);
     pipe_close(&t.go);
@@ -224,27 +224,25 @@ static void idle_is_without_transaction_and_without_open_statement(void **state)
 {
     struct room *r = *state;
     commit_one(r);
-    assert_true(db_idle(r->db));
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
-    assert_false(db_idle(r->db));
-    db_rollback(r->db);
-    assert_true(db_idle(r->db));
-    OK(r, db_read_begin(r->db, &r->e));
-    assert_false(db_idle(r->db));
-    db_read_end(r->db);
-    assert_true(db_idle(r->db));
-    db_read_end(r->db); /* harmless */
+    assert_true(txn_idle(r->db));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    assert_false(txn_idle(r->db));
+    txn_rollback(r->db);
+    assert_true(txn_idle(r->db));
+    OK(r, txn_read_begin(r->db, &r->e));
+    assert_false(txn_idle(r->db));
+    txn_read_end(r->db);
+    assert_true(txn_idle(r->db));
+    txn_read_end(r->db); /* harmless */
 
-    sqlite3_stmt *st = stmt_begin(r->db, Q_EVENTS_ALL, &r->e);
-    stmt_int(st, ":after", 0);
-    stmt_int(st, ":limit", 9);
-    bool row = false;
-    OK(r, stmt_step(r->db, st, &row, &r->e));
-    assert_true(row);
-    assert_false(db_idle(r->db));
-    stmt_end(st);
-    assert_true(db_idle(r->db));
-    stmt_end(NULL);
+    struct q_events_all_row row;
+    struct q_events_all_cursor c = q_events_all(r->db, 0, 9, &r->e);
+    assert_true(q_events_all_next(&c, &row));
+    assert_false(txn_idle(r->db));
+    OK(r, q_events_all_close(&c));
+    assert_true(txn_idle(r->db));
+    assert_false(q_events_all_next(&c, &row));
+    OK(r, q_events_all_close(&c)); /* harmless */
 }
 
 /* ---- checkpoints ---------------------------------------------------------------------------- */
@@ -297,7 +295,7 @@ static void a_checkpoint_moves_the_log_into_the_database(void **state)
     OK(r, db_checkpoint(r->db, &r->e));
     assert_true(size_of(r, "") > before + 20 * 100000);
     assert_int_equal(db_wal_pages(r->db), 0);
-    assert_true(db_idle(r->db));
+    assert_true(txn_idle(r->db));
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 20);
     /* and all is there without the log */
     room_close(r);
@@ -332,7 +330,7 @@ static void read_one_state(struct room *r, void *arg)
 {
     struct talk *t = arg;
     MUST(!room_open(r));
-    MUST(!db_read_begin(r->db, &r->e));
+    MUST(!txn_read_begin(r->db, &r->e));
     int64_t tasks = sql_number(r->db, "SELECT count(*) FROM tasks");
     int64_t events = sql_number(r->db, "SELECT sum(seq) FROM events");
     pipe_say(&t->ready);
@@ -341,7 +339,7 @@ static void read_one_state(struct room *r, void *arg)
         MUST(sql_number(r->db, "SELECT sum(seq) FROM events") == events);
         MUST(!contradiction_here(r->db));
     } while (poll(&(struct pollfd){.fd = t->go.from, .events = POLLIN}, 1, 1) == 0);
-    db_read_end(r->db);
+    txn_read_end(r->db);
     MUST(sql_number(r->db, "SELECT count(*) FROM tasks") > tasks);
 }
 
@@ -389,9 +387,9 @@ static void a_checkpoint_waits_its_turn(void **state)
 
     struct db *other = NULL;
     OK(r, db_open(&other, &(struct db_options){.path = r->path, .busy_ms = 60}, &r->e));
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     assert_int_equal(db_checkpoint(other, &r->e), ERR_BUSY);
-    db_rollback(r->db);
+    txn_rollback(r->db);
     OK(r, db_checkpoint(other, &r->e));
     db_close(other);
     commit_one(r);

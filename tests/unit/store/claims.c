@@ -13,9 +13,9 @@ static struct task get(struct room *r, int64_t n)
 static int64_t runner(struct room *r, int64_t now, int64_t seen_until)
 {
     int64_t id = 0;
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     OK(r, runner_register(r->db, &SELF, "boot-1", now, seen_until, &id, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     return id;
 }
 
@@ -31,15 +31,24 @@ static void are_claimed(struct room *r, int64_t now, const char *expected)
     buf_free(&text);
 }
 
-static void the_highest_priority_goes_first_whoevers_it_is(void **state)
+static void of_one_owner_the_highest_priority_goes_first(void **state)
 {
     struct room *r = *state;
-    make(r, (struct sketch){0});                              /* 1 */
-    make(r, (struct sketch){.priority = -5, .owner = "bob"}); /* 2 */
-    make(r, (struct sketch){.priority = 1000});               /* 3 */
-    make(r, (struct sketch){.priority = 7, .owner = "bob"});  /* 4 */
-    make(r, (struct sketch){.priority = 7, .owner = "bob"});  /* 5 */
+    make(r, (struct sketch){0});               /* 1 */
+    make(r, (struct sketch){.priority = -5});  /* 2 */
+    make(r, (struct sketch){.priority = 100}); /* 3 */
+    make(r, (struct sketch){.priority = 7});   /* 4 */
+    make(r, (struct sketch){.priority = 7});   /* 5 */
     are_claimed(r, T0, "3 4 5 1 2 ");
+}
+
+static void no_priority_keeps_another_owner_out(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 4; i++) make(r, (struct sketch){.priority = 100}); /* 1-4 */
+    make(r, (struct sketch){.owner = "bob", .priority = -100});            /* 5 */
+    make(r, (struct sketch){.owner = "bob", .priority = -99});             /* 6 */
+    are_claimed(r, T0, "1 6 2 5 3 4 ");
 }
 
 static void of_one_owner_the_oldest_goes_first(void **state)
@@ -69,25 +78,33 @@ static void who_comes_back_does_not_jump_the_queue(void **state)
     are_claimed(r, T0, "2 3 4 ");
 }
 
-static void turns_are_taken_within_a_priority(void **state)
+static void turns_are_taken_between_owners_and_not_between_priorities(void **state)
 {
     struct room *r = *state;
-    for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "alice", .priority = 1});
-    for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "bob"});
-    for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "bob", .priority = 1});
-    for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "alice"});
-    struct buf text = {0};
-    for (struct claim c; (c = take(r, 1, T0)).n;) {
-        struct task t = get(r, c.n);
-        buf_fmt(&text, "%c%lld ", t.owner[0], (long long)t.priority);
-        task_free(&t);
+    for (int i = 0; i < 2; i++)
+        make(r, (struct sketch){.owner = "alice", .priority = 1});                       /* 1, 2 */
+    for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "bob"});                /* 3, 4 */
+    for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "bob", .priority = 1}); /* 5, 6 */
+    for (int i = 0; i < 2; i++) make(r, (struct sketch){.owner = "alice"});              /* 7, 8 */
+    are_claimed(r, T0, "1 5 2 6 7 3 8 4 ");
+}
+
+static void what_counts_nothing_leaves_no_row(void **state)
+{
+    struct room *r = *state;
+    for (int i = -100; i <= 100; i++) make(r, (struct sketch){.priority = i, .type = "echo"});
+    make(r, (struct sketch){.owner = "bob", .run_at = T0 + 100}); /* 202 */
+    make(r, (struct sketch){.owner = "bob", .group = "g", .serialize = true});
+    make(r, (struct sketch){.owner = "bob", .group = "g", .serialize = true});
+    while (take(r, 1, T0).n) {
     }
-    /* whoever begins, they alternate */
-    assert_true(!strcmp(text.data, "a1 b1 a1 b1 a0 b0 a0 b0 ") ||
-                !strcmp(text.data, "a1 b1 a1 b1 b0 a0 b0 a0 ") ||
-                !strcmp(text.data, "b1 a1 b1 a1 a0 b0 a0 b0 ") ||
-                !strcmp(text.data, "b1 a1 b1 a1 b0 a0 b0 a0 "));
-    buf_free(&text);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM queues"), 1); /* bob's second */
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM queue_owners"), 1);
+    struct claim c = {203, 1, 1};
+    finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    are_claimed(r, T0 + 100, "202 204 ");
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM queues"), 0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM queue_owners"), 0);
 }
 
 static void a_delayed_task_is_claimed_from_its_time_on(void **state)
@@ -110,7 +127,7 @@ static void delayed_tasks_do_not_stand_in_the_way(void **state)
     make(r, (struct sketch){.owner = "bob"});                    /* 4 */
     make(r, (struct sketch){.owner = "bob", .run_at = T0 + 50}); /* 5 */
     are_claimed(r, T0, "3 4 ");
-    are_claimed(r, T0 + 100, "1 2 5 ");
+    are_claimed(r, T0 + 100, "1 5 2 ");
 }
 
 static void once_due_a_delayed_task_has_the_age_it_was_made_with(void **state)
@@ -150,16 +167,18 @@ static void a_claim_counts_the_attempt_and_clears_the_last(void **state)
     make(r, (struct sketch){.max_attempts = 3});
     struct claim c = take_for(r, 1, T0, SELF);
     assert_int_equal(sql_number(r->db, "SELECT pid FROM tasks"), SELF.pid);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_progress(r->db, &c, 40, "phase", "message", T0 + 10, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_int_equal(finish(r, &c,
                             &(struct claim_end){.status = TASK_PENDING,
                                                 .run_at = TASK_NONE,
                                                 .error_code = "exit_status",
+                                                .exit_status = 3,
                                                 .now = T0 + 20}),
                      ERR_OK);
     struct task t = get(r, c.n);
+    assert_true(t.exit_status == 3 && t.signal == TASK_NONE);
     assert_true(t.attempt == 1 && t.progress == 0 && t.queue_position == 1);
     assert_string_equal(t.error_code, "exit_status");
     task_free(&t);
@@ -168,6 +187,7 @@ static void a_claim_counts_the_attempt_and_clears_the_last(void **state)
     assert_int_equal(c.attempt, 2);
     t = get(r, c.n);
     assert_true(t.progress == 0 && !t.phase && !t.message && !t.error_code && !t.error_message);
+    assert_true(t.exit_status == TASK_NONE && t.signal == TASK_NONE);
     assert_int_equal(t.started_at, T0 + 30);
     assert_true(t.completed_at == TASK_NONE && t.queue_position == TASK_NONE);
     task_free(&t);
@@ -236,13 +256,68 @@ static void what_waits_for_its_group_is_not_due(void **state)
 static void cancelling_the_first_of_a_group_lets_the_next_go(void **state)
 {
     struct room *r = *state;
-    for (int i = 0; i < 2; i++)
-        make(r, (struct sketch){.group = "g", .serialize = true, .run_at = i ? 0 : T0 + 99});
+    for (int i = 0; i < 2; i++) make(r, (struct sketch){.group = "g", .serialize = true});
+    struct claim one = take(r, 1, T0);
+    finish(r, &one, &(struct claim_end){.status = TASK_PENDING, .run_at = T0 + 99, .now = T0});
     are_claimed(r, T0, "");
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
     OK(r, task_cancel_n(r->db, 1, TASK_PENDING, T0, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     are_claimed(r, T0, "2 ");
+}
+
+static void a_delayed_task_takes_its_turn_in_the_group_when_its_time_has_come(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "g", .serialize = true, .run_at = T0 + 100});         /* 1 */
+    for (int i = 0; i < 3; i++) make(r, (struct sketch){.group = "g", .serialize = true}); /* 2-4 */
+    struct claim two = take(r, 1, T0);
+    assert_int_equal(two.n, 2);
+    are_claimed(r, T0 + 100, ""); /* one at a time, also when another's time comes meanwhile */
+    finish(r, &two, &(struct claim_end){.status = TASK_COMPLETED, .now = T0 + 100});
+    are_claimed(r, T0 + 100, "1 "); /* it is the oldest */
+    struct claim one = {1, 1, 1};
+    finish(r, &one, &(struct claim_end){.status = TASK_FAILED, .now = T0 + 100});
+    are_claimed(r, T0 + 100, "3 ");
+    assert_consistent(r->db);
+}
+
+/* The places in the queue of alice's tasks, as "1:1 2:-". */
+static void places_are(struct room *r, const char *expected)
+{
+    sql_is(r->db, expected,
+           "SELECT group_concat(n || ':' || coalesce(queue_position, '-'), ' ')"
+           " FROM (SELECT * FROM task_rows WHERE owner = 'alice' ORDER BY n)");
+}
+
+static void what_waits_for_its_time_has_no_place_in_the_queue(void **state)
+{
+    struct room *r = *state;
+    for (int i = 0; i < 3; i++) make(r, (struct sketch){.run_at = T0 + 100, .priority = 9});
+    for (int i = 0; i < 3; i++) make(r, (struct sketch){0});
+    places_are(r, "1:- 2:- 3:- 4:1 5:2 6:3");
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, claims_promote(r->db, T0 + 99, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    places_are(r, "1:- 2:- 3:- 4:1 5:2 6:3");
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, claims_promote(r->db, T0 + 100, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    places_are(r, "1:1 2:2 3:3 4:4 5:5 6:6");
+    assert_consistent(r->db);
+    assert_int_equal(take(r, 1, T0 + 100).n, 1);
+    places_are(r, "1:- 2:1 3:2 4:3 5:4 6:5");
+}
+
+static void many_whose_time_comes_together_are_all_claimed(void **state)
+{
+    struct room *r = *state;
+    enum { TASKS = 250 };
+    for (int i = 0; i < TASKS; i++) make(r, (struct sketch){.run_at = T0 + 100});
+    int claimed = 0;
+    while (take(r, 1, T0 + 100).n) claimed++;
+    assert_int_equal(claimed, TASKS);
+    assert_consistent(r->db);
 }
 
 /* ---- bounds --------------------------------------------------------------------------------- */
@@ -256,9 +331,9 @@ static void are_claimed_within(struct room *r, const char *bounds, const char *e
         .runner = 1, .now = T0, .lease_until = T0 + 30000, .bounds = bounds};
     for (enum err rc = ERR_OK; !rc;) {
         struct task t = {0};
-        OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
         rc = claim_next(r->db, &wish, &t, &r->e);
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
         if (!rc) buf_fmt(&text, "%lld ", (long long)t.n);
         task_free(&t);
     }
@@ -273,7 +348,7 @@ static void no_more_of_a_type_run_than_its_bound(void **state)
     for (int i = 0; i < 4; i++) make(r, (struct sketch){.type = "import", .priority = 1}); /* 1-4 */
     for (int i = 0; i < 2; i++) make(r, (struct sketch){.type = "mail"});      /* 5, 6 */
     make(r, (struct sketch){.type = "import", .owner = "bob", .priority = 2}); /* 7 */
-    are_claimed_within(r, "{\"import\":2,\"other\":1}", "7 1 5 6 ");
+    are_claimed_within(r, "{\"import\":2,\"other\":1}", "1 7 5 6 ");
     OK(r, claim_next_due(r->db, T0, "{\"import\":2}", &due, &r->e));
     assert_true(due == INT64_MAX);
     struct claim one = {1, 1, 1};
@@ -304,10 +379,10 @@ static void a_bound_that_was_not_known_is_asked_for(void **state)
     static const int64_t expected[] = {1, 4, 0};
     for (size_t i = 0; i < 3; i++) {
         struct task t = {0};
-        OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
         enum err rc = claim_next(r->db, &wish, &t, &r->e);
         assert_int_equal(rc, expected[i] ? ERR_OK : ERR_NOTFOUND);
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
         assert_int_equal(t.n, expected[i]);
         task_free(&t);
     }
@@ -320,11 +395,11 @@ static void a_runner_that_was_forgotten_comes_back_under_its_own_name(void **sta
     int64_t id = runner(r, T0, T0 + 100), other = runner(r, T0, T0 + 100);
     assert_true(id > 0 && other > id);
     assert_int_equal(sql_try(r->db, "DELETE FROM runners"), SQLITE_OK);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     assert_int_equal(runner_renew(r->db, id, T0 + 200, T0 + 200, &r->e), ERR_NOTFOUND);
     OK(r, runner_register(r->db, &SELF, "boot-1", T0 + 100, T0 + 200, &id, &r->e));
     OK(r, runner_renew(r->db, id, T0 + 300, T0 + 300, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_int_equal(sql_number(r->db, "SELECT id FROM runners"), id);
     assert_true(runner(r, T0, T0 + 100) > other); /* an id is never another's */
 }
@@ -337,7 +412,7 @@ static void is_fenced(struct room *r, const struct claim *c)
     int64_t events = sql_number(r->db, "SELECT max(seq) FROM events");
     for (int i = 0; i < 5; i++) {
         enum err rc = ERR_OK;
-        OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
         switch (i) {
         case 0: rc = claim_progress(r->db, c, 50, "p", "m", T0 + 50, &r->e); break;
         case 1: rc = claim_event(r->db, c, "a.b", "{}", T0 + 50, &r->e); break;
@@ -363,7 +438,7 @@ static void is_fenced(struct room *r, const struct claim *c)
         }
         assert_int_equal(rc, ERR_FENCED);
         assert_int_equal(r->e.code, ERR_FENCED);
-        OK(r, db_commit(r->db, &r->e)); /* even so nothing was written */
+        OK(r, txn_commit(r->db, &r->e)); /* even so nothing was written */
     }
     assert_int_equal(sql_number(r->db, "SELECT max(seq) FROM events"), events);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM results"), 0);
@@ -531,15 +606,17 @@ static void a_failure_keeps_progress_and_says_why(void **state)
     struct room *r = *state;
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_progress(r->db, &c, 40, "p", "m", T0 + 1, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     finish(r, &c,
            &(struct claim_end){.status = TASK_FAILED,
                                .now = T0 + 2,
                                .error_code = "killed_by_signal",
-                               .error_message = "SIGSEGV"});
+                               .error_message = "SIGSEGV",
+                               .signal = 11});
     struct task t = get(r, c.n);
+    assert_true(t.signal == 11 && t.exit_status == TASK_NONE);
     assert_true(t.progress == 40 && t.completed_at == T0 + 2 && !t.error_retryable);
     assert_string_equal(t.phase, "p");
     assert_string_equal(t.error_code, "killed_by_signal");
@@ -616,11 +693,11 @@ static void progress_that_is_not_given_stays(void **state)
     struct room *r = *state;
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_progress(r->db, &c, 10, "one", "first", T0 + 1, &r->e));
     OK(r, claim_progress(r->db, &c, -1, NULL, "second", T0 + 2, &r->e));
     OK(r, claim_progress(r->db, &c, 0, NULL, NULL, T0 + 3, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     struct task t = get(r, c.n);
     assert_true(t.progress == 0);
     assert_string_equal(t.phase, "one");
@@ -634,9 +711,9 @@ static void progress_outside_its_range_writes_nothing(void **state)
     struct room *r = *state;
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     assert_int_equal(claim_progress(r->db, &c, 100.5, NULL, "x", T0 + 1, &r->e), ERR_INTERNAL);
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events WHERE type = 'task.progress'"),
                      0);
     assert_consistent(r->db);
@@ -658,13 +735,13 @@ static void a_runner_lives_until_it_was_last_seen_or_leaves(void **state)
     int64_t a = runner(r, T0, T0 + 100);
     assert_true(alive(r, T0 + 99));
     assert_false(alive(r, T0 + 100));
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, runner_renew(r->db, a, T0 + 200, T0 + 200, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_true(alive(r, T0 + 199));
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, runner_leave(r->db, a, T0 + 150, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_false(alive(r, T0 + 150));
     int64_t b = runner(r, T0 + 150, T0 + 300);
     assert_true(b != a && alive(r, T0 + 150));
@@ -680,9 +757,9 @@ static void renewing_moves_the_leases_of_ones_own_tasks(void **state)
     struct claim one = take(r, a, T0), two = take(r, b, T0), ended = take(r, a, T0);
     finish(r, &ended, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
     int64_t events = sql_number(r->db, "SELECT count(*) FROM events");
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, runner_renew(r->db, a, T0 + 900, T0 + 800, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_int_equal(sql_number(r->db, "SELECT lease_until FROM tasks WHERE n = %lld", one.n),
                      T0 + 800);
     assert_int_equal(sql_number(r->db, "SELECT lease_until FROM tasks WHERE n = %lld", two.n),
@@ -728,9 +805,9 @@ static void a_runner_that_said_goodbye_leaves_its_tasks_at_once(void **state)
     int64_t a = runner(r, T0, T0 + 10000), b = runner(r, T0, T0 + 10000);
     make(r, (struct sketch){0});
     take(r, a, T0);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, runner_leave(r->db, a, T0 + 5, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     abandoned_are(r, b, T0 + 5, false, "1 ");
 }
 
@@ -747,9 +824,9 @@ static void the_rescuer_learns_all_that_names_the_old_process(void **state)
     assert_int_equal(l.items[0].child.pid, 0);
     running_list_free(&l);
 
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
     OK(r, claim_finish(r->db, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0}, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     c = take_for(r, a, T0, (struct process_id){12, 345, 0});
     OK(r, claims_abandoned(r->db, b, T0 + 50, false, &l, &r->e));
     assert_int_equal(l.count, 1);
@@ -777,14 +854,78 @@ static void two_runners_never_get_one_task(void **state)
     assert_int_equal(take(r, 1, T0).n, 0);
 }
 
+/* ---- what a job may say ---------------------------------------------------------------------- */
+
+static void says(struct room *r, const struct claim *c, int lines)
+{
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    for (int i = 0; i < lines; i++)
+        OK(r, claim_event(r->db, c, "doc.created", "{\"n\":1}", T0 + 1, &r->e));
+    OK(r, claim_progress(r->db, c, 50, NULL, NULL, T0 + 1, &r->e));
+    OK(r, claim_event(r->db, c, "file.created", "{}", T0 + 1, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+}
+
+/* Each event has 207 bytes here. */
+static void lines_beyond_a_bound_are_dropped_with_one_warning(void **state)
+{
+    static const struct {
+        struct db_limits limits;
+        const char *name;
+        int written; /* of 20 lines */
+    } rows[] = {
+        {{0}, NULL, 20},
+        {{.events_per_task = 12}, "events_per_task", 10},
+        {{.event_bytes_per_task = 2000}, "event_bytes_per_task", 8},
+        {{.bytes_per_owner = 2000}, "bytes_per_owner", 8},
+    };
+    struct room *r = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        room_close(r);
+        OK(r, db_open(
+                  &r->db,
+                  &(struct db_options){.path = r->path, .busy_ms = 30000, .limits = rows[i].limits},
+                  &r->e));
+        char owner[16];
+        snprintf(owner, sizeof owner, "owner%zu", i);
+        int64_t n = make(r, (struct sketch){.owner = owner});
+        struct claim c = take(r, 7, T0);
+        assert_int_equal(c.n, n);
+        says(r, &c, 10);
+        says(r, &c, 10);
+        int64_t lines = sql_number(
+            r->db, "SELECT count(*) FROM events WHERE task = %lld AND type = 'doc.created'", n);
+        if (lines > rows[i].written || lines < rows[i].written - 2)
+            fail_msg("row %zu: %lld lines", i, (long long)lines);
+        assert_int_equal(sql_number(r->db,
+                                    "SELECT count(*) FROM events WHERE task = %lld"
+                                    " AND payload LIKE '%%(%q)%%'",
+                                    n, rows[i].name ? rows[i].name : ""),
+                         rows[i].name != NULL);
+        assert_int_equal(
+            sql_number(r->db,
+                       "SELECT count(*) FROM events WHERE task = %lld AND type <> 'doc.created'"
+                       " AND type NOT LIKE 'task.%%' AND type <> 'log.append'",
+                       n),
+            2); /* files go on */
+        assert_int_equal(sql_number(r->db, "SELECT progress FROM tasks WHERE n = %lld", n), 50);
+        OK(r,
+           finish(r, &c,
+                  &(struct claim_end){.status = TASK_FAILED, .run_at = TASK_NONE, .now = T0 + 2}));
+        assert_consistent(r->db);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        room_test(the_highest_priority_goes_first_whoevers_it_is),
+        room_test(of_one_owner_the_highest_priority_goes_first),
+        room_test(no_priority_keeps_another_owner_out),
         room_test(of_one_owner_the_oldest_goes_first),
         room_test(owners_take_turns_however_much_one_has_queued),
         room_test(who_comes_back_does_not_jump_the_queue),
-        room_test(turns_are_taken_within_a_priority),
+        room_test(turns_are_taken_between_owners_and_not_between_priorities),
+        room_test(what_counts_nothing_leaves_no_row),
         room_test(a_delayed_task_is_claimed_from_its_time_on),
         room_test(delayed_tasks_do_not_stand_in_the_way),
         room_test(once_due_a_delayed_task_has_the_age_it_was_made_with),
@@ -796,6 +937,9 @@ int main(void)
         room_test(a_higher_priority_does_not_overtake_within_the_group),
         room_test(what_waits_for_its_group_is_not_due),
         room_test(cancelling_the_first_of_a_group_lets_the_next_go),
+        room_test(a_delayed_task_takes_its_turn_in_the_group_when_its_time_has_come),
+        room_test(what_waits_for_its_time_has_no_place_in_the_queue),
+        room_test(many_whose_time_comes_together_are_all_claimed),
         room_test(a_runner_that_was_forgotten_comes_back_under_its_own_name),
         room_test(no_more_of_a_type_run_than_its_bound),
         room_test(a_bound_that_was_not_known_is_asked_for),
@@ -823,6 +967,7 @@ int main(void)
         room_test(a_runner_that_said_goodbye_leaves_its_tasks_at_once),
         room_test(the_rescuer_learns_all_that_names_the_old_process),
         room_test(two_runners_never_get_one_task),
+        room_test(lines_beyond_a_bound_are_dropped_with_one_warning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

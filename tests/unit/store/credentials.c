@@ -22,9 +22,9 @@ static int64_t add(struct room *r, const char *secret, struct credential c)
     if (!c.scopes) c.scopes = AUTH_READ;
     if (!c.created_at) c.created_at = T0;
     if (!c.expires_at) c.expires_at = TASK_NONE;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, credential_add(r->db, &c, hash_of(secret), &id, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     return id;
 }
 
@@ -49,12 +49,12 @@ static enum credential_state state_of(struct room *r, const char *secret, int64_
 
 static enum err take_back(struct room *r, const char *which, int64_t now, int64_t *id)
 {
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     enum err rc = credential_revoke(r->db, which, now, id, &r->e);
     if (rc)
-        db_rollback(r->db);
+        txn_rollback(r->db);
     else
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
     return rc;
 }
 

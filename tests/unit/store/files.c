@@ -76,14 +76,14 @@ static void tear_down(struct bench *b)
 static enum err complete(struct bench *b, bool commit)
 {
     struct room *r = b->r;
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
     enum err rc = files_finish(r->db, &b->claim, &b->end, &r->e);
     struct claim_end end = {.status = TASK_COMPLETED, .now = T0 + 5};
     if (!rc) rc = claim_finish(r->db, &b->claim, &end, &r->e);
     if (rc || !commit)
-        db_rollback(r->db);
+        txn_rollback(r->db);
     else
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
     return rc;
 }
 
@@ -103,7 +103,7 @@ static size_t sweep(struct room *r)
 {
     struct files_sweep s = {0};
     for (bool more = true; more;) OK(r, files_sweep(r->db, &s, 1000, &more, &r->e));
-    assert_true(db_idle(r->db));
+    assert_true(txn_idle(r->db));
     return s.removed;
 }
 
@@ -251,9 +251,9 @@ static void the_files_of_a_deleted_task_go(void **state)
     set_up(&b, *state);
     lay_out(&b, "a.txt", "hello");
     assert_int_equal(complete(&b, true), ERR_OK);
-    OK(b.r, db_begin(b.r->db, DB_SYNC_AFTER, &b.r->e));
+    OK(b.r, txn_begin(b.r->db, TXN_SYNC_AFTER, &b.r->e));
     OK(b.r, task_delete(b.r->db, b.id, NULL, T0, &b.r->e));
-    OK(b.r, db_commit(b.r->db, &b.r->e));
+    OK(b.r, txn_commit(b.r->db, &b.r->e));
     assert_int_equal(sql_number(b.r->db, "SELECT count(*) FROM files"), 0);
     files_remove(b.r->db, b.id);
     assert_false(there(in_room(b.r, "files/%s", b.id)));

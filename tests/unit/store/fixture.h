@@ -5,11 +5,12 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "gen/query.h"
 #include "store/claims.h"
 #include "store/db.h"
 #include "store/events.h"
 #include "store/groups.h"
-#include "store/stmt.h"
+#include "store/sqlite.h"
 #include "store/tasks.h"
 
 #include <setjmp.h>
@@ -22,6 +23,7 @@
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,9 +341,9 @@ static inline enum err sketch_create(struct db *db, const struct sketch *s, char
 static inline int64_t make(struct room *r, struct sketch s)
 {
     int64_t n = 0;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, sketch_create(r->db, &s, NULL, &n, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     return n;
 }
 
@@ -351,7 +353,7 @@ static inline struct claim take_for(struct room *r, int64_t runner, int64_t now,
 {
     struct task t = {0};
     struct claim c = {0};
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     enum err rc =
         claim_next(r->db,
                    &(struct claim_wish){
@@ -360,7 +362,7 @@ static inline struct claim take_for(struct room *r, int64_t runner, int64_t now,
     if (!rc) c = (struct claim){t.n, runner, t.attempt};
     if (rc && rc != ERR_NOTFOUND) fail_msg("claim_next: %s", r->e.text);
     task_free(&t);
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     return c;
 }
 
@@ -371,12 +373,12 @@ static inline struct claim take(struct room *r, int64_t runner, int64_t now)
 
 static inline enum err finish(struct room *r, const struct claim *c, const struct claim_end *end)
 {
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
     enum err rc = claim_finish(r->db, c, end, &r->e);
     if (rc)
-        db_rollback(r->db);
+        txn_rollback(r->db);
     else
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
     return rc;
 }
 
@@ -438,18 +440,32 @@ static const struct invariant {
      "'$.to') FROM events e WHERE e.owner = g.owner AND e.group_id = g.name"
      " AND e.type = 'group.status_changed' ORDER BY e.seq DESC LIMIT 1),"
      " (SELECT g.status FROM owners o WHERE o.name = g.owner AND o.evicted_seq > 0), 'idle')"},
-    {"queues count what a recount gives",
-     "SELECT count(*) FROM queues q WHERE q.pending <> (SELECT count(*) FROM tasks t WHERE "
-     "t.status ="
-     " 'pending' AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type)"},
-    {"every waiting task has a queue",
-     "SELECT count(*) FROM tasks WHERE status = 'pending' AND (owner, priority, type) NOT IN"
-     " (SELECT owner, priority, type FROM queues)"},
-    {"of those that take turns in a group one may run, the oldest, and none beside another",
-     "SELECT count(*) FROM tasks t WHERE t.status = 'pending' AND t.blocked <> (t.serialize = 1"
+    {"queues count what a recount gives, and those that count nothing are gone",
+     "SELECT count(*) FROM (SELECT owner, priority, type, pending, ready FROM queues EXCEPT"
+     " SELECT owner, priority, type, count(*), sum(blocked = 0) FROM tasks WHERE status = 'pending'"
+     " AND delayed = 0 GROUP BY owner, priority, type)"},
+    {"every task that is due has a queue",
+     "SELECT count(*) FROM tasks WHERE status = 'pending' AND delayed = 0"
+     " AND (owner, priority, type) NOT IN (SELECT owner, priority, type FROM queues)"},
+    {"owners that wait count what a recount gives, and the others are gone",
+     "SELECT (SELECT count(*) FROM (SELECT owner, pending, ready, delayed FROM queue_owners EXCEPT"
+     " SELECT owner, sum(delayed = 0), sum(delayed = 0 AND blocked = 0), sum(delayed) FROM tasks"
+     " WHERE status = 'pending' GROUP BY owner)) + (SELECT count(*) FROM tasks WHERE status ="
+     " 'pending' AND owner NOT IN (SELECT owner FROM queue_owners))"},
+    {"of those that take turns in a group one may run, the oldest that is due or was begun, and "
+     "none"
+     " beside another",
+     "SELECT count(*) FROM tasks t WHERE t.status = 'pending' AND t.delayed = 0"
+     " AND t.blocked <> (t.serialize = 1"
      " AND t.group_id IS NOT NULL AND EXISTS (SELECT 1 FROM tasks b WHERE b.owner = t.owner AND"
      " b.group_id = t.group_id AND b.serialize = 1 AND (b.status = 'running' OR b.status ="
-     " 'pending' AND b.n < t.n)))"},
+     " 'pending' AND b.n < t.n AND (b.delayed = 0 OR b.started_at IS NOT NULL))))"},
+    {"a group has the type and the error of the last change in its log",
+     "SELECT count(*) FROM groups g JOIN events e ON e.owner = g.owner AND e.group_id = g.name"
+     " WHERE e.type = 'group.status_changed' AND e.seq = (SELECT max(l.seq) FROM events l WHERE"
+     " l.owner = g.owner AND l.group_id = g.name AND l.type = 'group.status_changed')"
+     " AND (json_extract(e.payload, '$.type') IS NOT g.type"
+     " OR json_extract(e.payload, '$.error') IS NOT json(g.error))"},
     {"counts by type and status are what a recount gives",
      "SELECT (SELECT count(*) FROM task_counts c WHERE c.tasks <> (SELECT count(*) FROM tasks t "
      "WHERE"
@@ -461,6 +477,11 @@ static const struct invariant {
     {"of the tasks that wait for each other in a group one runs",
      "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE status = 'running' AND serialize = 1 AND"
      " group_id IS NOT NULL GROUP BY owner, group_id HAVING count(*) > 1)"},
+    {"a group has a context when it was ever set, and not otherwise",
+     "SELECT count(*) FROM groups g WHERE (g.version > 0) <> EXISTS (SELECT 1 FROM contexts c"
+     " WHERE c.owner = g.owner AND c.name = g.name)"},
+    {"a context is of a group",
+     "SELECT count(*) FROM contexts WHERE (owner, name) NOT IN (SELECT owner, name FROM groups)"},
     {"inputs and results belong to tasks",
      "SELECT (SELECT count(*) FROM inputs WHERE task NOT IN (SELECT n FROM tasks))"
      " + (SELECT count(*) FROM results WHERE task NOT IN"
@@ -482,6 +503,21 @@ static const struct invariant {
      " - (SELECT value FROM figures WHERE name = 'log_deleted')"},
     {"who is finished says when", "SELECT count(*) FROM tasks WHERE (status IN ('pending', "
                                   "'running')) <> (completed_at IS NULL)"},
+    {"owners.bytes is the sum of what they have",
+     "SELECT count(*) FROM owners o WHERE bytes <> ("
+     " (SELECT coalesce(sum(200 + length(CAST(e.payload AS BLOB))), 0) FROM events e WHERE e.owner "
+     "= o.name)"
+     " + (SELECT coalesce(sum(length(CAST(c.json AS BLOB))), 0) FROM contexts c WHERE c.owner = "
+     "o.name)"
+     " + (SELECT coalesce(sum(length(i.body)), 0) FROM inputs i JOIN tasks t ON t.n = i.task"
+     "     WHERE t.owner = o.name)"
+     " + (SELECT coalesce(sum(length(r.body) + coalesce(length(CAST(r.inline AS BLOB)), 0)), 0)"
+     "      FROM results r JOIN tasks t ON t.n = r.task WHERE t.owner = o.name)"
+     " + (SELECT coalesce(sum(f.bytes), 0) FROM files f JOIN tasks t ON t.n = f.task"
+     "     WHERE t.owner = o.name))"},
+    {"tasks.event_bytes is the sum of its events",
+     "SELECT count(*) FROM tasks t WHERE event_bytes <>"
+     " (SELECT sum(200 + length(CAST(e.payload AS BLOB))) FROM events e WHERE e.task = t.n)"},
 };
 
 /* The first invariant that does not hold in the open transaction, or NULL. */
@@ -495,9 +531,9 @@ static inline const char *contradiction_here(struct db *db)
 /* The same of one committed state. */
 static inline const char *contradiction(struct db *db)
 {
-    if (db_read_begin(db, NULL)) return "the database can be read";
+    if (txn_read_begin(db, NULL)) return "the database can be read";
     const char *claim = contradiction_here(db);
-    db_read_end(db);
+    txn_read_end(db);
     return claim;
 }
 

@@ -1,5 +1,7 @@
-/* Groups: their context, what is published into them, and what is done to all their tasks at once. */
+/* Groups: their context, what is published into them, and their tasks in portions. */
 #include "fixture.h"
+
+#include "store/group_tasks.h"
 
 static struct group get(struct room *r, const char *owner, const char *name)
 {
@@ -11,30 +13,46 @@ static struct group get(struct room *r, const char *owner, const char *name)
 static enum err put(struct room *r, const char *name, const char *json, int64_t expected,
                     int64_t now)
 {
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     enum err rc = group_context_put(r->db, "alice", name, json, expected, now, &r->e);
     if (rc)
-        db_rollback(r->db);
+        txn_rollback(r->db);
     else
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
     return rc;
 }
 
 /* ---- context -------------------------------------------------------------------------------- */
 
+/* The context of alice's group is `json`, NULL: none, and of that version. */
+static void context_is(struct room *r, const char *name, const char *json, int64_t version)
+{
+    char *now = NULL;
+    int64_t at = -1;
+    OK(r, group_context_get(r->db, "alice", name, &now, &at, &r->e));
+    if (json) assert_non_null(now);
+    if (json)
+        assert_string_equal(now, json);
+    else
+        assert_null(now);
+    assert_int_equal(at, version);
+    free(now);
+}
+
 static void a_context_is_kept_on_one_line_with_a_version(void **state)
 {
     struct room *r = *state;
     assert_int_equal(put(r, "g", "{\n \"a\": null,\n \"b\": [1.50] }", -1, T0 + 1), ERR_OK);
+    context_is(r, "g", "{\"a\":null,\"b\":[1.50]}", 1);
     struct group g = get(r, "alice", "g");
-    assert_string_equal(g.context, "{\"a\":null,\"b\":[1.50]}");
     assert_int_equal(g.version, 1);
+    assert_null(g.context);
     assert_string_equal(g.status, "idle");
     assert_true(g.created_at == T0 + 1 && g.updated_at == T0 + 1);
     group_free(&g);
     assert_int_equal(put(r, "g", "null", -1, T0 + 2), ERR_OK);
+    context_is(r, "g", "null", 2);
     g = get(r, "alice", "g");
-    assert_string_equal(g.context, "null");
     assert_true(g.version == 2 && g.updated_at == T0 + 2);
     group_free(&g);
     sql_is(r->db, "{\"version\":1} {\"version\":2}",
@@ -50,10 +68,7 @@ static void a_context_is_replaced_only_at_the_version_that_is_expected(void **st
     assert_int_equal(put(r, "g", "2", 0, T0), ERR_STATE);
     assert_int_equal(put(r, "g", "2", 2, T0), ERR_STATE);
     assert_int_equal(put(r, "g", "2", 1, T0), ERR_OK);
-    struct group g = get(r, "alice", "g");
-    assert_string_equal(g.context, "2");
-    assert_int_equal(g.version, 2);
-    group_free(&g);
+    context_is(r, "g", "2", 2);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events"), 2);
 }
 
@@ -74,8 +89,8 @@ static void a_job_gives_the_context_of_its_group_when_it_completes(void **state)
                                                 .context = "{ \"turn\": 1 }",
                                                 .now = T0 + 9}),
                      ERR_OK);
+    context_is(r, "g", "{\"turn\":1}", 1);
     struct group g = get(r, "alice", "g");
-    assert_string_equal(g.context, "{\"turn\":1}");
     assert_true(g.version == 1 && g.updated_at == T0 + 9);
     assert_string_equal(g.status, "completed");
     group_free(&g);
@@ -90,9 +105,99 @@ static void a_fenced_job_gives_no_context(void **state)
     assert_int_equal(
         finish(r, &other, &(struct claim_end){.status = TASK_COMPLETED, .context = "1", .now = T0}),
         ERR_FENCED);
-    struct group g = get(r, "alice", "g");
-    assert_true(!g.context && g.version == 0);
-    group_free(&g);
+    context_is(r, "g", NULL, 0);
+}
+
+/* A job of the group ends that was given version `given`. */
+static void ends_with_context(struct room *r, const char *json, int64_t given)
+{
+    struct claim c = take(r, 1, T0);
+    assert_int_equal(finish(r, &c,
+                            &(struct claim_end){.status = TASK_COMPLETED,
+                                                .context = json,
+                                                .context_version = given,
+                                                .now = T0 + 9}),
+                     ERR_OK);
+}
+
+static void a_context_that_somebody_changed_meanwhile_stays_and_the_jobs_is_in_the_log(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "g"});
+    make(r, (struct sketch){.group = "g"});
+    assert_int_equal(put(r, "g", "1", -1, T0), ERR_OK);
+    assert_int_equal(put(r, "g", "\"newer\"", -1, T0), ERR_OK);
+    ends_with_context(r, "{ \"by\": [1.50, null] }", 1);
+    context_is(r, "g", "\"newer\"", 2);
+    char *id = id_of(r->db, 1);
+    struct buf payload = {0};
+    buf_fmt(&payload, "{\"task_id\":\"%s\",\"version\":2,\"context\":{\"by\":[1.50,null]}}", id);
+    sql_is(r->db, payload.data,
+           "SELECT payload FROM events WHERE type = 'group.context_conflict' AND owner = 'alice'"
+           " AND group_id = 'g' AND task IS NULL AND task_id = '%s' AND request_id = 'req-1'"
+           " AND ts = %lld",
+           id, T0 + 9);
+    buf_free(&payload);
+    free(id);
+    sql_is(r->db, "task.status_changed group.context_conflict", /* the newest first */
+           "SELECT group_concat(type, ' ') FROM (SELECT type FROM events ORDER BY seq DESC LIMIT 3)"
+           " WHERE type <> 'group.status_changed'");
+    sql_is(r->db, "completed", "SELECT status FROM tasks WHERE n = 1");
+    ends_with_context(r, "3", 2); /* the next one was given the newer one */
+    context_is(r, "g", "3", 3);
+    assert_int_equal(
+        sql_number(r->db, "SELECT count(*) FROM events WHERE type = 'group.context_conflict'"), 1);
+    assert_consistent(r->db);
+}
+
+static void a_context_goes_with_its_group(void **state)
+{
+    struct room *r = *state;
+    assert_int_equal(put(r, "g", "1", -1, T0), ERR_OK);
+    assert_int_equal(put(r, "h", "2", -1, T0), ERR_OK);
+    assert_int_equal(sql_try(r->db, "DELETE FROM groups WHERE name = 'g'"), SQLITE_OK);
+    sql_is(r->db, "2", "SELECT group_concat(json) FROM contexts");
+    context_is(r, "g", NULL, 0);
+}
+
+static int pages_read(struct db *db)
+{
+    int now, highest;
+    sqlite3_db_status(db_sqlite(db), SQLITE_DBSTATUS_CACHE_MISS, &now, &highest, 1);
+    return now;
+}
+
+/* A mebibyte in small pages: what is read of it would be seen. */
+static void reading_a_group_reads_nothing_of_its_context(void **state)
+{
+    enum { GROUPS = 10 };
+    struct room *r = *state;
+    char *json = mem_alloc(1 << 20), name[16];
+    memset(json, '1', (1 << 20) - 1);
+    for (int i = 0; i < GROUPS; i++) {
+        snprintf(name, sizeof name, "g%d", i);
+        assert_int_equal(put(r, name, json, -1, T0 + i), ERR_OK);
+    }
+    free(json);
+    room_close(r);
+    OK(r, room_open(r));
+    struct group_page page;
+    pages_read(r->db);
+    OK(r, group_page_read(r->db, "alice", NULL, GROUPS, &page, &r->e));
+    assert_int_equal(page.count, GROUPS);
+    for (size_t i = 0; i < page.count; i++) {
+        struct group g = get(r, "alice", page.items[i].name);
+        assert_true(g.version == 1 && g.updated_at == page.items[i].updated_at);
+        group_free(&g);
+    }
+    group_page_free(&page);
+    assert_in_range(pages_read(r->db), 0, 50);
+    char *read = NULL;
+    int64_t version;
+    OK(r, group_context_get(r->db, "alice", "g5", &read, &version, &r->e));
+    assert_int_equal(strlen(read), (1 << 20) - 1);
+    free(read);
+    assert_in_range(pages_read(r->db), 100, (1 << 20) / 512); /* one, not those beside it */
 }
 
 static void a_context_without_a_group_is_nobodys(void **state)
@@ -112,10 +217,10 @@ static void a_published_event_is_the_groups_and_no_tasks(void **state)
 {
     struct room *r = *state;
     int64_t seq = 0;
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     OK(r, group_publish(r->db, "alice", "g", "req-9", "doc.created", "{ \"a\": null }", T0 + 1,
                         &seq, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     struct event_list l = {0};
     const struct event_scope scope = {.kind = SCOPE_GROUP, .owner = "alice", .group = "g"};
     OK(r, events_read(r->db, &scope, 0, 9, 9999, &l, &r->e));
@@ -191,65 +296,45 @@ static void groups_are_listed_latest_change_first_without_gap_or_repetition(void
 
 /* ---- all tasks of a group ------------------------------------------------------------------- */
 
-static void cancelling_a_group_ends_what_waits_and_asks_for_what_runs(void **state)
+/* The tasks of alice's group "g" not behind `until`, in portions of two: "1 pending, 3 running". */
+static void portions_are(struct room *r, int64_t until, const char *expected)
 {
-    struct room *r = *state;
-    for (int i = 0; i < 4; i++) make(r, (struct sketch){.group = "g"});
-    int64_t other = make(r, (struct sketch){.group = "h"});
-    int64_t bobs = make(r, (struct sketch){.group = "g", .owner = "bob", .priority = -1});
-    struct claim done = take(r, 1, T0), runs = take(r, 1, T0);
-    finish(r, &done, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
-    int64_t cancelled = -1, requested = -1;
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
-    OK(r, group_cancel(r->db, "alice", "g", T0 + 5, &cancelled, &requested, &r->e));
-    OK(r, db_commit(r->db, &r->e));
-    assert_true(cancelled == 2 && requested == 1);
-    sql_is(
-        r->db, "completed running cancelled cancelled",
-        "SELECT group_concat(status, ' ') FROM (SELECT status FROM tasks WHERE owner = 'alice' AND"
-        " group_id = 'g' ORDER BY n)");
-    assert_int_equal(sql_number(r->db, "SELECT cancel_requested FROM tasks WHERE n = %lld", runs.n),
-                     1);
-    sql_is(r->db, "pending", "SELECT status FROM tasks WHERE n = %lld", other);
-    sql_is(r->db, "pending", "SELECT status FROM tasks WHERE n = %lld", bobs);
-    assert_consistent(r->db);
-
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
-    OK(r, group_cancel(r->db, "alice", "never", T0 + 5, &cancelled, &requested, &r->e));
-    OK(r, db_commit(r->db, &r->e));
-    assert_true(cancelled == 0 && requested == 0);
-}
-
-static int64_t attempts_of(void *arg, const char *type)
-{
-    *(int *)arg += 1;
-    return !strcmp(type, "often") ? 5 : 1;
-}
-
-static void retrying_a_group_makes_what_did_not_complete_wait_again(void **state)
-{
-    static const enum task_status ends[] = {TASK_COMPLETED, TASK_FAILED, TASK_TIMEOUT,
-                                            TASK_CANCELLED};
-    struct room *r = *state;
-    for (int i = 0; i < 4; i++) {
-        make(r, (struct sketch){.group = "g", .type = i == 2 ? "often" : "once"});
-        struct claim c = take(r, 1, T0);
-        finish(
-            r, &c,
-            &(struct claim_end){.status = ends[i], .now = T0, .error_code = i ? "timeout" : NULL});
+    struct buf all = {0};
+    int64_t after = 0;
+    for (bool more = true; more;) {
+        struct group_portion p;
+        OK(r, group_portion_read(r->db, "alice", "g", after, until, 2, &p, &r->e));
+        for (size_t i = 0; i < p.count; i++) {
+            assert_string_equal(p.items[i].type, "echo");
+            buf_fmt(&all, "%s%lld %s", all.len ? ", " : "", (long long)p.items[i].n,
+                    task_status_name(p.items[i].status));
+            after = p.items[i].n;
+        }
+        more = p.more;
+        assert_true(p.count == 2 || !more);
+        group_portion_free(&p);
     }
-    make(r, (struct sketch){.group = "g"}); /* waits already */
-    int asked = 0;
-    int64_t retried = -1;
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
-    OK(r, group_retry(r->db, "alice", "g", attempts_of, &asked, T0 + 7, &retried, &r->e));
-    OK(r, db_commit(r->db, &r->e));
-    assert_true(retried == 3 && asked == 3);
-    sql_is(
-        r->db, "completed 1, pending 2, pending 6, pending 2, pending 1",
-        "SELECT group_concat(status || ' ' || max_attempts, ', ') FROM (SELECT * FROM tasks ORDER"
-        " BY n)");
-    assert_consistent(r->db);
+    assert_string_equal(buf_text(&all), expected);
+    buf_free(&all);
+}
+
+static void the_tasks_of_a_group_come_in_portions_without_gap_or_repetition(void **state)
+{
+    struct room *r = *state;
+    portions_are(r, INT64_MAX, "");
+    for (int i = 0; i < 4; i++) make(r, (struct sketch){.group = "g"});
+    make(r, (struct sketch){.group = "h"});
+    make(r, (struct sketch){.group = "g", .owner = "bob", .priority = -1});
+    struct claim done = take(r, 1, T0);
+    for (int i = 0; i < 2; i++) take(r, 1, T0); /* bob's, and another one of alice's */
+    finish(r, &done, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    int64_t newest = 0;
+    OK(r, group_tasks_newest(r->db, &newest, &r->e));
+    assert_int_equal(newest, 6);
+    make(r, (struct sketch){.group = "g"}); /* comes while somebody reads */
+    portions_are(r, newest, "1 completed, 2 running, 3 pending, 4 pending");
+    portions_are(r, INT64_MAX, "1 completed, 2 running, 3 pending, 4 pending, 7 pending");
+    portions_are(r, 0, "");
 }
 
 int main(void)
@@ -261,11 +346,13 @@ int main(void)
         room_test(a_job_gives_the_context_of_its_group_when_it_completes),
         room_test(a_fenced_job_gives_no_context),
         room_test(a_context_without_a_group_is_nobodys),
+        room_test(a_context_that_somebody_changed_meanwhile_stays_and_the_jobs_is_in_the_log),
+        room_test(a_context_goes_with_its_group),
+        room_test(reading_a_group_reads_nothing_of_its_context),
         room_test(a_published_event_is_the_groups_and_no_tasks),
         room_test(an_event_names_its_task),
         room_test(groups_are_listed_latest_change_first_without_gap_or_repetition),
-        room_test(cancelling_a_group_ends_what_waits_and_asks_for_what_runs),
-        room_test(retrying_a_group_makes_what_did_not_complete_wait_again),
+        room_test(the_tasks_of_a_group_come_in_portions_without_gap_or_repetition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

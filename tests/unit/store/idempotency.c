@@ -1,4 +1,4 @@
-/* Idempotency keys, and the figures behind limits. */
+/* Idempotency keys, and the numbers behind limits. */
 #include "fixture.h"
 
 #include "store/idempotency.h"
@@ -10,18 +10,18 @@ static const unsigned char this[FINGERPRINT_BYTES] = {1, 2, 0, 3},
 static enum err find(struct room *r, const char *owner, const char *key, const unsigned char *print,
                      int64_t now, int64_t *n)
 {
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     enum err rc = idempotency_find(r->db, owner, key, print, now, n, &r->e);
-    db_rollback(r->db);
+    txn_rollback(r->db);
     return rc;
 }
 
 static void keep(struct room *r, const char *owner, const char *key, const unsigned char *print,
                  int64_t n, int64_t now, int64_t expires_at)
 {
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     OK(r, idempotency_keep(r->db, owner, key, print, n, now, expires_at, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
 }
 
 static void the_same_request_finds_its_task_again(void **state)
@@ -81,20 +81,30 @@ static void what_is_expired_is_forgotten_little_by_little(void **state)
     }
 }
 
+static void owner_has(struct room *r, const char *owner, int64_t pending, int64_t delayed)
+{
+    struct rate_queue queue;
+    OK(r, rate_queued(r->db, owner, &queue, &r->e));
+    assert_int_equal(queue.pending, pending);
+    assert_int_equal(queue.delayed, delayed);
+}
+
 static void what_an_owner_has_queued_is_counted(void **state)
 {
     struct room *r = *state;
-    int64_t count = -1;
-    OK(r, rate_queued(r->db, "alice", &count, &r->e));
-    assert_int_equal(count, 0);
+    owner_has(r, "alice", 0, 0);
     for (int i = 0; i < 3; i++) make(r, (struct sketch){.priority = i});
     make(r, (struct sketch){.owner = "bob"});
     make(r, (struct sketch){.run_at = T0 + 999});
-    OK(r, rate_queued(r->db, "alice", &count, &r->e));
-    assert_int_equal(count, 4);
+    make(r, (struct sketch){.run_at = T0}); /* not delayed: its time has come */
+    make(r, (struct sketch){.group = "g", .serialize = true});
+    make(r, (struct sketch){.group = "g", .serialize = true});
+    owner_has(r, "alice", 6, 1);
+    owner_has(r, "bob", 1, 0);
+    take(r, 1, T0); /* of alice, who came first */
+    owner_has(r, "alice", 5, 1);
     take(r, 1, T0);
-    OK(r, rate_queued(r->db, "alice", &count, &r->e));
-    assert_int_equal(count, 3);
+    owner_has(r, "bob", 0, 0);
 }
 
 static void the_nth_newest_task_says_when_it_was_created(void **state)
@@ -124,9 +134,9 @@ static void uses_are_counted_by_owner_by_kind_and_by_window(void **state)
     struct room *r = *state;
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
         int64_t used = -1;
-        OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
         OK(r, rate_count(r->db, uses[i].owner, uses[i].what, uses[i].window, &used, &r->e));
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
         assert_int_equal(used, uses[i].used);
     }
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM rates"), 3);

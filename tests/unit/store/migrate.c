@@ -25,9 +25,9 @@ static void open_at_once(struct room *r, void *arg)
     MUST(!room_open(r));
     MUST(write(s->epochs.to, db_epoch(r->db), EPOCH_DIGITS) == EPOCH_DIGITS);
     int64_t n;
-    MUST(!db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    MUST(!txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     MUST(!sketch_create(r->db, &(struct sketch){0}, NULL, &n, &r->e));
-    MUST(!db_commit(r->db, &r->e));
+    MUST(!txn_commit(r->db, &r->e));
 }
 
 static void processes_that_open_at_once_make_one_schema_and_one_epoch(void **state)
@@ -95,6 +95,122 @@ static void every_step_leads_from_the_one_before(void **state)
         room_close(r);
         room_clear(r);
     }
+}
+
+static void what_waited_in_an_older_database_waits_on(void **state)
+{
+    struct room *r = *state;
+    sqlite3 *sql = NULL;
+    assert_int_equal(sqlite3_open(r->path, &sql), SQLITE_OK);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(sqlite3_exec(sql, schema_steps[i].sql, NULL, NULL, NULL), SQLITE_OK);
+    static const char tasks[] =
+        "PRAGMA user_version = 6;"
+        "INSERT INTO tasks (id, owner, type, group_id, request_id, run_at, serialize, created_at,"
+        " updated_at) VALUES ('1', 'alice', 'echo', 'g', 'r', 2000000000000, 1, 1, 1),"
+        " ('2', 'alice', 'echo', 'g', 'r', NULL, 1, 1, 1),"
+        " ('3', 'alice', 'echo', 'g', 'r', NULL, 1, 1, 1),"
+        " ('4', 'bob', 'echo', 'h', 'r', NULL, 0, 1, 1);"
+        "UPDATE tasks SET status = 'running', runner = 1, lease_until = 1 WHERE id = '4';"
+        "UPDATE tasks SET status = 'failed', completed_at = 1, error_code = 'exit_status',"
+        " error_message = 'no', error_retryable = 0, runner = NULL, lease_until = NULL"
+        " WHERE id = '4';";
+    assert_int_equal(sqlite3_exec(sql, tasks, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(sql);
+    OK(r, room_open(r));
+    sql_is(r->db, "1:- 2:1 3:2 4:-",
+           "SELECT group_concat(n || ':' || coalesce(queue_position, '-'), ' ')"
+           " FROM (SELECT * FROM task_rows ORDER BY n)");
+    sql_is(r->db, "echo {\"code\":\"exit_status\",\"message\":\"no\",\"retryable\":false}",
+           "SELECT type || ' ' || error FROM groups WHERE name = 'h'");
+    struct claim two = take(r, 1, T0);
+    assert_int_equal(two.n, 2); /* the first one waits for its time and keeps nobody waiting */
+    assert_int_equal(take(r, 1, T0).n, 0);
+    finish(r, &two, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    assert_int_equal(take(r, 1, T0).n, 3);
+}
+
+static void the_contexts_of_an_older_database_stay_what_they_are(void **state)
+{
+    struct room *r = *state;
+    sqlite3 *sql = NULL;
+    assert_int_equal(sqlite3_open(r->path, &sql), SQLITE_OK);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(sqlite3_exec(sql, schema_steps[i].sql, NULL, NULL, NULL), SQLITE_OK);
+    static const char groups[] =
+        "PRAGMA user_version = 7;"
+        "INSERT INTO tasks (id, owner, type, group_id, request_id, created_at, updated_at)"
+        " VALUES ('1', 'alice', 'echo', 'large', 'r', 1, 1);"
+        "INSERT INTO groups (owner, name, created_at, updated_at) VALUES ('alice', 'null', 2, 2),"
+        " ('alice', 'never', 3, 3), ('bob', 'large', 4, 4);"
+        "UPDATE groups SET version = 1, context = 'null' WHERE name = 'null';"
+        "UPDATE groups SET version = 41, context = json_quote(hex(zeroblob(500000)))"
+        " WHERE owner = 'alice' AND name = 'large';";
+    assert_int_equal(sqlite3_exec(sql, groups, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(sql);
+    OK(r, room_open(r));
+    sql_is(
+        r->db, "alice/large 41 1000002 alice/never 0 - alice/null 1 4 bob/large 0 -",
+        "SELECT group_concat(g.owner || '/' || g.name || ' ' || g.version || ' '"
+        " || coalesce(length(c.json), '-'), ' ') FROM (SELECT * FROM groups ORDER BY owner, name) g"
+        " LEFT JOIN contexts c ON c.owner = g.owner AND c.name = g.name");
+    assert_int_equal(
+        sql_number(r->db, "SELECT count(*) FROM events WHERE type = 'group.context_changed'"), 2);
+    char *json;
+    int64_t version;
+    OK(r, group_context_get(r->db, "alice", "null", &json, &version, &r->e));
+    assert_string_equal(json, "null");
+    free(json);
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
+    OK(r, group_context_put(r->db, "alice", "large", "{}", 41, T0, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    sql_is(r->db, "42", "SELECT version FROM groups WHERE owner = 'alice' AND name = 'large'");
+    assert_consistent(r->db);
+}
+
+static size_t step_named(const char *name)
+{
+    for (size_t i = 0; i < schema_step_count; i++)
+        if (!strcmp(schema_steps[i].name, name)) return i;
+    fail_msg("no step %s", name);
+    return 0;
+}
+
+static void what_owners_have_already_is_counted(void **state)
+{
+    static const char rows[] =
+        "INSERT INTO tasks (id, owner, type, request_id, created_at, updated_at)"
+        " VALUES ('a', 'ann', 'echo', 'r', 1, 1), ('b', 'bob', 'echo', 'r', 1, 1);"
+        "INSERT INTO inputs VALUES (1, 'text/plain', zeroblob(1000));"
+        "INSERT INTO files VALUES (2, 'f', 5000, 'text/plain');"
+        "UPDATE tasks SET status = 'running', runner = 1, lease_until = 1, started_at = 1"
+        " WHERE id = 'b';"
+        "INSERT INTO results VALUES (2, 'text/plain', '\"x\"', '/r', zeroblob(300));"
+        "UPDATE tasks SET status = 'completed', runner = NULL, lease_until = NULL,"
+        " completed_at = 2 WHERE id = 'b';"
+        "INSERT INTO groups (owner, name, created_at, updated_at) VALUES ('carol', 'g', 1, 1);"
+        "INSERT INTO contexts (owner, name, json, updated_at) VALUES ('carol', 'g', '{\"a\":1}', "
+        "1);";
+    struct room *r = *state;
+    sqlite3 *sql = NULL;
+    char version[64];
+    size_t have = step_named("bytes");
+    assert_int_equal(sqlite3_open(r->path, &sql), SQLITE_OK);
+    for (size_t i = 0; i < have; i++)
+        assert_int_equal(sqlite3_exec(sql, schema_steps[i].sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(sql, rows, NULL, NULL, NULL), SQLITE_OK);
+    snprintf(version, sizeof version, "PRAGMA user_version = %d", schema_steps[have - 1].version);
+    assert_int_equal(sqlite3_exec(sql, version, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(sql);
+
+    OK(r, room_open(r));
+    assert_true(sql_number(r->db, "SELECT bytes FROM owners WHERE name = 'ann'") > 1200);
+    assert_true(sql_number(r->db, "SELECT bytes FROM owners WHERE name = 'bob'") > 5900);
+    assert_int_equal(sql_number(r->db, "SELECT bytes FROM owners WHERE name = 'carol'"),
+                     7 + 200 + (int)strlen("{\"version\":1}"));
+    assert_consistent(r->db);
+    assert_int_equal(sql_try(r->db, "DELETE FROM tasks WHERE id = 'b'"), SQLITE_OK);
+    assert_int_equal(sql_number(r->db, "SELECT bytes FROM owners WHERE name = 'bob'"), 202);
 }
 
 static void a_program_that_may_not_migrate_creates_no_schema(void **state)
@@ -337,6 +453,9 @@ int main(void)
         closed_room_test(processes_that_open_at_once_make_one_schema_and_one_epoch),
         closed_room_test(a_new_database_is_a_log_ahead_of_its_file),
         closed_room_test(every_step_leads_from_the_one_before),
+        closed_room_test(what_waited_in_an_older_database_waits_on),
+        closed_room_test(the_contexts_of_an_older_database_stay_what_they_are),
+        closed_room_test(what_owners_have_already_is_counted),
         closed_room_test(a_program_that_may_not_migrate_creates_no_schema),
         room_test(a_database_of_a_newer_program_keeps_every_byte),
         room_test(a_copy_that_is_no_log_becomes_one),

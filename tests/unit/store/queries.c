@@ -13,56 +13,99 @@ static void every_statement_is_one_and_compiles(void **state)
         sqlite3_finalize(st);
         assert_int_equal(sqlite3_prepare_v2(db_sqlite(r->db), rest, -1, &st, NULL), SQLITE_OK);
         if (st) fail_msg("%s: more than one statement", query_sources[q].name);
-        if (!stmt_begin(r->db, (enum query)q, &r->e)) fail_msg("%s", r->e.text);
     }
 }
 
-static void the_columns_of_task_rows_are_those_that_tasks_are_read_by(void **state)
+/* `names` joined by commas is what was declared. */
+static void assert_declared(const char *query, const char *declared, const struct buf *names)
 {
-    static const char *const names[] = {
-        "n",
-        "id",
-        "owner",
-        "type",
-        "group_id",
-        "request_id",
-        "status",
-        "priority",
-        "progress",
-        "phase",
-        "message",
-        "attempt",
-        "max_attempts",
-        "timeout_ms",
-        "run_at",
-        "created_at",
-        "started_at",
-        "completed_at",
-        "updated_at",
-        "cancel_requested",
-        "error_code",
-        "error_message",
-        "error_retryable",
-        "queue_position",
-        "event_count",
-        "cursor",
-        "result",
-        "result_type",
-        "result_bytes",
-        "tries",
-    };
-    static const enum query queries[] = {
-        Q_TASK_BY_ID,      Q_TASK_BY_N,     Q_TASK_PAGE_OWNER,       Q_TASK_PAGE_STATUS,
-        Q_TASK_PAGE_GROUP, Q_TASK_PAGE_ALL, Q_TASK_UNFINISHED_OWNER, Q_TASK_UNFINISHED_ALL,
-    };
+    if (strcmp(declared, buf_text(names)) != 0)
+        fail_msg("%s: declared are (%s), SQLite has (%s)", query, declared, buf_text(names));
+}
+
+static void what_a_statement_takes_and_gives_is_what_was_declared(void **state)
+{
     struct room *r = *state;
-    for (size_t q = 0; q < sizeof queries / sizeof *queries; q++) {
-        sqlite3_stmt *st = stmt_begin(r->db, queries[q], &r->e);
-        assert_non_null(st);
-        assert_int_equal(sqlite3_column_count(st), sizeof names / sizeof *names);
+    for (int q = 0; q < Q_COUNT; q++) {
+        const struct query_source *source = &query_sources[q];
+        struct buf parameters = {0}, columns = {0};
+        sqlite3_stmt *st = NULL;
+        sqlite3_prepare_v2(db_sqlite(r->db), source->sql, -1, &st, NULL);
+        for (int i = 1; i <= sqlite3_bind_parameter_count(st); i++)
+            buf_fmt(&parameters, "%s%s", i > 1 ? "," : "", sqlite3_bind_parameter_name(st, i) + 1);
         for (int i = 0; i < sqlite3_column_count(st); i++)
-            assert_string_equal(sqlite3_column_name(st, i), names[i]);
+            buf_fmt(&columns, "%s%s", i ? "," : "", sqlite3_column_name(st, i));
+        assert_declared(source->name, source->parameters, &parameters);
+        assert_declared(source->name, source->columns, &columns);
+        sqlite3_finalize(st);
+        buf_free(&parameters);
+        buf_free(&columns);
     }
+}
+
+/* ---- functions ------------------------------------------------------------------------------ */
+
+static void what_is_absent_is_null_and_reads_as_absent(void **state)
+{
+    struct room *r = *state;
+    struct q_credential_add_in in = {.hash = "h",
+                                     .hash_len = 1,
+                                     .kind = "token",
+                                     .owner = "alice",
+                                     .scopes = "read",
+                                     .now = T0,
+                                     .expires_at = TASK_NONE};
+    int64_t id = 0;
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, q_credential_add(r->db, &in, &id, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    sql_is(r->db, "1",
+           "SELECT name IS NULL AND subject IS NULL AND expires_at IS NULL"
+           " FROM credentials");
+
+    struct q_credential_find_row row;
+    struct q_credential_find_cursor c = q_credential_find(r->db, "h", 1, &r->e);
+    assert_true(q_credential_find_next(&c, &row));
+    assert_int_equal(row.id, id);
+    assert_string_equal(row.owner, "alice");
+    assert_null(row.name);
+    assert_int_equal(row.expires_at, TASK_NONE);
+    assert_int_equal(row.created_at, T0);
+    assert_int_equal(row.hash_len, 1);
+    assert_false(q_credential_find_next(&c, &row));
+    assert_true(txn_idle(r->db)); /* after the last row already */
+    OK(r, q_credential_find_close(&c));
+}
+
+static void a_row_that_is_not_there_is_none(void **state)
+{
+    struct room *r = *state;
+    struct q_task_was_row row = {.request_id = "left over"};
+    bool found = true;
+    int64_t task = 7;
+    char *json = "left over";
+    OK(r, q_task_was(r->db, 1, &row, &found, &r->e));
+    assert_false(found);
+    assert_null(row.request_id);
+    OK(r, q_event_task(r->db, 1, &task, &r->e));
+    assert_int_equal(task, 0);
+    OK(r, q_checkpoint_get(r->db, 1, &json, &r->e));
+    assert_null(json);
+    assert_true(txn_idle(r->db));
+}
+
+static void a_cursor_that_could_not_open_has_no_rows_and_says_why(void **state)
+{
+    struct room *r = *state;
+    struct q_events_all_row row;
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    assert_int_equal(sqlite_exec(db_sqlite(r->db), "ROLLBACK", &r->e), ERR_OK);
+    struct q_events_all_cursor c = q_events_all(r->db, 0, 9, &r->e);
+    assert_false(q_events_all_next(&c, &row));
+    assert_int_equal(q_events_all_close(&c), ERR_INTERNAL);
+    assert_string_equal(r->e.text, "events_all: the transaction is over");
+    txn_rollback(r->db);
+    assert_true(txn_idle(r->db));
 }
 
 /* ---- plans ---------------------------------------------------------------------------------- */
@@ -104,6 +147,7 @@ static void no_statement_and_no_trigger_walks_tasks_or_events(void **state)
     } fine[] = {
         {Q_CLAIMS_ABANDONED, "SCAN t USING INDEX tasks_running\n"},
         {Q_TASK_UNFINISHED_ALL, "SCAN tasks USING INDEX tasks_waiting\n"},
+        {Q_TASK_UNFINISHED_ALL, "SCAN tasks USING INDEX tasks_delayed\n"},
         {Q_TASK_UNFINISHED_ALL, "SCAN tasks USING INDEX tasks_running\n"},
         {Q_TASK_UNFINISHED_ALL, "USE TEMP B-TREE FOR ORDER BY\n"},
         {Q_TASK_UNFINISHED_OWNER, "USE TEMP B-TREE FOR ORDER BY\n"},
@@ -139,14 +183,22 @@ static void hot_statements_use_the_index_made_for_them(void **state)
         enum query query;
         const char *step;
     } expected[] = {
-        {Q_CLAIM_NEXT, "SCAN q USING INDEX queues_by_turn\n"},
+        {Q_CLAIM_PROMOTE, "SEARCH tasks USING INDEX tasks_delayed (run_at<?)"},
+        {Q_CLAIM_NEXT, "SCAN o USING INDEX queue_owners_by_turn\n"},
+        {Q_CLAIM_NEXT, "SEARCH q USING PRIMARY KEY (owner=?)"},
+        {Q_CLAIM_NEXT, "SEARCH q USING PRIMARY KEY (owner=? AND priority=?)"},
         {Q_CLAIM_NEXT, "SEARCH t USING INDEX tasks_ready (owner=? AND priority=? AND type=?)"},
-        {Q_CLAIM_NEXT,
-         "SEARCH t USING INDEX tasks_delayed (owner=? AND priority=? AND type=? AND run_at<?)"},
-        {Q_CLAIM_DUE, "SCAN q USING INDEX queues_by_turn\n"},
-        {Q_CLAIM_DUE, "SEARCH t USING INDEX tasks_ready (owner=? AND priority=? AND type=?)"},
-        {Q_CLAIM_DUE,
-         "SEARCH t USING INDEX tasks_delayed (owner=? AND priority=? AND type=? AND run_at>?)"},
+        {Q_CLAIM_DUE, "SEARCH q USING INDEX queues_by_type (type=?)"},
+        {Q_CLAIM_DUE, "SEARCH t USING INDEX tasks_delayed\n"},
+        /* the triggers of a change: turns of a group, its type and its error */
+        {Q_CLAIM_FINISH, "SEARCH b USING INDEX tasks_in_turn (owner=? AND group_id=?)"},
+        {Q_CLAIM_FINISH,
+         "SEARCH tasks USING INDEX tasks_next (owner=? AND group_id=? AND status=? AND blocked=?)"},
+        {Q_CLAIM_FINISH,
+         "SEARCH t USING COVERING INDEX tasks_of_group (owner=? AND group_id=? AND status=?)"},
+        {Q_CLAIM_FINISH, "SEARCH t USING INDEX tasks_failed (owner=? AND group_id=?)"},
+        {Q_EVENT_NEXT, "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"},
+        {Q_EVENT_STRAGGLER, "SEARCH events USING INTEGER PRIMARY KEY (rowid<?)"},
         {Q_CLAIMS_CANCELLED, "SEARCH t USING INDEX tasks_running (runner=?)"},
         {Q_RUNNER_LEASES, "SEARCH tasks USING INDEX tasks_running (runner=?)"},
         {Q_EVENTS_OF_TASK, "SEARCH events USING INDEX events_by_task (task=? AND rowid>?)"},
@@ -166,7 +218,7 @@ static void hot_statements_use_the_index_made_for_them(void **state)
          "SEARCH t USING INDEX tasks_by_group (owner=? AND group_id=? AND rowid<?)"},
         {Q_TASK_UNFINISHED_OWNER,
          "SEARCH tasks USING COVERING INDEX tasks_by_status (owner=? AND status=?)"},
-        {Q_GROUP_GET, "SEARCH t USING INDEX tasks_running_group (owner=? AND group_id=?)"},
+        {Q_GROUP_GET, "SEARCH t USING INDEX tasks_of_group (owner=? AND group_id=? AND status=?)"},
     };
     struct room *r = *state;
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
@@ -199,9 +251,9 @@ static int64_t many(void)
 static void fill(struct room *r, const struct sketch *s, int64_t count)
 {
     int64_t n;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     for (int64_t i = 0; i < count; i++) OK(r, sketch_create(r->db, s, NULL, &n, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
 }
 
 /* What a create with a read, a claim and a question for the next one cost now. */
@@ -216,7 +268,7 @@ static struct costs measure(struct room *r)
     char id[ID_SIZE];
     int64_t n, due;
     cost(r->db);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, sketch_create(r->db, &(struct sketch){.group = "g", .input = "x", .input_bytes = 1}, id,
                         &n, &r->e));
     OK(r, task_get(r->db, id, "alice", &t, &r->e));
@@ -235,7 +287,7 @@ static struct costs measure(struct room *r)
     OK(r, claim_finish(r->db, &claim, &(struct claim_end){.status = TASK_COMPLETED, .now = T0},
                        &r->e));
     c.finish = cost(r->db);
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     return c;
 }
 
@@ -308,6 +360,53 @@ static void tasks_behind_one_that_runs_make_nothing_slower(void **state)
     assert_no_growth("next due", before.due, after.due);
 }
 
+/* Ends all that is pending as quickly as a test can. */
+static void cancel_all(struct room *r)
+{
+    assert_int_equal(sql_try(r->db,
+                             "UPDATE tasks SET status = 'cancelled', completed_at = updated_at"
+                             " WHERE status = 'pending'"),
+                     SQLITE_OK);
+}
+
+static int64_t cost_of_create(struct room *r, const struct sketch *s)
+{
+    int64_t n;
+    cost(r->db);
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, sketch_create(r->db, s, NULL, &n, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    return cost(r->db);
+}
+
+static void one_more_in_a_group_that_takes_turns_costs_the_same_however_many_wait(void **state)
+{
+    struct room *r = *state;
+    const struct sketch now = {.group = "s", .serialize = true},
+                        later = {.group = "s", .serialize = true, .run_at = T0 + 1000};
+    fill(r, &now, 20);
+    fill(r, &later, 20);
+    int64_t one = cost_of_create(r, &now), delayed = cost_of_create(r, &later);
+    fill(r, &now, many());
+    fill(r, &later, many());
+    assert_no_growth("due", one, cost_of_create(r, &now));
+    assert_no_growth("delayed", delayed, cost_of_create(r, &later));
+}
+
+static void a_group_that_changes_its_status_looks_at_few_tasks(void **state)
+{
+    struct room *r = *state;
+    const struct sketch s = {.group = "s", .owner = "bob"};
+    int64_t costs[2];
+    for (int i = 0; i < 2; i++) {
+        fill(r, &s, i ? many() : 20);
+        cancel_all(r);
+        costs[i] = cost_of_create(r, &s); /* cancelled, now pending */
+        cancel_all(r);
+    }
+    assert_no_growth("create", costs[0], costs[1]);
+}
+
 static int64_t cost_of_page(struct room *r, const struct task_query *q, size_t rows)
 {
     struct task_list l;
@@ -316,15 +415,6 @@ static int64_t cost_of_page(struct room *r, const struct task_query *q, size_t r
     assert_int_equal(l.count, rows);
     task_list_free(&l);
     return cost(r->db);
-}
-
-/* Ends all that is pending as quickly as a test can. */
-static void cancel_all(struct room *r)
-{
-    assert_int_equal(sql_try(r->db,
-                             "UPDATE tasks SET status = 'cancelled', completed_at = updated_at"
-                             " WHERE status = 'pending'"),
-                     SQLITE_OK);
 }
 
 static void a_page_costs_what_it_shows_whatever_is_asked_for(void **state)
@@ -346,9 +436,9 @@ static void a_page_costs_what_it_shows_whatever_is_asked_for(void **state)
 
     int64_t n;
     cancel_all(r);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     for (int i = 0; i < 20; i++) OK(r, sketch_create(r->db, &(struct sketch){0}, NULL, &n, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     fill(r, &(struct sketch){.owner = "bob"}, many() / 2);
     fill(r, &(struct sketch){.run_at = T0 + 1}, many() / 2);
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'cancelled', completed_at = 1"
@@ -416,7 +506,7 @@ static void a_statement_that_failed_can_be_used_again(void **state)
     struct room *r = *state;
     int64_t n;
     char id[ID_SIZE];
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, sketch_create(r->db, &(struct sketch){0}, id, &n, &r->e));
     struct task_new twice = {.id = id,
                              .owner = "alice",
@@ -428,16 +518,19 @@ static void a_statement_that_failed_can_be_used_again(void **state)
                              .now = T0};
     assert_int_equal(task_create(r->db, &twice, &n, &r->e), ERR_INTERNAL);
     OK(r, sketch_create(r->db, &(struct sketch){0}, id, &n, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 2);
-    assert_true(db_idle(r->db));
+    assert_true(txn_idle(r->db));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         room_test(every_statement_is_one_and_compiles),
-        room_test(the_columns_of_task_rows_are_those_that_tasks_are_read_by),
+        room_test(what_a_statement_takes_and_gives_is_what_was_declared),
+        room_test(what_is_absent_is_null_and_reads_as_absent),
+        room_test(a_row_that_is_not_there_is_none),
+        room_test(a_cursor_that_could_not_open_has_no_rows_and_says_why),
         room_test(no_statement_and_no_trigger_walks_tasks_or_events),
         room_test(the_plans_of_triggers_are_seen),
         room_test(hot_statements_use_the_index_made_for_them),
@@ -447,6 +540,8 @@ int main(void)
         room_test(a_claim_past_many_delayed_tasks_of_its_own_queue_is_as_quick),
         room_test(a_long_queue_in_one_group_that_takes_turns_makes_nothing_slower),
         room_test(tasks_behind_one_that_runs_make_nothing_slower),
+        room_test(one_more_in_a_group_that_takes_turns_costs_the_same_however_many_wait),
+        room_test(a_group_that_changes_its_status_looks_at_few_tasks),
         room_test(a_page_costs_what_it_shows_whatever_is_asked_for),
         room_test(the_unfinished_are_found_without_walking_the_finished),
         room_test(of_a_long_queue_only_the_newest_are_joined_and_counted),

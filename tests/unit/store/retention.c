@@ -3,9 +3,9 @@
 
 #include "store/credentials.h"
 #include "store/idempotency.h"
-#include "store/presence.h"
 #include "store/rates.h"
 #include "store/retention.h"
+#include "store/runner_lock.h"
 
 enum { HOUR = 3600 * 1000, DAY = 24 * HOUR };
 
@@ -14,7 +14,7 @@ static int64_t make_finished(struct room *r, struct sketch s, int64_t at, int64_
 {
     s.now = at;
     int64_t n = make(r, s);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     assert_int_equal(
         sql_try(
             r->db,
@@ -27,7 +27,7 @@ static int64_t make_finished(struct room *r, struct sketch s, int64_t at, int64_
             " completed_at = %lld, updated_at = %lld WHERE n = %lld",
             at, at, n, events, events, n, at, at, at, n),
         SQLITE_OK);
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     return n;
 }
 
@@ -136,9 +136,9 @@ static void a_long_log_goes_in_portions_and_never_has_a_gap(void **state)
     int64_t n = make_finished(r, (struct sketch){.group = "g"}, T0, EVENTS);
     int64_t newest = sql_number(r->db, "SELECT max(seq) FROM events WHERE task = %lld", n);
     char *id = id_of(r->db, n);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, task_delete(r->db, id, "alice", T0, &r->e)); /* by hand as well */
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     free(id);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM remains"), 1);
     assert_true(evicted(r, "alice") >= newest);
@@ -174,10 +174,10 @@ static void events_of_no_task_go_by_their_own_age(void **state)
 {
     struct room *r = *state;
     int64_t first = 0, second = 0;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, group_publish(r->db, "alice", "g", "r", "doc.created", "{}", T0, &first, &r->e));
     OK(r, group_publish(r->db, "alice", "g", "r", "doc.created", "{}", T0 + DAY, &second, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_int_equal(sweep(r, T0 + HOUR, T0 + DAY).events, 1);
     assert_int_equal(evicted(r, "alice"), first);
     assert_int_equal(sql_number(r->db, "SELECT min(seq) FROM events"), second);
@@ -188,16 +188,16 @@ static void a_group_of_which_only_its_name_is_left_goes_and_a_context_stays(void
     struct room *r = *state;
     int64_t seq;
     make_finished(r, (struct sketch){.group = "worked"}, T0, 0);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, group_publish(r->db, "alice", "named", "r", "doc.created", "{}", T0, &seq, &r->e));
     OK(r, group_context_put(r->db, "alice", "kept", "{\"a\":1}", -1, T0, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     struct retention_count n = sweep(r, T0 + HOUR, T0 + DAY);
     assert_int_equal(n.groups, 1);
     sql_is(r->db, "kept worked", "SELECT group_concat(name, ' ') FROM groups");
     n = sweep(r, T0 + 2 * (int64_t)DAY, T0 + 3 * (int64_t)DAY); /* it became empty by the first */
     assert_int_equal(n.groups, 1);
-    sql_is(r->db, "{\"a\":1}", "SELECT context FROM groups");
+    sql_is(r->db, "{\"a\":1}", "SELECT json FROM contexts");
     struct group g;
     OK(r, group_get(r->db, "alice", "worked", &g, &r->e));
     assert_string_equal(g.status, "idle");
@@ -215,7 +215,7 @@ static void what_has_expired_goes_and_tokens_stay(void **state)
     const unsigned char print[FINGERPRINT_BYTES] = {0};
     struct credential c = {.owner = (char *)"alice", .created_at = T0, .expires_at = T0 + 1};
     int64_t id, used;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, credential_add(r->db, &c, hash, &id, &r->e));
     c.ticket = TICKET_ALL;
     hash[0]++;
@@ -233,7 +233,7 @@ static void what_has_expired_goes_and_tokens_stay(void **state)
                 " (1, 1, 1, '', 1, %lld), (2, 1, 1, '', 1, %lld), (3, 1, 1, '', 1, %lld)",
                 (int64_t)T0, (int64_t)T0, now),
         SQLITE_OK);
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     make(r, (struct sketch){0});
     assert_true(take(r, 2, T0).n > 0); /* a task names the second */
 
@@ -256,8 +256,8 @@ static void nothing_to_remove_is_no_transaction(void **state)
     struct room *r = *state;
     struct retention_step step;
     make_finished(r, (struct sketch){.group = "g"}, T0, 0);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e)); /* somebody writes */
-    db_rollback(r->db);
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e)); /* somebody writes */
+    txn_rollback(r->db);
     db_changed(r->db);
     OK(r, retention_step(r->db, &(struct retention){T0, T0 + HOUR}, 0, &step, &r->e));
     assert_false(step.more);
@@ -294,12 +294,12 @@ static void write_beside(struct room *r, void *arg)
     int64_t worst = 0;
     for (int i = 0; i < w->count; i++) {
         int64_t n, began = clock_monotonic_us();
-        MUST(!db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        MUST(!txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
         int64_t waited = clock_monotonic_us() - began;
         if (waited > worst) worst = waited;
         MUST(!sketch_create(r->db, &(struct sketch){.group = "new", .now = T0 + DAY}, NULL, &n,
                             &r->e));
-        MUST(!db_commit(r->db, &r->e));
+        MUST(!txn_commit(r->db, &r->e));
         poll(NULL, 0, 1);
     }
     MUST(write(w->go.to, &worst, sizeof worst) == sizeof worst);
@@ -353,40 +353,40 @@ static void one_takes_the_lock_alone_and_several_share_it(void **state)
 {
     struct room *r = *state;
     int alone, second, shared, other;
-    OK(r, presence_take(r->path, &alone, &r->e));
-    assert_true(alone >= 0 && presence_is(alone, r->path));
-    OK(r, presence_take(r->path, &second, &r->e));
+    OK(r, runner_lock_take(r->path, &alone, &r->e));
+    assert_true(alone >= 0 && runner_lock_is(alone, r->path));
+    OK(r, runner_lock_take(r->path, &second, &r->e));
     assert_int_equal(second, -1);
-    OK(r, presence_open(r->path, &shared, &r->e));
-    OK(r, presence_open(r->path, &other, &r->e));
-    assert_false(presence_share(shared));
-    presence_drop(alone);
-    assert_true(presence_share(shared) && presence_share(other));
-    presence_drop(shared);
-    OK(r, presence_take(r->path, &second, &r->e));
+    OK(r, runner_lock_open(r->path, &shared, &r->e));
+    OK(r, runner_lock_open(r->path, &other, &r->e));
+    assert_false(runner_lock_share(shared));
+    runner_lock_drop(alone);
+    assert_true(runner_lock_share(shared) && runner_lock_share(other));
+    runner_lock_drop(shared);
+    OK(r, runner_lock_take(r->path, &second, &r->e));
     assert_int_equal(second, -1);
-    presence_drop(other);
-    OK(r, presence_take(r->path, &second, &r->e));
+    runner_lock_drop(other);
+    OK(r, runner_lock_take(r->path, &second, &r->e));
     assert_true(second >= 0);
-    presence_drop(second);
-    assert_false(presence_is(r->children[0] ? 0 : STDIN_FILENO, r->path));
+    runner_lock_drop(second);
+    assert_false(runner_lock_is(r->children[0] ? 0 : STDIN_FILENO, r->path));
 }
 
 static void a_runner_is_wanted_while_a_task_waits_or_runs(void **state)
 {
     struct room *r = *state;
     bool wanted = true;
-    OK(r, presence_wanted(r->db, &wanted, &r->e));
+    OK(r, runner_wanted(r->db, &wanted, &r->e));
     assert_false(wanted);
     make_finished(r, (struct sketch){0}, T0, 0);
-    OK(r, presence_wanted(r->db, &wanted, &r->e));
+    OK(r, runner_wanted(r->db, &wanted, &r->e));
     assert_false(wanted);
     make(r, (struct sketch){.run_at = T0 + 1000 * (int64_t)DAY});
-    OK(r, presence_wanted(r->db, &wanted, &r->e));
+    OK(r, runner_wanted(r->db, &wanted, &r->e));
     assert_true(wanted);
-    assert_int_equal(sql_try(r->db, "UPDATE tasks SET run_at = NULL"), SQLITE_OK);
+    assert_int_equal(sql_try(r->db, "UPDATE tasks SET delayed = 0"), SQLITE_OK);
     assert_true(take(r, 1, T0).n > 0);
-    OK(r, presence_wanted(r->db, &wanted, &r->e));
+    OK(r, runner_wanted(r->db, &wanted, &r->e));
     assert_true(wanted);
 }
 

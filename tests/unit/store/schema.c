@@ -247,12 +247,52 @@ static void failing_says_why(void **state)
               &(struct claim_end){.status = TASK_FAILED,
                                   .now = T0 + 9,
                                   .error_code = "exit_status",
-                                  .error_message = "exit status 1: \"no\"",
-                                  .error_retryable = true},
+                                  .error_message = "said \"no\"",
+                                  .error_retryable = true,
+                                  .exit_status = 3},
               "task.status_changed {\"from\":\"running\",\"to\":\"failed\",\"attempt\":1,"
               "\"started_at\":1700000000005,\"completed_at\":1700000000009,"
-              "\"error\":{\"code\":\"exit_status\",\"message\":\"exit status 1: \\\"no\\\"\","
-              "\"retryable\":true}}");
+              "\"error\":{\"code\":\"exit_status\",\"message\":\"said \\\"no\\\"\","
+              "\"retryable\":true,\"exit_status\":3}}");
+}
+
+static void being_killed_says_by_which_signal(void **state)
+{
+    ends_with(state,
+              &(struct claim_end){.status = TASK_FAILED,
+                                  .now = T0 + 9,
+                                  .error_code = "killed_by_signal",
+                                  .error_message = "oops",
+                                  .signal = 9},
+              "task.status_changed {\"from\":\"running\",\"to\":\"failed\",\"attempt\":1,"
+              "\"started_at\":1700000000005,\"completed_at\":1700000000009,"
+              "\"error\":{\"code\":\"killed_by_signal\",\"message\":\"oops\","
+              "\"retryable\":false,\"signal\":9}}");
+}
+
+/* Says "almost" and ends so; the event of the end is `expected`. */
+static void says_at_the_end(struct room *r, const struct claim_end *end, const char *expected)
+{
+    struct claim c = take(r, 1, T0 + 5);
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, claim_progress(r->db, &c, 90, "last", "almost", T0 + 6, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    int64_t at = newest(r);
+    assert_int_equal(finish(r, &c, end), ERR_OK);
+    events_are(r, at, expected);
+}
+
+static void the_last_message_stands_in_the_event_of_the_end_alone(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.max_attempts = 2});
+    says_at_the_end(r, &(struct claim_end){.status = TASK_PENDING, .now = T0 + 9},
+                    "task.status_changed {\"from\":\"running\",\"to\":\"pending\",\"attempt\":1,"
+                    "\"started_at\":1700000000005,\"run_at\":0}");
+    says_at_the_end(r, &(struct claim_end){.status = TASK_COMPLETED, .now = T0 + 9},
+                    "task.status_changed {\"from\":\"running\",\"to\":\"completed\",\"attempt\":2,"
+                    "\"started_at\":1700000000005,\"completed_at\":1700000000009,"
+                    "\"message\":\"almost\"}");
 }
 
 static void timing_out_is_a_status_with_an_error(void **state)
@@ -299,9 +339,9 @@ static void cancelling_before_the_start_says_so(void **state)
     int64_t n = make(r, (struct sketch){.run_at = T0 + 500});
     int64_t at = newest(r);
     char *id = id_of(r->db, n);
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
     OK(r, task_cancel(r->db, id, "alice", T0 + 3, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     free(id);
     events_are(r, at,
                "task.status_changed {\"from\":\"pending\",\"to\":\"cancelled\",\"attempt\":0,"
@@ -315,12 +355,12 @@ static void progress_says_what_is_known(void **state)
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
     int64_t at = newest(r);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_progress(r->db, &c, 25, NULL, NULL, T0 + 1500, &r->e));
     OK(r, claim_progress(r->db, &c, -1, "llm", "Compiling", T0 + 2000, &r->e));
     OK(r, claim_progress(r->db, &c, 30, NULL, NULL, T0 + 1000, &r->e));
     OK(r, claim_progress(r->db, &c, 100, "", "done", T0 + 4250, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     events_are(r, at,
                "task.progress {\"percent\":25,\"elapsed_seconds\":1.5,"
                "\"estimated_remaining_seconds\":4.5}\n"
@@ -338,10 +378,10 @@ static void progress_before_the_first_percent_estimates_nothing(void **state)
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
     int64_t at = newest(r);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_progress(r->db, &c, -1, NULL, "Starting", T0 + 100, &r->e));
     OK(r, claim_progress(r->db, &c, 33.3, NULL, NULL, T0 + 100, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     events_are(r, at,
                "task.progress {\"percent\":0,\"message\":\"Starting\",\"elapsed_seconds\":0.1}\n"
                "task.progress {\"percent\":33.3,\"message\":\"Starting\",\"elapsed_seconds\":0.1,"
@@ -365,12 +405,12 @@ static void an_event_of_a_job_is_kept_on_one_line(void **state)
     make(r, (struct sketch){.group = "g"});
     struct claim c = take(r, 1, T0);
     int64_t at = newest(r);
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_event(r->db, &c, "doc.created", "{\n \"a\" : null,\r\n \"t\":\"x\\ny\" }", T0 + 1,
                       &r->e));
     OK(r, claim_event(r->db, &c, "message.delta", "\"hé\"", T0 + 2, &r->e));
     OK(r, claim_event(r->db, &c, "message.delta", "null", T0 + 2, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     events_are(r, at,
                "doc.created {\"a\":null,\"t\":\"x\\ny\"}\nmessage.delta \"hé\"\n"
                "message.delta null");
@@ -391,17 +431,101 @@ static void a_group_tells_each_change_of_its_status_with_its_counts(void **state
            &(struct claim_end){.status = TASK_FAILED, .now = T0, .error_code = "exit_status"});
     sql_is(r->db,
            "{\"from\":\"idle\",\"to\":\"pending\",\"counts\":{\"pending\":1,\"running\":0,"
-           "\"completed\":0,\"failed\":0,\"timeout\":0,\"cancelled\":0}}\n"
+           "\"completed\":0,\"failed\":0,\"timeout\":0,\"cancelled\":0},\"type\":\"echo\"}\n"
            "{\"from\":\"pending\",\"to\":\"running\",\"counts\":{\"pending\":1,\"running\":1,"
-           "\"completed\":0,\"failed\":0,\"timeout\":0,\"cancelled\":0}}\n"
+           "\"completed\":0,\"failed\":0,\"timeout\":0,\"cancelled\":0},\"type\":\"echo\","
+           "\"from_type\":\"echo\"}\n"
            "{\"from\":\"running\",\"to\":\"failed\",\"counts\":{\"pending\":0,\"running\":0,"
-           "\"completed\":1,\"failed\":1,\"timeout\":0,\"cancelled\":0}}",
+           "\"completed\":1,\"failed\":1,\"timeout\":0,\"cancelled\":0},\"type\":\"echo\","
+           "\"from_type\":\"echo\",\"error\":{\"code\":\"exit_status\",\"retryable\":false}}",
            "SELECT group_concat(payload, char(10)) FROM (SELECT payload FROM events WHERE type ="
            " 'group.status_changed' ORDER BY seq)");
     sql_is(r->db, "3",
            "SELECT count(*) FROM events WHERE type = 'group.status_changed' AND owner ="
            " 'alice' AND group_id = 'g' AND task IS NULL AND task_seq IS NULL"
            " AND task_id IS NULL");
+}
+
+/* The types and errors of the changes of group g, "from(type)>to(type)", the error of the last one behind them. */
+static void group_says(struct room *r, const char *expected)
+{
+    sql_is(r->db, expected,
+           "SELECT group_concat(from_ || '(' || coalesce(from_type, '') || ')>' || to_ || '(' ||"
+           " coalesce(type, '') || ')' || coalesce(error, ''), ' ') FROM (SELECT"
+           " payload ->> 'from' AS from_, payload ->> 'from_type' AS from_type,"
+           " payload ->> 'to' AS to_, payload ->> 'type' AS type, payload -> 'error' AS error"
+           " FROM events WHERE type = 'group.status_changed' ORDER BY seq)");
+}
+
+static void a_group_tells_the_type_of_its_tasks_where_it_is_one(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "g", .type = "clone"}); /* 1 */
+    make(r, (struct sketch){.group = "g",
+                            .type = "scan"}); /* 2; the status stays, and so does the type */
+    make(r, (struct sketch){.group = "h", .type = "other", .priority = -1});
+    struct group g;
+    OK(r, group_get(r->db, "alice", "g", &g, &r->e));
+    assert_string_equal(g.type, "clone");
+    assert_null(g.error);
+    group_free(&g);
+    assert_int_equal(sql_try(r->db, "DELETE FROM events WHERE group_id = 'h'"), SQLITE_OK);
+    struct claim one = take(r, 1, T0);
+    finish(r, &one, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    struct claim two = take(r, 1, T0);
+    finish(r, &two, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    group_says(r,
+               "idle()>pending(clone) pending(clone)>running(clone) running(clone)>pending(scan) "
+               "pending(scan)>running(scan) running(scan)>completed()");
+    OK(r, group_get(r->db, "alice", "g", &g, &r->e));
+    assert_null(g.type);
+    group_free(&g);
+}
+
+static void a_failed_group_tells_the_type_and_the_error_of_its_newest_failure(void **state)
+{
+    struct room *r = *state;
+    make(r, (struct sketch){.group = "g", .type = "clone"});
+    make(r, (struct sketch){.group = "g", .type = "clone"});
+    make(r, (struct sketch){.group = "g", .type = "scan"});
+    struct claim c[3];
+    for (int i = 0; i < 3; i++) c[i] = take(r, 1, T0);
+    finish(r, &c[1],
+           &(struct claim_end){.status = TASK_TIMEOUT,
+                               .now = T0,
+                               .error_code = "timeout",
+                               .error_message = "too long",
+                               .error_retryable = true});
+    finish(r, &c[0],
+           &(struct claim_end){.status = TASK_FAILED,
+                               .now = T0,
+                               .error_code = "exit_status",
+                               .error_message = "no",
+                               .exit_status = 2});
+    assert_int_equal(sql_try(r->db, "DELETE FROM events"), SQLITE_OK);
+    finish(r, &c[2], &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    group_says(r, "running(clone)>failed(clone){\"code\":\"timeout\",\"message\":\"too long\","
+                  "\"retryable\":true}");
+    struct group g;
+    OK(r, group_get(r->db, "alice", "g", &g, &r->e));
+    assert_string_equal(g.type, "clone");
+    assert_string_equal(g.error,
+                        "{\"code\":\"timeout\",\"message\":\"too long\",\"retryable\":true}");
+    group_free(&g);
+    /* the next change of the status forgets it */
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, task_retry(r->db, 2, 1, T0, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    OK(r, group_get(r->db, "alice", "g", &g, &r->e));
+    assert_string_equal(g.status, "pending");
+    assert_null(g.error);
+    group_free(&g);
+    assert_int_equal(sql_try(r->db, "DELETE FROM events"), SQLITE_OK);
+    struct claim again = take(r, 1, T0);
+    finish(r, &again, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
+    group_says(r, "pending(clone)>running(clone) running(clone)>failed(clone)"
+                  "{\"code\":\"exit_status\",\"message\":\"no\",\"retryable\":false,"
+                  "\"exit_status\":2}");
 }
 
 static void the_change_of_a_group_follows_the_change_that_made_it(void **state)
@@ -418,17 +542,17 @@ static void a_new_context_tells_its_version(void **state)
     make(r, (struct sketch){.group = "g"});
     int64_t at = newest(r);
     assert_int_equal(sql_try(r->db,
-                             "UPDATE groups SET context = '{\"a\":1}', version = version + 1,"
-                             " updated_at = %lld",
+                             "INSERT INTO contexts (owner, name, json, updated_at)"
+                             " VALUES ('alice', 'g', '{\"a\":1}', %lld)",
                              T0 + 7),
                      SQLITE_OK);
     events_are(r, at, "group.context_changed {\"version\":1}");
     assert_int_equal(sql_number(r->db, "SELECT ts FROM events ORDER BY seq DESC LIMIT 1"), T0 + 7);
-    struct group g;
-    OK(r, group_get(r->db, "alice", "g", &g, &r->e));
-    assert_string_equal(g.context, "{\"a\":1}");
-    assert_int_equal(g.version, 1);
-    group_free(&g);
+    at = newest(r);
+    assert_int_equal(sql_try(r->db, "UPDATE contexts SET json = '2', updated_at = %lld", T0 + 8),
+                     SQLITE_OK);
+    events_are(r, at, "group.context_changed {\"version\":2}");
+    sql_is(r->db, "2", "SELECT version FROM groups WHERE updated_at = %lld", T0 + 8);
 }
 
 static void deleting_leaves_one_event_and_moves_the_mark(void **state)
@@ -439,13 +563,13 @@ static void deleting_leaves_one_event_and_moves_the_mark(void **state)
     int64_t last_of_b = sql_number(r->db, "SELECT max(seq) FROM events WHERE task = %lld", b);
     char *id = id_of(r->db, b);
     int64_t at = newest(r);
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     OK(r, task_delete(r->db, id, "alice", T0, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     events_are(r, at,
                "task.deleted {}\ngroup.status_changed {\"from\":\"failed\",\"to\":\"completed\","
                "\"counts\":{\"pending\":0,\"running\":0,\"completed\":1,\"failed\":0,"
-               "\"timeout\":0,\"cancelled\":0}}");
+               "\"timeout\":0,\"cancelled\":0},\"type\":\"echo\",\"from_type\":\"echo\"}");
     sql_is(r->db, id,
            "SELECT task_id FROM events WHERE type = 'task.deleted' AND owner = 'alice' AND"
            " group_id = 'g' AND request_id = 'req-1' AND task IS NULL AND task_seq IS NULL");
@@ -454,9 +578,9 @@ static void deleting_leaves_one_event_and_moves_the_mark(void **state)
     assert_int_equal(sql_number(r->db, "SELECT evicted_seq FROM owners WHERE name = 'alice'"),
                      last_of_b);
     id = id_of(r->db, a);
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     OK(r, task_delete(r->db, id, "alice", T0, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     free(id);
     assert_true(last_of_a < last_of_b);
     assert_int_equal(sql_number(r->db, "SELECT evicted_seq FROM owners WHERE name = 'alice'"),
@@ -558,9 +682,9 @@ static void a_groups_progress_counts_the_finished_and_what_runs(void **state)
     for (int i = 0; i < 4; i++) make(r, (struct sketch){.group = "g"});
     struct claim a = take(r, 1, T0), b = take(r, 1, T0);
     finish(r, &a, &(struct claim_end){.status = TASK_FAILED, .now = T0, .error_code = "timeout"});
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_progress(r->db, &b, 50, NULL, NULL, T0 + 1, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     struct group g;
     OK(r, group_get(r->db, "alice", "g", &g, &r->e));
     assert_true(g.progress == 37.5);
@@ -603,16 +727,17 @@ static void the_place_in_the_queue_counts_the_owners_tasks_that_go_first(void **
     positions_are(r, "1:3 2:1 3:5 4:1 5:4 6:2");
     assert_int_equal(take(r, 1, T0).n, 4);
     positions_are(r, "1:2 2:1 3:4 4:- 5:3 6:1");
+    assert_int_equal(take(r, 1, T0).n, 2); /* bob's turn */
     assert_int_equal(take(r, 1, T0).n, 6);
-    positions_are(r, "1:1 2:1 3:3 4:- 5:2 6:-");
+    positions_are(r, "1:1 2:- 3:3 4:- 5:2 6:-");
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'cancelled', completed_at = 1"
                                     " WHERE n = 1"),
                      SQLITE_OK);
-    positions_are(r, "1:- 2:1 3:2 4:- 5:1 6:-");
+    positions_are(r, "1:- 2:- 3:2 4:- 5:1 6:-");
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'pending', completed_at = NULL"
                                     " WHERE n = 1"),
                      SQLITE_OK);
-    positions_are(r, "1:1 2:1 3:3 4:- 5:2 6:-");
+    positions_are(r, "1:1 2:- 3:3 4:- 5:2 6:-");
 }
 
 /* ---- everything at once --------------------------------------------------------------------- */
@@ -626,16 +751,17 @@ static const char *pick(const char *const *words, uint32_t count)
 static void step(struct room *r, int64_t now)
 {
     static const char *const owners[] = {"alice", "bob", "carol"};
-    static const char *const groups[] = {NULL, "g", "h"};
+    static const char *const groups[] = {NULL, "g", "h"}, *const types[] = {"echo", "scan"};
     static const enum task_status ends[] = {TASK_COMPLETED, TASK_FAILED, TASK_TIMEOUT,
                                             TASK_CANCELLED, TASK_PENDING};
     int64_t n = sql_number(r->db, "SELECT n FROM tasks ORDER BY random() LIMIT 1");
     uint32_t dice = id_random(100);
     enum err rc = ERR_OK;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     if (dice < 30 || n < 0) {
         rc = sketch_create(r->db,
                            &(struct sketch){.owner = pick(owners, 3),
+                                            .type = pick(types, 2),
                                             .group = pick(groups, 3),
                                             .priority = id_random(3),
                                             .run_at = id_random(3) ? 0 : now + id_random(50),
@@ -685,9 +811,9 @@ static void step(struct room *r, int64_t now)
     if (rc && rc != ERR_STATE && rc != ERR_FENCED && rc != ERR_NOTFOUND)
         fail_msg("%d %s", (int)rc, r->e.text);
     if (id_random(20))
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
     else
-        db_rollback(r->db);
+        txn_rollback(r->db);
 }
 
 static void a_random_walk_contradicts_no_invariant(void **state)
@@ -720,7 +846,14 @@ static void the_invariants_notice_what_they_are_for(void **state)
         "UPDATE groups SET completed = completed + 1, running = running",
         "DELETE FROM groups",
         "UPDATE queues SET pending = pending + 1",
+        "UPDATE queues SET ready = 0",
         "DELETE FROM queues",
+        "INSERT INTO queues VALUES ('alice', 9, 'echo', 0, 0)",
+        "UPDATE queue_owners SET pending = pending + 1",
+        "UPDATE queue_owners SET delayed = 1",
+        "DELETE FROM queue_owners",
+        "UPDATE groups SET type = 'other'",
+        "UPDATE groups SET error = '{}'",
         "INSERT INTO inputs VALUES (99, 'x', x'00')",
         "DELETE FROM owners",
         "UPDATE task_counts SET tasks = tasks + 1",
@@ -734,10 +867,10 @@ static void the_invariants_notice_what_they_are_for(void **state)
     take(r, 1, T0);
     assert_consistent(r->db);
     for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {
-        OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
         assert_int_equal(sql_try(r->db, "%s", wrongs[i]), SQLITE_OK);
         if (!contradiction_here(r->db)) fail_msg("not noticed: %s", wrongs[i]);
-        db_rollback(r->db);
+        txn_rollback(r->db);
     }
     assert_consistent(r->db);
 }
@@ -760,6 +893,8 @@ int main(void)
         room_test(a_result_that_is_text_is_a_string),
         room_test(a_large_or_binary_result_is_only_an_address),
         room_test(failing_says_why),
+        room_test(being_killed_says_by_which_signal),
+        room_test(the_last_message_stands_in_the_event_of_the_end_alone),
         room_test(timing_out_is_a_status_with_an_error),
         room_test(trying_again_says_when_and_why),
         room_test(the_next_attempt_says_nothing_of_the_last),
@@ -769,6 +904,8 @@ int main(void)
         room_test(completing_writes_no_progress_of_its_own),
         room_test(an_event_of_a_job_is_kept_on_one_line),
         room_test(a_group_tells_each_change_of_its_status_with_its_counts),
+        room_test(a_group_tells_the_type_of_its_tasks_where_it_is_one),
+        room_test(a_failed_group_tells_the_type_and_the_error_of_its_newest_failure),
         room_test(the_change_of_a_group_follows_the_change_that_made_it),
         room_test(a_new_context_tells_its_version),
         room_test(deleting_leaves_one_event_and_moves_the_mark),

@@ -27,9 +27,9 @@ static void a_new_task_comes_back_as_it_was_given(void **state)
                                    .run_at = T0 + 10,
                                    .now = T0 + 1};
     int64_t n = 0;
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     OK(r, task_create(r->db, &given, &n, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
 
     struct task t = {0};
     OK(r, task_get(r->db, id, "alice", &t, &r->e));
@@ -47,7 +47,8 @@ static void a_new_task_comes_back_as_it_was_given(void **state)
     assert_int_equal(t.created_at, T0 + 1);
     assert_int_equal(t.updated_at, T0 + 1);
     assert_int_equal(t.attempt, 0);
-    assert_int_equal(t.queue_position, 1);
+    assert_true(t.queue_position == TASK_NONE); /* its time has not come */
+    assert_true(t.exit_status == TASK_NONE && t.signal == TASK_NONE);
     assert_int_equal(t.event_count, 1);
     assert_true(t.progress == 0 && !t.cancel_requested && !t.error_retryable);
     assert_true(t.started_at == TASK_NONE && t.completed_at == TASK_NONE);
@@ -84,6 +85,7 @@ static void every_column_of_a_row_arrives_in_its_own_place(void **state)
         SQLITE_OK);
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'completed', completed_at = 102,"
                                     " error_code = 'co', error_message = 'em', error_retryable = 1,"
+                                    " exit_status = 5, signal = 6,"
                                     " runner = NULL, lease_until = NULL"),
                      SQLITE_OK);
     struct task t = get(r, 1);
@@ -98,7 +100,7 @@ static void every_column_of_a_row_arrives_in_its_own_place(void **state)
     assert_true(t.cancel_requested);
     assert_string_equal(t.error_code, "co");
     assert_string_equal(t.error_message, "em");
-    assert_true(t.error_retryable);
+    assert_true(t.error_retryable && t.exit_status == 5 && t.signal == 6);
     assert_true(t.queue_position == TASK_NONE);
     assert_int_equal(t.event_count, 3);
     assert_int_equal(t.cursor, sql_number(r->db, "SELECT max(seq) FROM events WHERE task = 1"));
@@ -128,9 +130,9 @@ static void two_tasks_of_one_id_cannot_be(void **state)
                              .timeout_ms = TASK_NONE,
                              .run_at = TASK_NONE,
                              .now = T0};
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     assert_int_equal(task_create(r->db, &again, &n, &r->e), ERR_INTERNAL);
-    db_rollback(r->db);
+    txn_rollback(r->db);
     free(id);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 1);
 }
@@ -145,7 +147,7 @@ static void a_task_that_does_not_exist_is_not_found(void **state)
     assert_int_equal(task_get_n(r->db, 99, &t, &r->e), ERR_NOTFOUND);
     assert_int_equal(task_state(r->db, 99, &status, &seq, &r->e), ERR_NOTFOUND);
     assert_int_equal(r->e.code, ERR_NOTFOUND);
-    assert_true(db_idle(r->db));
+    assert_true(txn_idle(r->db));
 }
 
 static void the_state_of_a_task_is_its_status_and_its_newest_event(void **state)
@@ -180,11 +182,11 @@ static void another_owners_task_cannot_be_cancelled_or_deleted(void **state)
 {
     struct room *r = *state;
     char *id = id_of(r->db, make(r, (struct sketch){0}));
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
     assert_int_equal(task_cancel(r->db, id, "bob", T0, &r->e), ERR_NOTFOUND);
     OK(r, task_cancel(r->db, id, "alice", T0, &r->e));
     assert_int_equal(task_delete(r->db, id, "bob", T0, &r->e), ERR_NOTFOUND);
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     sql_is(r->db, "cancelled", "SELECT status FROM tasks");
     free(id);
 }
@@ -342,7 +344,7 @@ static void an_input_of_five_megabytes_comes_back_byte_for_byte(void **state)
     assert_string_equal(type, "image/x");
     free(type);
     free(bytes);
-    assert_true(db_idle(r->db));
+    assert_true(txn_idle(r->db));
 }
 
 static void an_empty_input_is_an_input(void **state)
@@ -376,7 +378,7 @@ static void copying_to_a_closed_pipe_is_an_error_and_leaves_nothing_open(void **
     assert_int_equal(task_input_copy(r->db, n, p.to, &r->e), ERR_IO);
     close(p.to);
     signal(SIGPIPE, SIG_DFL);
-    assert_true(db_idle(r->db));
+    assert_true(txn_idle(r->db));
     /* no snapshot is held: the next write succeeds and is seen */
     make(r, (struct sketch){0});
 }
@@ -386,10 +388,10 @@ static void copying_to_a_closed_pipe_is_an_error_and_leaves_nothing_open(void **
 static enum err cancel(struct room *r, int64_t n, int64_t now)
 {
     char *id = id_of(r->db, n);
-    OK(r, db_begin(r->db, DB_SYNC_BEFORE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
     struct error e = {0};
     enum err rc = task_cancel(r->db, id, "alice", now, &e);
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     r->e = e;
     free(id);
     return rc;
@@ -483,9 +485,9 @@ static void tries_are_counted_from_the_last_wish_and_without_lost_runners(void *
     struct claim c = take(r, 1, T0);
     finish(r, &c, &(struct claim_end){.status = TASK_FAILED, .now = T0});
     assert_int_equal(tries(r, n), 4);
-    OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
     OK(r, task_retry(r->db, n, 3, T0, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     assert_int_equal(tries(r, n), 0);
     take(r, 1, T0);
     assert_int_equal(tries(r, n), 1);
@@ -498,9 +500,9 @@ static void a_task_that_did_not_complete_can_be_tried_again_by_wish(void **state
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         make(r, (struct sketch){.max_attempts = 1});
         struct claim c = take(r, 1, T0);
-        OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
         OK(r, claim_progress(r->db, &c, 40, "p", "m", T0 + 1, &r->e));
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
         assert_int_equal(cancel(r, c.n, T0 + 1), ERR_OK);
         finish(r, &c,
                &(struct claim_end){.status = ends[i],
@@ -508,9 +510,9 @@ static void a_task_that_did_not_complete_can_be_tried_again_by_wish(void **state
                                    .lost = true,
                                    .error_code = "timeout",
                                    .error_message = "m"});
-        OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
         OK(r, task_retry(r->db, c.n, 3, T0 + 3, &r->e));
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
         struct task t = get(r, c.n);
         assert_true(t.status == TASK_PENDING && t.attempt == 1 && t.max_attempts == 4);
         assert_true(t.progress == 0 && !t.phase && !t.message && !t.error_code && !t.error_message);
@@ -528,10 +530,10 @@ static void nothing_else_can_be_tried_again(void **state)
     struct room *r = *state;
     int64_t n = make(r, (struct sketch){0});
     for (int i = 0; i < 3; i++) {
-        OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
         assert_int_equal(task_retry(r->db, n, 1, T0, &r->e), ERR_STATE);
         assert_int_equal(task_retry(r->db, 99, 1, T0, &r->e), ERR_STATE);
-        db_rollback(r->db);
+        txn_rollback(r->db);
         struct claim c = {n, 1, 1};
         if (i == 0) take(r, 1, T0);
         if (i == 1) finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
@@ -563,9 +565,9 @@ static void only_a_finished_task_can_be_deleted(void **state)
     int64_t n = make(r, (struct sketch){0});
     char *id = id_of(r->db, n);
     for (int i = 0; i < 3; i++) {
-        OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
         assert_int_equal(task_delete(r->db, id, "alice", T0, &r->e), i < 2 ? ERR_STATE : ERR_OK);
-        OK(r, db_commit(r->db, NULL));
+        OK(r, txn_commit(r->db, NULL));
         struct claim c = {n, 1, 1};
         if (i == 0) take(r, 1, T0);
         if (i == 1) finish(r, &c, &(struct claim_end){.status = TASK_FAILED, .now = T0});
@@ -602,9 +604,9 @@ static void a_read_stops_after_so_many_bytes_but_never_before_the_first(void **s
     buf_char(&payload, '"');
     for (int i = 0; i < 1000; i++) buf_str(&payload, "x");
     buf_char(&payload, '"');
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     for (int i = 0; i < 10; i++) OK(r, claim_event(r->db, &c, "big.one", payload.data, T0, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     struct event_list l = {0};
     const struct event_scope scope = {.kind = SCOPE_TASK, .task = c.n};
     OK(r, events_read(r->db, &scope, 2, 100, 2500, &l, &r->e));
@@ -620,7 +622,7 @@ static void the_text_of_many_events_stays_where_it_is(void **state)
 {
     /* more than the buffer's first sizes: places that moved would show */
     struct room *r = *state;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     int64_t n;
     for (int i = 0; i < 300; i++) {
         char group[32];
@@ -628,7 +630,7 @@ static void the_text_of_many_events_stays_where_it_is(void **state)
         OK(r,
            sketch_create(r->db, &(struct sketch){.group = i % 2 ? group : NULL}, NULL, &n, &r->e));
     }
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     struct event_list l = {0};
     OK(r,
        events_read(r->db, &(struct event_scope){.kind = SCOPE_ALL}, 0, 1000, 1 << 20, &l, &r->e));
@@ -648,6 +650,74 @@ static void the_text_of_many_events_stays_where_it_is(void **state)
     }
     assert_int_equal(created, 300);
     event_list_free(&l);
+}
+
+/* Where the log goes on from a time on; -1: nowhere. */
+static int64_t since(struct room *r, int64_t time)
+{
+    int64_t seq = 0;
+    bool later = false;
+    OK(r, events_since(r->db, time, &seq, &later, &r->e));
+    return later ? -1 : seq;
+}
+
+/* Rows of the log past the triggers: seq and ts. */
+static void log_has(struct room *r, const char *rows)
+{
+    assert_int_equal(sql_try(r->db,
+                             "INSERT INTO events (seq, owner, type, ts, payload)"
+                             " SELECT column1, 'alice', 'a.b', column2, '{}' FROM (VALUES %s)",
+                             rows),
+                     SQLITE_OK);
+}
+
+static void the_log_goes_on_before_the_first_event_from_a_time_on(void **state)
+{
+    struct room *r = *state;
+    assert_int_equal(since(r, 5), -1);
+    log_has(r, "(3, 100), (4, 100), (9, 200), (20, 300), (21, 300), (40, 400)");
+    assert_int_equal(since(r, 0), 0);
+    assert_int_equal(since(r, 100), 0);
+    assert_int_equal(since(r, 101), 4);
+    assert_int_equal(since(r, 200), 4);
+    assert_int_equal(since(r, 201), 9);
+    assert_int_equal(since(r, 300), 9);
+    assert_int_equal(since(r, 400), 21);
+    assert_int_equal(since(r, 401), -1);
+    assert_int_equal(since(r, INT64_MAX), -1);
+    assert_int_equal(sql_try(r->db, "DELETE FROM events WHERE seq IN (3, 4, 40)"), SQLITE_OK);
+    assert_true(since(r, 150) < 9);
+    assert_int_equal(since(r, 400), -1);
+}
+
+static void an_event_that_was_committed_late_is_not_passed(void **state)
+{
+    struct room *r = *state;
+    log_has(r, "(1, 100), (2, 210), (3, 190), (4, 195), (5, 220), (6, 300)");
+    assert_int_equal(since(r, 200), 1); /* 2 is of 210 */
+    assert_int_equal(since(r, 215), 4);
+    assert_int_equal(since(r, 195), 1);
+}
+
+static void a_time_is_found_in_a_long_log_as_quickly(void **state)
+{
+    struct room *r = *state;
+    int64_t rows = 100000 / slowness();
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    assert_int_equal(sql_try(r->db,
+                             "INSERT INTO events (seq, owner, type, ts, payload)"
+                             " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+                             " WHERE i < %lld) SELECT i, 'alice', 'a.b', i * 10, '{}' FROM n",
+                             (long long)rows),
+                     SQLITE_OK);
+    OK(r, txn_commit(r->db, &r->e));
+    for (sqlite3_stmt *st = NULL; (st = sqlite3_next_stmt(db_sqlite(r->db), st));)
+        sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 1);
+    assert_int_equal(since(r, rows * 5), rows / 2 - 1);
+    int64_t steps = 0;
+    for (sqlite3_stmt *st = NULL; (st = sqlite3_next_stmt(db_sqlite(r->db), st));)
+        steps += sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 1);
+    assert_in_range(steps, 1, 40 * EVENTS_STRAGGLERS);
 }
 
 static void an_event_is_in_the_scopes_that_read_it(void **state)
@@ -700,9 +770,9 @@ static void the_floor_is_the_position_before_what_is_retained(void **state)
         if (deleted) break;
         assert_int_equal(cancel(r, 1, T0), ERR_OK); /* 3 */
         char *id = id_of(r->db, 1);
-        OK(r, db_begin(r->db, DB_SYNC_AFTER, &r->e));
+        OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
         OK(r, task_delete(r->db, id, NULL, T0, &r->e)); /* 4 */
-        OK(r, db_commit(r->db, &r->e));
+        OK(r, txn_commit(r->db, &r->e));
         free(id);
     }
 }
@@ -739,6 +809,9 @@ int main(void)
         room_test(events_are_read_in_order_from_behind_a_position),
         room_test(a_read_stops_after_so_many_bytes_but_never_before_the_first),
         room_test(the_text_of_many_events_stays_where_it_is),
+        room_test(the_log_goes_on_before_the_first_event_from_a_time_on),
+        room_test(an_event_that_was_committed_late_is_not_passed),
+        room_test(a_time_is_found_in_a_long_log_as_quickly),
         room_test(an_event_is_in_the_scopes_that_read_it),
         room_test(the_floor_is_the_position_before_what_is_retained),
     };

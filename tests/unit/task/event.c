@@ -6,58 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdio.h>
 #include <string.h>
-
-static void assert_envelope(const struct event *ev, const char *expected)
-{
-    struct buf b = {0};
-    event_envelope(&b, ev, "9f3a0b1c");
-    assert_string_equal(buf_text(&b), expected);
-    buf_free(&b);
-}
-
-static void the_envelope_has_every_member(void **state)
-{
-    (void)state;
-    const struct event ev = {
-        .seq = 1042,
-        .task = 3,
-        .task_seq = 7,
-        .owner = "alice",
-        .group = "repo-7",
-        .task_id = "t1",
-        .request_id = "r1",
-        .type = "task.progress",
-        .ts = 1703123456789,
-        .payload = "{\"percent\":40}",
-    };
-    assert_envelope(&ev,
-                    "{\"id\":\"9f3a0b1c-1042\",\"type\":\"task.progress\",\"ts\":1703123456789,"
-                    "\"task_id\":\"t1\",\"task_seq\":7,\"group_id\":\"repo-7\","
-                    "\"request_id\":\"r1\",\"payload\":{\"percent\":40}}");
-}
-
-static void what_an_event_has_not_is_null(void **state)
-{
-    (void)state;
-    const struct event ev = {
-        .seq = 1, .owner = "alice", .type = "doc.created", .ts = 5, .payload = "{}"};
-    assert_envelope(&ev,
-                    "{\"id\":\"9f3a0b1c-1\",\"type\":\"doc.created\",\"ts\":5,\"task_id\":null,"
-                    "\"task_seq\":null,\"group_id\":null,\"request_id\":null,\"payload\":{}}");
-}
-
-static void a_strange_group_stays_inside_its_string(void **state)
-{
-    (void)state;
-    const struct event ev = {
-        .seq = 1, .group = "a\"b\nc", .type = "doc.created", .ts = 5, .payload = "{}"};
-    assert_envelope(&ev,
-                    "{\"id\":\"9f3a0b1c-1\",\"type\":\"doc.created\",\"ts\":5,\"task_id\":null,"
-                    "\"task_seq\":null,\"group_id\":\"a\\\"b\\nc\",\"request_id\":null,"
-                    "\"payload\":{}}");
-}
 
 static void only_a_change_to_a_final_status_finishes(void **state)
 {
@@ -156,9 +105,6 @@ static void a_malformed_filter_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_envelope_has_every_member),
-        cmocka_unit_test(what_an_event_has_not_is_null),
-        cmocka_unit_test(a_strange_group_stays_inside_its_string),
         cmocka_unit_test(only_a_change_to_a_final_status_finishes),
         cmocka_unit_test(a_job_may_say_dotted_lower_case_words),
         cmocka_unit_test(a_job_may_not_say_reserved_or_malformed_types),

@@ -49,6 +49,21 @@ static enum err load(struct jobtype *t, const char *conf, struct error *e)
     return jobtype_load(t, jobs, "j", e);
 }
 
+static void standard_output_is_the_result_or_the_log(void **state)
+{
+    (void)state;
+    struct jobtype t;
+    struct error e = {0};
+    assert_int_equal(load(&t, NULL, &e), ERR_OK);
+    assert_int_equal(t.stdout_log, 0);
+    assert_int_equal(load(&t, "stdout = log\n", &e), ERR_OK);
+    assert_int_equal(t.stdout_log, 1);
+    assert_int_equal(load(&t, "stdout = result\n", &e), ERR_OK);
+    assert_int_equal(t.stdout_log, 0);
+    assert_int_equal(load(&t, "stdout = both\n", &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "'both' is not log or result"));
+}
+
 static void names_are_lower_case_words(void **state)
 {
     (void)state;
@@ -239,6 +254,7 @@ int main(void)
         cmocka_unit_test(a_name_has_at_most_sixty_four_bytes),
         IN_FOLDER(without_a_conf_the_defaults_count),
         IN_FOLDER(every_key_is_taken),
+        IN_FOLDER(standard_output_is_the_result_or_the_log),
         IN_FOLDER(an_empty_value_is_the_default),
         IN_FOLDER(a_bad_conf_is_refused_by_file_line_and_key),
         IN_FOLDER(what_cannot_be_executed_is_no_type),

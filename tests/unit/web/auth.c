@@ -4,6 +4,38 @@
 #include "store/credentials.h"
 #include "web/auth.h"
 
+static void nothing(struct exchange *x)
+{
+    (void)x;
+}
+
+/* Rows as a site has them: what the first parameter names is what tickets are looked at by. */
+static const struct route table[] = {
+    {METHOD_GET | METHOD_POST, "/tasks", 0, 0, TICKET_NONE, nothing},
+    {METHOD_GET | METHOD_DELETE, "/tasks/{id}", 0, 0, TICKET_TASK, nothing},
+    {METHOD_GET, "/tasks/{id}/events", 0, 0, TICKET_TASK, nothing},
+    {METHOD_GET, "/tasks/{id}/files/{name}", 0, 0, TICKET_TASK, nothing},
+    {METHOD_POST, "/tasks/{id}/cancel", 0, 0, TICKET_TASK, nothing},
+    {METHOD_GET, "/groups", 0, 0, TICKET_NONE, nothing},
+    {METHOD_GET, "/groups/{group}", 0, 0, TICKET_GROUP, nothing},
+    {METHOD_GET | METHOD_PUT, "/groups/{group}/context", 0, 0, TICKET_GROUP, nothing},
+    {METHOD_POST, "/groups/{group}/events", 0, 0, TICKET_GROUP, nothing},
+    {METHOD_GET, "/events", 0, 0, TICKET_NONE, nothing},
+    {METHOD_GET, "/run/{type}", 0, 0, TICKET_RUN, nothing},
+    {METHOD_GET, "/types", 0, 0, TICKET_NONE, nothing},
+    {METHOD_POST, "/tickets", 0, 0, TICKET_NONE, nothing},
+};
+
+/* Finds the row and who asks for it, as the server does. */
+static enum err identify(struct request *request, struct db *db, struct error *e)
+{
+    struct route_match m;
+    enum err rc = route_find(table, sizeof table / sizeof *table, request, &m, e);
+    if (!rc) rc = auth_identify(request, &m, db, e);
+    route_match_free(&m);
+    return rc;
+}
+
 enum { USUAL = AUTH_CREATE | AUTH_READ | AUTH_PUBLISH };
 
 static void asker_is_found_by_what_is_configured(void **state)
@@ -39,7 +71,7 @@ static void asker_is_found_by_what_is_configured(void **state)
         char *variables[8] = {"REQUEST_METHOD=GET", "REQUEST_URI=/api"};
         memcpy(variables + 2, rows[i].variables, sizeof rows[i].variables);
         assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
-        assert_int_equal(auth_identify(&t.request, r->db, &t.error), ERR_OK);
+        assert_int_equal(identify(&t.request, r->db, &t.error), ERR_OK);
         if (rows[i].owner)
             assert_string_equal(t.request.owner, rows[i].owner);
         else
@@ -77,7 +109,7 @@ static void unknown_credential_is_nobody_not_anonymous(void **state)
                               "LEAT_AUTH_ANONYMOUS=guest"};
         memcpy(variables + 3, rows[i].variables, sizeof rows[i].variables);
         assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
-        assert_int_equal(auth_identify(&t.request, r->db, NULL), ERR_OK);
+        assert_int_equal(identify(&t.request, r->db, NULL), ERR_OK);
         assert_null(t.request.owner);
         assert_int_equal(t.request.scopes, 0);
         assert_int_equal(t.request.refused != NULL, rows[i].refused);
@@ -99,9 +131,9 @@ static int64_t give(struct room *r, char secret[SECRET_SIZE], struct credential 
     c.owner = (char *)"ann";
     c.created_at = clock_wall_ms();
     if (!c.expires_at) c.expires_at = c.created_at + 60000;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, credential_add(r->db, &c, hash, &id, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     return id;
 }
 
@@ -111,15 +143,61 @@ static void ask(struct room *r, struct as_cgi *t, const char *method, const char
 {
     struct buf m = {0}, u = {0}, s = {0};
     buf_fmt(&m, "REQUEST_METHOD=%s", method);
-    buf_fmt(&u, "REQUEST_URI=%s%s%s", path, *shown == '?' ? "?ticket=" : "",
+    buf_fmt(&u, "REQUEST_URI=%s%s%s", path,
+            *shown != '?'       ? ""
+            : strchr(path, '?') ? "&ticket="
+                                : "?ticket=",
             *shown == '?' ? secret : "");
     buf_fmt(&s, "%s%s", *shown == '?' ? "X=" : shown, secret);
     char *variables[] = {m.data, u.data, s.data, "LEAT_AUTH_ANONYMOUS=guest", NULL};
     assert_int_equal(cgi_begin(t, variables, "", 0), ERR_OK);
-    assert_int_equal(auth_identify(&t->request, r->db, &t->error), ERR_OK);
+    assert_int_equal(identify(&t->request, r->db, &t->error), ERR_OK);
     buf_free(&m);
     buf_free(&u);
     buf_free(&s);
+}
+
+static void a_token_may_come_by_the_names_that_are_set(void **state)
+{
+    static const struct {
+        const char *uri, *cookie; /* "%s" is the secret */
+        char *query_name, *cookie_name;
+        const char *owner; /* NULL: nobody */
+    } rows[] = {
+        {"/api?access=%s", "", "LEAT_AUTH_TOKEN_QUERY=access", "X=", "ann"},
+        {"/api?access=%s", "", "X=", "X=", "guest"},
+        {"/api?access=wrong", "session=%s", "LEAT_AUTH_TOKEN_QUERY=access",
+         "LEAT_AUTH_TOKEN_COOKIE=session", NULL},
+        {"/api?ticket=wrong", "session=%s", "X=", "LEAT_AUTH_TOKEN_COOKIE=session", NULL},
+        {"/api", "a=b; session=%s", "X=", "LEAT_AUTH_TOKEN_COOKIE=session", "ann"},
+        {"/api", "session=%s; leat_ticket=wrong", "X=", "LEAT_AUTH_TOKEN_COOKIE=session", "ann"},
+        {"/api", "session=%s", "LEAT_AUTH_TOKEN_QUERY=access", "X=", "guest"},
+        {"/api", "session=wrong", "X=", "LEAT_AUTH_TOKEN_COOKIE=session", NULL},
+    };
+    struct room *r = *state;
+    char secret[SECRET_SIZE];
+    give(r, secret, (struct credential){.scopes = AUTH_READ});
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct route_match m = {0};
+        struct as_cgi t;
+        char uri[200], cookie[200];
+        const char *at = strstr(rows[i].uri, "%s"), *in = strstr(rows[i].cookie, "%s");
+        snprintf(uri, sizeof uri, "REQUEST_URI=%.*s%s", at ? (int)(at - rows[i].uri) : 100,
+                 rows[i].uri, at ? secret : "");
+        snprintf(cookie, sizeof cookie, "HTTP_COOKIE=%.*s%s%s",
+                 in ? (int)(in - rows[i].cookie) : 100, rows[i].cookie, in ? secret : "",
+                 in ? in + 2 : "");
+        char *variables[] = {
+            "REQUEST_METHOD=GET",        uri, cookie, rows[i].query_name, rows[i].cookie_name,
+            "LEAT_AUTH_ANONYMOUS=guest", NULL};
+        assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
+        assert_int_equal(auth_identify(&t.request, &m, r->db, &t.error), ERR_OK);
+        if (rows[i].owner)
+            assert_string_equal(t.request.owner, rows[i].owner);
+        else
+            assert_null(t.request.owner);
+        cgi_end(&t);
+    }
 }
 
 static void a_token_says_who_and_what(void **state)
@@ -184,9 +262,9 @@ static void what_is_over_is_refused_with_its_reason(void **state)
     cgi_end(&t);
     give(r, secret, (struct credential){.scopes = AUTH_READ, .name = (char *)"n"});
     int64_t id;
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, credential_revoke(r->db, "n", clock_wall_ms(), &id, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     ask(r, &t, "GET", "/api/events", "HTTP_AUTHORIZATION=Bearer ", secret);
     assert_null(t.request.owner);
     assert_non_null(strstr(t.request.refused, "revoked"));
@@ -197,12 +275,12 @@ static void a_ticket_opens_what_it_names_to_readers(void **state)
 {
     struct room *r = *state;
     char a[ID_SIZE], b[ID_SIZE], other[ID_SIZE];
-    OK(r, db_begin(r->db, DB_SYNC_NONE, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     int64_t n;
     OK(r, sketch_create(r->db, &(struct sketch){.owner = "ann", .type = "echo"}, a, &n, &r->e));
     OK(r, sketch_create(r->db, &(struct sketch){.owner = "ann", .type = "nap"}, b, &n, &r->e));
     OK(r, sketch_create(r->db, &(struct sketch){.owner = "bob", .type = "echo"}, other, &n, &r->e));
-    OK(r, db_commit(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
     const struct {
         enum ticket_kind kind;
         const char *subject, *method, *path;
@@ -223,6 +301,9 @@ static void a_ticket_opens_what_it_names_to_readers(void **state)
         {TICKET_GROUP, "g 1", "GET", "/api/groups/g%201/context", true},
         {TICKET_GROUP, "g 1", "PUT", "/api/groups/g%201/context", false},
         {TICKET_GROUP, "g 1", "POST", "/api/groups/g%201/events", false},
+        {TICKET_GROUP, "g 1", "GET", "/api/groups/-?group=g+1", true},
+        {TICKET_GROUP, "g 1", "GET", "/api/groups/-?group=g", false},
+        {TICKET_GROUP, "g 1", "GET", "/api/groups/-", false},
         {TICKET_GROUP, "g 1", "GET", "/api/groups/g", false},
         {TICKET_GROUP, "g 1", "GET", "/api/groups", false},
         {TICKET_GROUP, "g 1", "GET", "/api/tasks", false},
@@ -307,7 +388,7 @@ static void a_key_that_is_gone_is_the_sites_fault(void **state)
                          "LEAT_AUTH_JWT_KEY_FILE=/dev/null",
                          NULL};
     assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
-    assert_int_equal(auth_identify(&t.request, r->db, &t.error), ERR_INTERNAL);
+    assert_int_equal(identify(&t.request, r->db, &t.error), ERR_INTERNAL);
     assert_int_equal(t.error.code, ERR_INTERNAL);
     assert_null(t.request.owner);
     cgi_end(&t);
@@ -342,7 +423,7 @@ static void scopes_are_a_list(void **state)
         if (rows[i].rc)
             assert_non_null(strstr(t.error.text, "LEAT_AUTH_ANONYMOUS_SCOPE: "));
         else
-            assert_int_equal(auth_identify(&t.request, r->db, &t.error), ERR_OK);
+            assert_int_equal(identify(&t.request, r->db, &t.error), ERR_OK);
         assert_int_equal(t.request.scopes, rows[i].scopes);
         cgi_end(&t);
     }
@@ -362,7 +443,7 @@ static void impossible_owners_are_refused(void **state)
         char *variables[] = {"REQUEST_METHOD=GET", "REQUEST_URI=/api", "LEAT_AUTH_REMOTE_USER=yes",
                              user.data, NULL};
         assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
-        assert_int_equal(auth_identify(&t.request, r->db, &t.error), i < 5 ? ERR_INVALID : ERR_OK);
+        assert_int_equal(identify(&t.request, r->db, &t.error), i < 5 ? ERR_INVALID : ERR_OK);
         assert_int_equal(t.request.owner == NULL, i < 5);
         buf_free(&user);
         cgi_end(&t);
@@ -401,6 +482,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         room_test(asker_is_found_by_what_is_configured),
         room_test(unknown_credential_is_nobody_not_anonymous),
+        room_test(a_token_may_come_by_the_names_that_are_set),
         room_test(a_token_says_who_and_what),
         room_test(each_travels_by_its_own_road),
         room_test(what_is_over_is_refused_with_its_reason),

@@ -4,14 +4,21 @@
 #include "web/cors.h"
 #include "web/problem.h"
 #include "web/response.h"
+#include "web/route.h"
 
 #include <stdlib.h>
 
-#define LIST "LEAT_HTTP_ALLOWED_ORIGINS=https://a.example, https://b.example:8443"
-#define ANY  "LEAT_HTTP_ALLOWED_ORIGINS=https://a.example *"
+#define LIST     "LEAT_HTTP_ALLOWED_ORIGINS=https://a.example, https://b.example:8443"
+#define BY_PROXY "REMOTE_ADDR=10.0.0.1", "LEAT_HTTP_TRUSTED_PROXIES=10.0.0.0/8"
+#define ANY      "LEAT_HTTP_ALLOWED_ORIGINS=https://a.example *"
 
-/* What comes of a request: "" when it may go on, else the answer. The caller frees. */
-static char *admit(char *const *variables, const char *method, const char *uri)
+static const struct route changing = {.flags = ROUTE_CHANGES | ROUTE_STREAM};
+static const struct route stream = {.flags = ROUTE_STREAM};
+static const struct route plain = {.flags = 0};
+
+/* What comes of a request that has found `row`: "" when it may go on, else the answer. The caller frees. */
+static char *admit(char *const *variables, const char *method, const char *uri,
+                   const struct route *row)
 {
     struct as_cgi t;
     struct buf m = {0}, u = {0};
@@ -24,7 +31,7 @@ static char *admit(char *const *variables, const char *method, const char *uri)
     while (variables[n - 2]) all[n] = variables[n - 2], n++;
     assert_int_equal(cgi_begin(&t, all, "", 0), ERR_OK);
     cgi_catch(&t);
-    bool may = cors_admit(&t.request);
+    bool may = cors_admit(&t.request, row);
     char *answer = cgi_answer(&t);
     assert_int_equal(may, !*answer);
     cgi_end(&t);
@@ -33,9 +40,10 @@ static char *admit(char *const *variables, const char *method, const char *uri)
     return answer;
 }
 
-static int status_of(char *const *variables, const char *method, const char *uri)
+static int status_of(char *const *variables, const char *method, const char *uri,
+                     const struct route *row)
 {
-    char *answer = admit(variables, method, uri);
+    char *answer = admit(variables, method, uri, row);
     int status = *answer ? (int)strtol(answer + strlen("Status: "), NULL, 10) : 0;
     if (status == 403 && strcmp(method, "HEAD"))
         assert_non_null(strstr(answer, "\"code\":\"origin_not_allowed\""));
@@ -55,10 +63,11 @@ static void only_the_site_itself_and_the_listed_may_change(void **state)
         {{"HTTP_ORIGIN=http://H.example", "HTTP_HOST=h.EXAMPLE:80"}, true},
         {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example:443", "HTTPS=on"}, true},
         {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example", "REQUEST_SCHEME=https"}, true},
-        {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example", "HTTP_X_FORWARDED_PROTO=https"},
+        {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example", "HTTP_X_FORWARDED_PROTO=https",
+          BY_PROXY},
          true},
         {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example",
-          "HTTP_X_FORWARDED_PROTO=https, http"},
+          "HTTP_X_FORWARDED_PROTO=https, http", BY_PROXY},
          true},
         {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=inner", "HTTP_SEC_FETCH_SITE=same-origin"},
          true},
@@ -82,6 +91,8 @@ static void only_the_site_itself_and_the_listed_may_change(void **state)
         {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example", "HTTPS=off"}, false},
         {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example", "HTTP_X_FORWARDED_PROTO=http"},
          false},
+        {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example", "HTTP_X_FORWARDED_PROTO=https"},
+         false}, /* nobody trusts that proxy */
         {{"HTTP_ORIGIN=http://h.example", "HTTP_HOST=h.example:443"}, false},
         {{"HTTP_ORIGIN=http://h.example.evil", "HTTP_HOST=h.example"}, false},
         {{"HTTP_ORIGIN=http://h.exampl", "HTTP_HOST=h.example"}, false},
@@ -100,7 +111,7 @@ static void only_the_site_itself_and_the_listed_may_change(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        int status = status_of(rows[i].variables, "POST", "/api/tasks");
+        int status = status_of(rows[i].variables, "POST", "/api/tasks", &plain);
         if (status != (rows[i].may ? 0 : 403))
             fail_msg("%s %s: %d", rows[i].variables[0], rows[i].variables[1], status);
     }
@@ -110,23 +121,27 @@ static void what_is_refused_to_others(void **state)
 {
     static const struct {
         const char *method, *uri;
+        const struct route *row;
         bool foreign,
             fetched; /* refused: to an Origin; to Sec-Fetch-Site: cross-site without one */
     } rows[] = {
-        {"POST", "/api/tasks", true, true},
-        {"PUT", "/api/groups/g/context", true, true},
-        {"DELETE", "/api/tasks/x", true, true},
-        {"PATCH", "/api/tasks/x", true, true},
-        {"GET", "/api/tasks", false, false}, /* nothing changes, and no script can read it */
-        {"HEAD", "/api/tasks", false, false},
-        {"OPTIONS", "/api/tasks", false, false},
-        {"GET", "/api/events", true, false},
-        {"GET", "/api/tasks/x/events?types=a.b", true, false},
-        {"HEAD", "/api/events", true, false},
-        {"GET", "/api/tasks/x/log?follow=1", true, false},
-        {"GET", "/api/tasks/x/log", false, false},
-        {"GET", "/api/run/echo", true, true},
-        {"GET", "/api/groups/run", false, false},
+        {"POST", "/api/tasks", &plain, true, true},
+        {"PUT", "/api/groups/g/context", &plain, true, true},
+        {"DELETE", "/api/tasks/x", &plain, true, true},
+        {"PATCH", "/api/tasks/x", NULL, true, true},
+        {"GET", "/api/tasks", &plain, false,
+         false}, /* nothing changes, and no script can read it */
+        {"HEAD", "/api/tasks", &plain, false, false},
+        {"OPTIONS", "/api/tasks", NULL, false, false},
+        {"GET", "/api/events", &stream, true, false},
+        {"GET", "/api/tasks/x/events?types=a.b", &stream, true, false},
+        {"HEAD", "/api/events", &stream, true, false},
+        {"GET", "/api/tasks/x/log?follow=1", &plain, true, false},
+        {"GET", "/api/tasks/x/log", &plain, false, false},
+        {"GET", "/api/run/echo", &changing, true, true},
+        {"GET", "/api/groups/run", &plain, false, false},
+        {"GET", "/api/nothing?follow=1", NULL, false, false}, /* 404 is for everybody */
+        {"POST", "/api/nothing", NULL, true, true},
     };
     static char *foreign[] = {"HTTP_ORIGIN=https://evil.example", "HTTP_HOST=h.example", NULL};
     static char *fetched[] = {"HTTP_SEC_FETCH_SITE=cross-site", "HTTP_HOST=h.example", NULL};
@@ -134,12 +149,12 @@ static void what_is_refused_to_others(void **state)
                               NULL};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        assert_int_equal(status_of(foreign, rows[i].method, rows[i].uri),
+        assert_int_equal(status_of(foreign, rows[i].method, rows[i].uri, rows[i].row),
                          rows[i].foreign ? 403 : 0);
-        assert_int_equal(status_of(fetched, rows[i].method, rows[i].uri),
+        assert_int_equal(status_of(fetched, rows[i].method, rows[i].uri, rows[i].row),
                          rows[i].fetched ? 403 : 0);
     }
-    assert_int_equal(status_of(accepts, "GET", "/api/tasks"), 403);
+    assert_int_equal(status_of(accepts, "GET", "/api/tasks", &plain), 403);
 }
 
 static bool has(const char *answer, const char *line)
@@ -157,7 +172,7 @@ static void a_preflight_is_answered(void **state)
     static char *foreign[] = {"HTTP_ORIGIN=https://c.example", "HTTP_HOST=h", LIST,
                               "HTTP_ACCESS_CONTROL_REQUEST_METHOD=GET", NULL};
     (void)state;
-    char *answer = admit(listed, "OPTIONS", "/api/tasks");
+    char *answer = admit(listed, "OPTIONS", "/api/tasks", NULL);
     assert_ptr_equal(strstr(answer, "Status: 204 "), answer);
     assert_true(has(answer, "Access-Control-Allow-Origin: https://a.example"));
     assert_true(has(answer, "Access-Control-Allow-Credentials: true"));
@@ -171,12 +186,12 @@ static void a_preflight_is_answered(void **state)
     for (size_t i = 0; i < 8; i++) assert_non_null(strstr(headers, names[i]));
     free(answer);
 
-    answer = admit(any, "OPTIONS", "/api/tasks");
+    answer = admit(any, "OPTIONS", "/api/tasks", NULL);
     assert_true(has(answer, "Access-Control-Allow-Origin: *"));
     assert_null(strstr(answer, "Allow-Credentials"));
     free(answer);
 
-    answer = admit(foreign, "OPTIONS", "/api/tasks");
+    answer = admit(foreign, "OPTIONS", "/api/tasks", NULL);
     assert_ptr_equal(strstr(answer, "Status: 403 "), answer);
     assert_null(strstr(answer, "Access-Control-Allow"));
     free(answer);
@@ -218,9 +233,10 @@ static void an_answer_says_who_may_read_it(void **state)
             struct buf line = {0};
             buf_fmt(&line, "Access-Control-Allow-Origin: %s", rows[i].origin ? rows[i].origin : "");
             assert_int_equal(has(answer, line.data), rows[i].origin != NULL);
-            assert_int_equal(strstr(answer, "Access-Control-Expose-Headers: Location, ETag, ") !=
-                                 NULL,
-                             rows[i].origin != NULL);
+            assert_int_equal(
+                strstr(answer,
+                       "Access-Control-Expose-Headers: Location, Content-Location, ETag, ") != NULL,
+                rows[i].origin != NULL);
             assert_int_equal(strstr(answer, "Allow-Credentials") != NULL, rows[i].credentials);
             assert_int_equal(has(answer, "Vary: Origin"), rows[i].vary);
             buf_free(&line);

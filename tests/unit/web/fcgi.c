@@ -142,6 +142,28 @@ static struct conn *begin_get(int *server)
     return c;
 }
 
+/* Waits until there is something to read; far longer than any machine needs. */
+static void wait_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 60000), 1);
+}
+
+/* Answers a body that was not read, as a loop does. */
+static void finish_and_drain(struct conn *c)
+{
+    int fd = conn_fd(c);
+    assert_int_equal(conn_finish(c), CONN_DRAINS);
+    while (conn_drain(c) == CONN_DRAINS) wait_readable(fd);
+    conn_free(c);
+}
+
+/* Ends the response; what may be left of the connection is dropped. */
+static void finish_and_drop(struct conn *c)
+{
+    if (conn_finish(c) != CONN_CLOSED) conn_free(c);
+}
+
 /* Everything up to the end of the connection: what came on STDOUT goes to *text; whether an
  * END_REQUEST came is returned. */
 static bool read_answer(int server, struct buf *text)
@@ -262,47 +284,17 @@ static void body_without_a_length_ends_with_its_stream(void **state)
     static const char *const methods[] = {"POST", "GET"};
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        struct request r;
-        struct conf *conf;
-        struct buf body = {0};
+        char got[10];
         int server;
         struct conn *c = accept_request(
             &server, PAIRS("REQUEST_METHOD", methods[i], "REQUEST_URI", "/api"), "12345", 5);
         assert_int_equal(conn_begin(c, NULL), ERR_OK);
-        assert_int_equal(conf_load(&conf, "/dev/null", NULL, NULL), ERR_OK);
-        assert_int_equal(request_parse(&r, c, conf, NULL), ERR_OK);
-        /* too long is noticed while reading; what fits is taken */
-        assert_int_equal(request_body(&r, &body, i ? 5 : 4, NULL), i ? ERR_OK : ERR_FULL);
-        if (i) assert_string_equal(body.data, "12345");
-        buf_free(&body);
-        request_free(&r);
-        conf_free(conf);
-        conn_finish(c);
+        assert_int_equal(conn_read(c, got, sizeof got), 5);
+        assert_memory_equal(got, "12345", 5);
+        assert_int_equal(conn_read(c, got, sizeof got), 0);
+        finish_and_drop(c);
         close(server);
     }
-}
-
-static void body_longer_than_its_length_is_an_error(void **state)
-{
-    struct request r;
-    struct conf *conf;
-    struct error e = {0};
-    struct buf body = {0};
-    int server;
-    (void)state;
-    struct conn *c = accept_request(
-        &server, PAIRS("REQUEST_METHOD", "POST", "REQUEST_URI", "/api", "CONTENT_LENGTH", "4"),
-        "12345", 5);
-    assert_int_equal(conn_begin(c, NULL), ERR_OK);
-    assert_int_equal(conf_load(&conf, "/dev/null", NULL, NULL), ERR_OK);
-    assert_int_equal(request_parse(&r, c, conf, NULL), ERR_OK);
-    assert_int_equal(request_body(&r, &body, 100, &e), ERR_IO);
-    assert_non_null(strstr(e.text, "longer"));
-    buf_free(&body);
-    request_free(&r);
-    conf_free(conf);
-    conn_finish(c);
-    close(server);
 }
 
 static void body_cut_off_by_the_server_is_an_error(void **state)
@@ -384,7 +376,7 @@ static void hang_up_shows_on_the_descriptor(void **state)
     struct pollfd p = {.fd = conn_fd(c), .events = POLLRDHUP};
     assert_int_equal(poll(&p, 1, 0), 0);
     close(server);
-    assert_int_equal(poll(&p, 1, 1000), 1);
+    assert_int_equal(poll(&p, 1, 60000), 1);
     assert_true(p.revents & (POLLHUP | POLLRDHUP));
     conn_free(c);
 }
@@ -429,7 +421,7 @@ static void writable_means_that_64_kb_do_not_block(void **state)
         int64_t before = clock_monotonic_ms();
         assert_true(conn_write(c, bytes, sizeof bytes));
         assert_true(conn_flush(c));
-        assert_true(clock_monotonic_ms() - before < 1000);
+        assert_true(clock_monotonic_ms() - before < 9000); /* the send limit is 10 s */
     }
     conn_free(c);
     close(server);
@@ -438,7 +430,7 @@ static void writable_means_that_64_kb_do_not_block(void **state)
 static void stuck_peer_is_given_up_once(void **state)
 {
     static const char bytes[1 << 20];
-    struct timeval limit = {.tv_usec = 100000};
+    struct timeval limit = {.tv_sec = 1};
     int server;
     (void)state;
     struct conn *c = begin_get(&server);
@@ -453,7 +445,7 @@ static void stuck_peer_is_given_up_once(void **state)
     int64_t before = clock_monotonic_ms();
     assert_false(conn_write(c, bytes, sizeof bytes));
     conn_finish(c);
-    assert_true(clock_monotonic_ms() - before < 90); /* did not wait again */
+    assert_true(clock_monotonic_ms() - before < 900); /* did not wait again */
     close(server);
 }
 
@@ -474,7 +466,7 @@ static void garbage_is_refused(void **state)
         assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
         int64_t started = clock_monotonic_ms();
         assert_int_equal(conn_begin(c, &e), ERR_IO);
-        assert_true(clock_monotonic_ms() - started < 1000);
+        assert_true(clock_monotonic_ms() - started < 30000);
         assert_true(strlen(e.text) > 0);
         assert_false(conn_write(c, "x", 1) && conn_flush(c));
         conn_free(c);
@@ -491,7 +483,7 @@ static void peer_that_left_is_refused(void **state)
     close(connect_to_it());
     assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
     assert_non_null(c);
-    assert_int_equal(conn_begin(c, NULL), ERR_IO);
+    assert_int_equal(conn_begin(c, NULL), ERR_NOTFOUND);
     conn_free(c);
     assert_int_equal(open_descriptors(), before);
 }
@@ -508,7 +500,7 @@ static void half_a_request_is_waited_for_two_seconds(void **state)
     int64_t before = clock_monotonic_ms();
     assert_int_equal(conn_begin(c, NULL), ERR_IO);
     int64_t took = clock_monotonic_ms() - before;
-    assert_in_range(took, 1500, 3500); /* and the descriptor is closed without waiting once more */
+    assert_in_range(took, 1500, 30000); /* and the descriptor is closed without waiting once more */
     conn_free(c);
     close(server);
     buf_free(&b);
@@ -563,7 +555,7 @@ static void unread_body_does_not_cost_the_answer(void **state)
     assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
     assert_int_equal(conn_begin(c, NULL), ERR_OK);
     assert_true(conn_write(c, "no", 2));
-    conn_finish(c);
+    finish_and_drain(c);
     int status;
     assert_int_equal(waitpid(web_server, &status, 0), web_server);
     assert_int_equal(status, 0);
@@ -577,17 +569,429 @@ static void ending_does_not_wait_for_a_lazy_server(void **state)
     (void)state;
     /* all was read: the connection just closes, however long the peer keeps its side */
     struct conn *c = begin_get(&server);
-    int64_t before = clock_monotonic_ms();
-    conn_finish(c);
-    assert_true(clock_monotonic_ms() - before < 50);
+    assert_int_equal(conn_finish(c), CONN_CLOSED);
+    wait_readable(server);
     close(server);
-    /* a body is left: not much longer */
-    c = accept_request(&server, PAIRS("REQUEST_METHOD", "POST", "CONTENT_LENGTH", "3"), "abc", 3);
+}
+
+/* ---- kept connections, and bodies in pieces ----------------------------------------------------- */
+
+/* The server's half of a connection: records go out by hand. */
+static struct conn *connect_both(int *server)
+{
+    struct conn *c;
+    *server = connect_to_it();
+    assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
+    assert_non_null(c);
+    return c;
+}
+
+static void add_begin_keep(struct buf *out)
+{
+    char body[8] = {0, RESPONDER, 1};
+    add_record(out, BEGIN, body, sizeof body);
+}
+
+static void send_buf(int server, struct buf *b)
+{
+    send_all(server, b);
+    buf_clear(b);
+}
+
+static void add_head(struct buf *out, const char *method, const char *length)
+{
+    add_begin_keep(out);
+    add_params(out, PAIRS("REQUEST_METHOD", method, "CONTENT_LENGTH", length));
+}
+
+/* Takes the body to its end, in pieces of `size`; false on an error. */
+static bool take_all(struct conn *c, struct buf *out, size_t size)
+{
+    buf_clear(out);
+    for (;;) {
+        ssize_t n = conn_take(c, buf_reserve(out, size), size);
+        if (n > 0) out->len += (size_t)n;
+        out->data[out->len] = '\0';
+        if (n == CONN_AGAIN)
+            wait_readable(conn_body_fd(c));
+        else if (n <= 0)
+            return !n && conn_body_ended(c);
+    }
+}
+
+/* Reads one answer, up to its END_REQUEST, and compares what came on STDOUT. */
+static void expect_answer(int server, const char *text)
+{
+    struct buf got = {0};
+    for (int type = 0; type != END;) {
+        unsigned char h[8], content[1024];
+        assert_int_equal(recv(server, h, sizeof h, MSG_WAITALL), 8);
+        size_t len = (size_t)h[4] << 8 | h[5];
+        type = h[1];
+        assert_true(len + h[6] <= sizeof content);
+        assert_int_equal(recv(server, content, len + h[6], MSG_WAITALL), len + h[6]);
+        if (type == STDOUT) buf_add(&got, content, len);
+    }
+    assert_string_equal(buf_text(&got), text);
+    buf_free(&got);
+}
+
+static void answer_kept(struct conn *c, int server, const char *text)
+{
+    assert_true(conn_write(c, text, strlen(text)));
+    assert_int_equal(conn_finish(c), CONN_KEPT);
+    expect_answer(server, text);
+}
+
+static void kept_connection_serves_one_request_after_the_other(void **state)
+{
+    static const char *const bodies[] = {"", "first", "", "second one", ""};
+    struct buf b = {0}, got = {0};
+    int server;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        const char *body = bodies[i];
+        char length[24];
+        snprintf(length, sizeof length, "%zu", strlen(body));
+        add_head(&b, *body ? "POST" : "GET", *body ? length : "");
+        add_body(&b, body, strlen(body));
+        send_buf(server, &b);
+        wait_readable(conn_fd(c));
+        assert_int_equal(conn_begin(c, NULL), ERR_OK);
+        assert_string_equal(conn_param(c, "REQUEST_METHOD"), *body ? "POST" : "GET");
+        assert_int_equal(conn_body_ended(c), !*body);
+        assert_true(take_all(c, &got, 7));
+        assert_string_equal(buf_text(&got), body);
+        answer_kept(c, server, *body ? "posted" : "got");
+        assert_null(conn_param(c, "REQUEST_METHOD")); /* it holds nothing of the request */
+        struct pollfd p = {.fd = conn_fd(c), .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 0), 0);
+    }
+    close(server);
+    struct error e = {0};
+    wait_readable(conn_fd(c));
+    assert_int_equal(conn_begin(c, &e), ERR_NOTFOUND); /* the peer left between two requests */
+    conn_free(c);
+    buf_free(&b);
+    buf_free(&got);
+}
+
+/* A web server keeps a connection by which it has sent everything, so a body that nobody asked for must not
+ * close it, if it is there whole. */
+static void body_that_nobody_takes_closes_only_when_it_has_not_come(void **state)
+{
+    struct buf b = {0};
+    int server;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        add_head(&b, "POST", i == 0 ? "" : "3");
+        add_body(&b, "abc", i == 0 ? 0 : 3);
+        send_buf(server, &b);
+        wait_readable(conn_fd(c));
+        assert_int_equal(conn_begin(c, NULL), ERR_OK);
+        answer_kept(c, server, "posted");
+    }
+    /* its end is missing: the caller watches it, and nothing waits */
+    add_head(&b, "POST", "6");
+    add_record(&b, STDIN, "abc", 3);
+    send_buf(server, &b);
+    wait_readable(conn_fd(c));
     assert_int_equal(conn_begin(c, NULL), ERR_OK);
-    before = clock_monotonic_ms();
-    conn_finish(c);
-    assert_true(clock_monotonic_ms() - before < 1000);
+    assert_int_equal(conn_finish(c), CONN_DRAINS);
+    assert_int_equal(conn_drain(c), CONN_DRAINS);
+    assert_int_equal(conn_drain(c), CONN_DRAINS);
+    conn_free(c); /* the caller's deadline */
     close(server);
+    buf_free(&b);
+}
+
+static void connection_is_kept_only_when_asked(void **state)
+{
+    struct buf text = {0};
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    assert_true(conn_write(c, "bye", 3));
+    assert_int_equal(conn_finish(c), CONN_CLOSED);
+    assert_true(read_answer(server, &text));
+    assert_string_equal(text.data, "bye");
+    buf_free(&text);
+    close(server);
+}
+
+static void idle_kept_connection_holds_no_buffers(void **state)
+{
+    enum { COUNT = 50 };
+    struct conn *conns[COUNT];
+    int servers[COUNT];
+    struct buf b = {0};
+    (void)state;
+    add_head(&b, "POST", "3");
+    add_body(&b, "abc", 3);
+    size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < COUNT; i++) {
+        char got[8];
+        conns[i] = connect_both(&servers[i]);
+        send_all(servers[i], &b);
+        assert_int_equal(conn_begin(conns[i], NULL), ERR_OK);
+        assert_int_equal(conn_take(conns[i], got, sizeof got), 3);
+        assert_int_equal(conn_take(conns[i], got, sizeof got), 0);
+        assert_int_equal(conn_finish(conns[i]), CONN_KEPT);
+    }
+    size_t each = (mallinfo2().uordblks - before) / COUNT;
+    print_message("an idle kept connection weighs %zu bytes\n", each);
+    assert_true(each < 1024);
+    for (int i = 0; i < COUNT; i++) {
+        conn_free(conns[i]);
+        close(servers[i]);
+    }
+    buf_free(&b);
+}
+
+static void nothing_there_is_told_at_once_and_kept_apart_from_the_end(void **state)
+{
+    struct buf b = {0};
+    char got[16];
+    int server;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    add_head(&b, "POST", "5");
+    send_buf(server, &b);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_int_equal(conn_take(c, got, sizeof got), CONN_AGAIN);
+    add_record(&b, STDIN, "abc", 3);
+    add_record(&b, STDIN, "de", 2);
+    add_record(&b, STDIN, "", 0);
+    /* byte for byte: headers and padding split everywhere */
+    size_t taken = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        assert_false(conn_body_ended(c));
+        assert_int_equal(send(server, b.data + i, 1, 0), 1);
+        wait_readable(conn_body_fd(c));
+        ssize_t n = conn_take(c, got + taken, sizeof got - taken);
+        assert_true(n == (i + 1 == b.len ? 0 : n == 1 ? 1 : CONN_AGAIN));
+        if (n > 0) taken += (size_t)n;
+    }
+    assert_int_equal(taken, 5);
+    assert_memory_equal(got, "abcde", 5);
+    assert_true(conn_body_ended(c));
+    answer_kept(c, server, "ok");
+    conn_free(c);
+    close(server);
+    buf_free(&b);
+}
+
+/* Would wait forever for poll were libfcgi's buffer not looked into. */
+static void body_that_came_with_the_parameters_needs_no_poll(void **state)
+{
+    struct buf b = {0};
+    char got[64];
+    int server;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    add_head(&b, "POST", "9");
+    add_record(&b, STDIN, "one", 3);
+    add_record(&b, STDIN, "two", 3);
+    add_record(&b, STDIN, "six", 3);
+    add_record(&b, STDIN, "", 0);
+    send_buf(server, &b);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    struct pollfd p = {.fd = conn_fd(c), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0);
+    for (int i = 0; i < 3; i++) assert_int_equal(conn_take(c, got, sizeof got), 3);
+    assert_memory_equal(got, "six", 3);
+    assert_int_equal(conn_take(c, got, sizeof got), 0);
+    assert_int_equal(conn_take(c, got, sizeof got), 0);
+    answer_kept(c, server, "ok");
+    conn_free(c);
+    close(server);
+    buf_free(&b);
+}
+
+/* Sends all of it in a child, as a server that does not wait for us. */
+static pid_t send_aside(int server, const struct buf *b)
+{
+    pid_t pid = fork();
+    if (pid) return pid;
+    for (size_t at = 0; at < b->len;) {
+        ssize_t n = send(server, b->data + at, b->len - at, MSG_NOSIGNAL);
+        if (n <= 0) _exit(1);
+        at += (size_t)n;
+    }
+    _exit(0);
+}
+
+static void long_bodies_arrive_whole(void **state)
+{
+    enum { LENGTH = 1 << 20 };
+    static char body[LENGTH];
+    static const size_t records[] = {8191, 8192, 8193, 20000, 65528, 65535};
+    struct buf b = {0}, got = {0};
+    int server, status;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    for (size_t i = 0; i < LENGTH; i++) body[i] = (char)(i * 31 + (i >> 9));
+    for (size_t k = 0; k < 6; k++) {
+        add_head(&b, "POST", "1048576");
+        for (size_t at = 0; at < LENGTH; at += records[k])
+            add_record(&b, STDIN, body + at, LENGTH - at < records[k] ? LENGTH - at : records[k]);
+        add_record(&b, STDIN, "", 0);
+        pid_t pid = send_aside(server, &b);
+        wait_readable(conn_fd(c));
+        assert_int_equal(conn_begin(c, NULL), ERR_OK);
+        assert_true(take_all(c, &got, k % 2 ? 100000 : 1000));
+        assert_int_equal(got.len, LENGTH);
+        assert_memory_equal(got.data, body, LENGTH);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        answer_kept(c, server, "ok");
+        buf_clear(&b);
+    }
+    conn_free(c);
+    close(server);
+    buf_free(&b);
+    buf_free(&got);
+}
+
+static void refused_upload_is_drained_and_then_kept(void **state)
+{
+    enum { LENGTH = 1 << 20 };
+    static char body[LENGTH];
+    struct buf b = {0};
+    int server, status;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    add_head(&b, "POST", "1048576");
+    send_buf(server, &b);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_true(conn_write(c, "too large", 9));
+    assert_int_equal(conn_finish(c), CONN_DRAINS);
+    assert_int_equal(conn_drain(c), CONN_DRAINS); /* nothing is there yet */
+    add_body(&b, body, LENGTH);
+    pid_t pid = send_aside(server, &b); /* all the body is taken from it */
+    int fd = conn_fd(c);
+    bool left = false;
+    enum conn_end end = CONN_DRAINS;
+    while (!left) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (end == CONN_DRAINS && poll(&p, 1, 10) > 0) end = conn_drain(c);
+        left = waitpid(pid, &status, WNOHANG) == pid;
+    }
+    assert_int_equal(status, 0);
+    expect_answer(server, "too large");
+    for (; end == CONN_DRAINS; end = conn_drain(c)) wait_readable(fd);
+    assert_int_equal(end,
+                     CONN_KEPT); /* the server has sent everything: it may send another request */
+    close(server);
+    conn_free(c);
+    buf_free(&b);
+}
+
+static void body_without_its_end_is_an_error(void **state)
+{
+    struct buf b = {0};
+    char got[16];
+    int server;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    add_head(&b, "POST", "3");
+    add_record(&b, STDIN, "abc", 3);
+    send_buf(server, &b);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_int_equal(conn_take(c, got, sizeof got), 3);
+    assert_int_equal(conn_take(c, got, sizeof got), CONN_AGAIN);
+    shutdown(server, SHUT_WR);
+    assert_int_equal(conn_take(c, got, sizeof got), -1);
+    assert_int_equal(conn_take(c, got, sizeof got), -1); /* and stays so */
+    assert_false(conn_body_ended(c));
+    assert_int_equal(conn_finish(c), CONN_CLOSED);
+    close(server);
+    /* a request that expects none is not begun without its end */
+    c = connect_both(&server);
+    add_head(&b, "GET", "");
+    send_buf(server, &b);
+    shutdown(server, SHUT_WR);
+    assert_int_equal(conn_begin(c, NULL), ERR_IO);
+    conn_free(c);
+    close(server);
+    buf_free(&b);
+}
+
+/* The last of what add_record made becomes a record of another type or request. */
+static void add_foreign(struct buf *out, int type, int id, const char *text)
+{
+    size_t at = out->len;
+    add_record(out, type, text, strlen(text));
+    out->data[at + 1] = (char)type;
+    out->data[at + 3] = (char)id;
+}
+
+static void records_of_others_do_not_get_into_the_body(void **state)
+{
+    enum { GET_VALUES = 9, ABORT = 2 };
+    struct buf b = {0}, got = {0};
+    int server;
+    (void)state;
+    for (int broken = 0; broken < 3; broken++) {
+        struct conn *c = connect_both(&server);
+        add_head(&b, "POST", "6");
+        add_record(&b, STDIN, "abc", 3);
+        add_foreign(&b, STDIN, 7, "of another request");
+        add_foreign(&b, GET_VALUES, 0, "");
+        if (broken == 1) add_foreign(&b, ABORT, 1, "");
+        if (broken == 2) add_foreign(&b, BEGIN, 2, "12345678");
+        add_record(&b, STDIN, "def", 3);
+        add_record(&b, STDIN, "", 0);
+        send_buf(server, &b);
+        assert_int_equal(conn_begin(c, NULL), ERR_OK);
+        assert_int_equal(take_all(c, &got, 100), !broken);
+        assert_string_equal(buf_text(&got), broken ? "abc" : "abcdef");
+        assert_int_equal(conn_finish(c), broken ? CONN_CLOSED : CONN_KEPT);
+        if (!broken) conn_free(c);
+        close(server);
+    }
+    buf_free(&b);
+    buf_free(&got);
+}
+
+static void request_that_came_early_is_not_mixed_up(void **state)
+{
+    struct buf b = {0}, got = {0}, text = {0};
+    int server;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    /* behind a body in the socket: the next request stays there and is served */
+    add_head(&b, "POST", "3");
+    send_buf(server, &b);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    add_body(&b, "abc", 3);
+    add_head(&b, "GET", "");
+    add_record(&b, STDIN, "", 0);
+    send_buf(server, &b);
+    assert_true(take_all(c, &got, 100));
+    assert_string_equal(buf_text(&got), "abc");
+    answer_kept(c, server, "first");
+    wait_readable(conn_fd(c));
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_string_equal(conn_param(c, "REQUEST_METHOD"), "GET");
+    answer_kept(c, server, "second");
+    /* all in one piece: libfcgi has it already, so the connection closes after the first answer */
+    for (int i = 0; i < 2; i++) {
+        add_head(&b, "GET", "");
+        add_record(&b, STDIN, "", 0);
+    }
+    send_buf(server, &b);
+    assert_int_equal(conn_begin(c, NULL), ERR_OK);
+    assert_true(conn_write(c, "third", 5));
+    assert_int_equal(conn_finish(c), CONN_CLOSED);
+    assert_true(read_answer(server, &text));
+    assert_string_equal(text.data, "third");
+    close(server);
+    buf_free(&b);
+    buf_free(&got);
+    buf_free(&text);
 }
 
 static void out_of_descriptors_the_connection_waits(void **state)
@@ -620,7 +1024,7 @@ static void out_of_descriptors_the_connection_waits(void **state)
     assert_non_null(c);
     assert_int_equal(send(server, "x", 1, 0), 1);
     struct pollfd p = {.fd = conn_fd(c), .events = POLLIN};
-    assert_int_equal(poll(&p, 1, 1000), 1);
+    assert_int_equal(poll(&p, 1, 60000), 1);
     conn_free(c);
     close(server);
 }
@@ -751,6 +1155,27 @@ static int cgi_status(const struct cgi *cgi)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* As echo, with a loop that waits for the body. */
+static int echo_waiting(struct listener *l, struct conn *c)
+{
+    int waited = 0;
+    (void)l;
+    while (!conn_body_ended(c)) {
+        char piece[8];
+        ssize_t n = conn_take(c, piece, sizeof piece);
+        struct pollfd p = {.fd = conn_body_fd(c), .events = POLLIN};
+        if (n == CONN_AGAIN) {
+            /* only now does the test send the rest */
+            if (waited++ == 0 && (!conn_write(c, "|", 1) || !conn_flush(c))) return 3;
+            if (poll(&p, 1, 60000) != 1) return 1;
+        } else if (n < 0 || (n > 0 && !conn_write(c, piece, (size_t)n))) {
+            return 2;
+        }
+    }
+    if (conn_finish(c) != CONN_CLOSED) return 4;
+    return waited ? 0 : 5;
+}
+
 static int echo(struct listener *l, struct conn *c)
 {
     char piece[8];
@@ -781,6 +1206,29 @@ static void cgi_echoes_a_body_that_comes_in_pieces(void **state)
     assert_int_equal(cgi_status(&cgi), 0);
     assert_int_equal(len, 12);
     assert_memory_equal(got, body, 12);
+    close(cgi.in);
+    close(cgi.out);
+}
+
+static void cgi_body_is_taken_without_waiting(void **state)
+{
+    static char *variables[] = {"REQUEST_METHOD=POST", "CONTENT_LENGTH=6", NULL};
+    char got[64] = "";
+    size_t len = 0;
+    (void)state;
+    struct cgi cgi = start_cgi(variables, echo_waiting, false);
+    assert_int_equal(write(cgi.in, "abc", 3), 3);
+    while (!strchr(got, '|')) {
+        ssize_t n = read(cgi.out, got + len, sizeof got - 1 - len);
+        assert_true(n > 0);
+        len += (size_t)n;
+    }
+    assert_int_equal(write(cgi.in, "defghi", 6), 6); /* longer than its length */
+    for (ssize_t n; (n = read(cgi.out, got + len, sizeof got - 1 - len)) > 0;) len += (size_t)n;
+    assert_int_equal(cgi_status(&cgi), 0);
+    char *bar = strchr(got, '|');
+    memmove(bar, bar + 1, strlen(bar));
+    assert_string_equal(got, "abcdef");
     close(cgi.in);
     close(cgi.out);
 }
@@ -837,7 +1285,6 @@ int main(void)
         cmocka_unit_test(accepted_descriptor_is_not_inherited),
         cmocka_unit_test(body_is_read_to_its_end),
         cmocka_unit_test(body_without_a_length_ends_with_its_stream),
-        cmocka_unit_test(body_longer_than_its_length_is_an_error),
         cmocka_unit_test(body_cut_off_by_the_server_is_an_error),
         cmocka_unit_test(answer_arrives_and_is_ended),
         cmocka_unit_test(flush_sends_at_once),
@@ -852,9 +1299,21 @@ int main(void)
         cmocka_unit_test(other_roles_are_refused),
         cmocka_unit_test(unread_body_does_not_cost_the_answer),
         cmocka_unit_test(ending_does_not_wait_for_a_lazy_server),
+        cmocka_unit_test(kept_connection_serves_one_request_after_the_other),
+        cmocka_unit_test(body_that_nobody_takes_closes_only_when_it_has_not_come),
+        cmocka_unit_test(connection_is_kept_only_when_asked),
+        cmocka_unit_test(idle_kept_connection_holds_no_buffers),
+        cmocka_unit_test(nothing_there_is_told_at_once_and_kept_apart_from_the_end),
+        cmocka_unit_test(body_that_came_with_the_parameters_needs_no_poll),
+        cmocka_unit_test(long_bodies_arrive_whole),
+        cmocka_unit_test(refused_upload_is_drained_and_then_kept),
+        cmocka_unit_test(body_without_its_end_is_an_error),
+        cmocka_unit_test(records_of_others_do_not_get_into_the_body),
+        cmocka_unit_test(request_that_came_early_is_not_mixed_up),
         cmocka_unit_test(out_of_descriptors_the_connection_waits),
         cmocka_unit_test(parked_request_weighs_less_than_16_kb),
         cmocka_unit_test(cgi_echoes_a_body_that_comes_in_pieces),
+        cmocka_unit_test(cgi_body_is_taken_without_waiting),
         cmocka_unit_test(cgi_answer_survives_a_slow_pipe),
         cmocka_unit_test(cgi_notices_that_nobody_reads),
     };

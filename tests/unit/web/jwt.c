@@ -241,6 +241,50 @@ static void claims_that_prove_nothing_are_refused(void **state)
     jwt_verifier_close(v);
 }
 
+static void issuer_and_audience_count_where_they_are_set(void **state)
+{
+    static const struct {
+        char *issuer, *audience; /* variables */
+        const char *claims;
+        bool good;
+    } rows[] = {
+        {"A=", "B=", "{\"sub\":\"ann\",\"iss\":\"x\",\"aud\":7}", true},
+        {"LEAT_AUTH_JWT_ISSUER=me", "B=", "{\"sub\":\"ann\",\"iss\":\"me\"}", true},
+        {"LEAT_AUTH_JWT_ISSUER=me", "B=", "{\"sub\":\"ann\",\"iss\":\"Me\"}", false},
+        {"LEAT_AUTH_JWT_ISSUER=me", "B=", "{\"sub\":\"ann\",\"iss\":[\"me\"]}", false},
+        {"LEAT_AUTH_JWT_ISSUER=me", "B=", "{\"sub\":\"ann\",\"iss\":\"me\\u0000x\"}", false},
+        {"LEAT_AUTH_JWT_ISSUER=me", "B=", "{\"sub\":\"ann\"}", false},
+        {"A=", "LEAT_AUTH_JWT_AUDIENCE=us", "{\"sub\":\"ann\",\"aud\":\"us\"}", true},
+        {"A=", "LEAT_AUTH_JWT_AUDIENCE=us", "{\"sub\":\"ann\",\"aud\":[7,\"x\",\"us\"]}", true},
+        {"A=", "LEAT_AUTH_JWT_AUDIENCE=us", "{\"sub\":\"ann\",\"aud\":[]}", false},
+        {"A=", "LEAT_AUTH_JWT_AUDIENCE=us", "{\"sub\":\"ann\",\"aud\":{\"us\":\"us\"}}", false},
+        {"A=", "LEAT_AUTH_JWT_AUDIENCE=us", "{\"sub\":\"ann\",\"aud\":\"us2\"}", false},
+        {"A=", "LEAT_AUTH_JWT_AUDIENCE=us", "{\"sub\":\"ann\"}", false},
+        {"LEAT_AUTH_JWT_ISSUER=me", "LEAT_AUTH_JWT_AUDIENCE=us",
+         "{\"sub\":\"ann\",\"aud\":\"us\",\"iss\":\"me\"}", true},
+        {"LEAT_AUTH_JWT_ISSUER=me", "LEAT_AUTH_JWT_AUDIENCE=us",
+         "{\"sub\":\"ann\",\"aud\":\"us\",\"iss\":\"us\"}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct conf *base = settings(SECRET, NULL), *c = NULL;
+        struct jwt_verifier *v = NULL;
+        const char *why = NULL;
+        char *token = sign("{\"alg\":\"HS256\"}", rows[i].claims, SECRET);
+        char *variables[] = {rows[i].issuer, rows[i].audience, NULL};
+        assert_int_equal(conf_overlay(&c, base, variables, NULL), ERR_OK);
+        assert_int_equal(jwt_verifier_open(&v, c ? c : base, NULL), ERR_OK);
+        char *owner = owner_by(v, token, &why);
+        if (!owner == rows[i].good) print_error("%s: %s\n", rows[i].claims, why ? why : "taken");
+        assert_int_equal(owner != NULL, rows[i].good);
+        free(owner);
+        free(token);
+        jwt_verifier_close(v);
+        conf_free(c);
+        conf_free(base);
+    }
+}
+
 static void only_hs256_with_our_secret_is_by_it(void **state)
 {
     struct jwt_verifier *v = NULL;
@@ -475,6 +519,7 @@ int main(void)
         cmocka_unit_test(no_key_is_no_verifier),
         cmocka_unit_test(claims_say_who_what_and_how_long),
         cmocka_unit_test(claims_that_prove_nothing_are_refused),
+        cmocka_unit_test(issuer_and_audience_count_where_they_are_set),
         cmocka_unit_test(only_hs256_with_our_secret_is_by_it),
         cmocka_unit_test(unsigned_and_broken_tokens_are_refused),
         cmocka_unit_test(a_public_key_verifies_its_own_algorithm),

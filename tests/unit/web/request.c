@@ -142,37 +142,6 @@ static void prefix_is_a_setting(void **state)
     }
 }
 
-static void internal_paths_come_only_by_the_servers_redirect(void **state)
-{
-    static const struct {
-        char *setting, *uri;
-        const char *segments;
-        bool below;
-    } rows[] = {
-        {"LEAT_HTTP_ACCEL_REDIRECT=/leat-internal", "REQUEST_URI=/leat-internal/tasks/x?wait=1",
-         "internal|tasks|x", true},
-        {"LEAT_HTTP_ACCEL_REDIRECT=/leat-internal", "REQUEST_URI=/api/tasks/x", "tasks|x", true},
-        {"LEAT_HTTP_ACCEL_REDIRECT=/leat-internal", "REQUEST_URI=/api/internal/tasks/x",
-         "api|internal|tasks|x", false},
-        {"LEAT_HTTP_ACCEL_REDIRECT=", "REQUEST_URI=/leat-internal/tasks/x", "leat-internal|tasks|x",
-         false},
-        {"LEAT_HTTP_ACCEL_REDIRECT=", "REQUEST_URI=/api/internal", "api|internal", false},
-        {"LEAT_HTTP_ACCEL_REDIRECT=/", "REQUEST_URI=/tasks/x", "tasks|x", false},
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct as_cgi t;
-        enum err rc =
-            cgi_begin(&t, VARIABLES("REQUEST_METHOD=GET", rows[i].setting, rows[i].uri), "", 0);
-        assert_int_equal(rc, ERR_OK);
-        char *got = segments(&t.request);
-        assert_string_equal(got, rows[i].segments);
-        assert_int_equal(t.request.below_prefix, rows[i].below);
-        free(got);
-        cgi_end(&t);
-    }
-}
-
 static void methods_are_case_sensitive(void **state)
 {
     static const struct {
@@ -320,6 +289,197 @@ static void headers_are_found_by_their_http_names(void **state)
     cgi_end(&t);
 }
 
+static void fields_that_are_lists_are_joined(void **state)
+{
+    struct as_cgi t;
+    (void)state;
+    enum err rc =
+        cgi_begin(&t,
+                  VARIABLES("REQUEST_METHOD=GET", "REQUEST_URI=/api", "HTTP_PREFER=respond-async",
+                            "HTTP_ACCEPT=text/html", "HTTP_PREFER=", "HTTP_PREFER=wait=7",
+                            "HTTP_ACCEPT=text/event-stream", "HTTP_COOKIE=a=1", "HTTP_COOKIE=b=2",
+                            "HTTP_IF_NONE_MATCH=\"1\"", "HTTP_IF_NONE_MATCH=\"2\"",
+                            "HTTP_ORIGIN=http://a", "HTTP_ORIGIN=http://b", "HTTP_PREFERS=wait=1"),
+                  "", 0);
+    assert_int_equal(rc, ERR_OK);
+    assert_string_equal(request_header(&t.request, "Prefer"), "respond-async, wait=7");
+    assert_int_equal(request_wait_ms(&t.request), 7000);
+    assert_string_equal(request_header(&t.request, "Accept"), "text/html, text/event-stream");
+    assert_true(request_accepts(&t.request, "text/event-stream"));
+    assert_true(request_etag_listed(request_header(&t.request, "If-None-Match"), "\"1\""));
+    assert_string_equal(request_header(&t.request, "Cookie"), "a=1; b=2");
+    assert_string_equal(request_header(&t.request, "Origin"), "http://b"); /* the last: no list */
+    cgi_end(&t);
+}
+
+static void an_empty_header_is_given_all_the_same(void **state)
+{
+    struct as_cgi t;
+    (void)state;
+    enum err rc = cgi_begin(&t,
+                            VARIABLES("REQUEST_METHOD=GET", "REQUEST_URI=/api",
+                                      "HTTP_IDEMPOTENCY_KEY=", "CONTENT_TYPE=a/b"),
+                            "", 0);
+    assert_int_equal(rc, ERR_OK);
+    assert_true(request_header_given(&t.request, "Idempotency-Key"));
+    assert_null(request_header(&t.request, "Idempotency-Key"));
+    assert_true(request_header_given(&t.request, "Content-Type"));
+    assert_false(request_header_given(&t.request, "Prefer"));
+    cgi_end(&t);
+}
+
+static void a_rewrite_of_apache_does_not_hide_the_credential(void **state)
+{
+    struct as_cgi t;
+    (void)state;
+    assert_int_equal(
+        cgi_begin(&t,
+                  VARIABLES("REQUEST_METHOD=GET", "REQUEST_URI=/api",
+                            "HTTP_AUTHORIZATION=", "REDIRECT_HTTP_AUTHORIZATION=Bearer x",
+                            "REDIRECT_HTTP_ACCEPT=text/html"),
+                  "", 0),
+        ERR_OK);
+    assert_string_equal(request_header(&t.request, "Authorization"), "Bearer x");
+    assert_true(request_header_given(&t.request, "Authorization"));
+    assert_null(request_header(&t.request, "Accept"));
+    cgi_end(&t);
+}
+
+static void accept_weighs_the_types_against_each_other(void **state)
+{
+    static const char *const types[] = {"text/event-stream", "application/x-ndjson",
+                                        "application/json"};
+    static const struct {
+        const char *accept;
+        int index;
+    } rows[] = {
+        {"application/json", 2},
+        {"APPLICATION/X-NDJSON", 1},
+        {"text/event-stream;q=0.5, application/json", 2},
+        {"text/event-stream;q=0.5, application/json;q=0.50", 0},
+        {"text/event-stream;q=0.998, application/json;q=0.999", 2},
+        {"application/json;q=0.2, application/x-ndjson;q=0.3, text/html", 1},
+        {"application/json, text/plain, */*", 2}, /* named over allowed */
+        {"text/*;q=0.9, application/json;q=0.8", 0},
+        {"text/*, application/json;q=0.8", 0},
+        {"text/event-stream;q=0, */*", 1},
+        {"*/*, text/event-stream;q=0", 1},
+        {"application/*, application/x-ndjson;q=0", 2},
+        {"*/*;q=0.1", 0},
+        {"*/*", 0},
+        {"text/html,application/xhtml+xml,*/*;q=0.8", 0},
+        {"application/json;charset=utf-8;q=0.5, application/x-ndjson;q=0.6", 1},
+        {"text/event-stream;q=2", 0},
+        {"text/event-stream;q=x, application/json;q=0.001", 2},
+        {"text/event-stream;q=0.0009, application/json;q=0.001", 2},
+        {"text/event-stream;q=10, application/json;q=1", 2}, /* no weight: 0 */
+        {"text/html", -1},
+        {"text, tex/*, text/", -1},
+        {"*/*;q=0", -1},
+        {",;,", -1},
+        {"", -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct as_cgi t;
+        char *accept = variable("HTTP_ACCEPT", rows[i].accept);
+        assert_int_equal(
+            cgi_begin(&t, VARIABLES("REQUEST_METHOD=GET", "REQUEST_URI=/api", accept), "", 0),
+            ERR_OK);
+        int got = request_prefers(&t.request, types, 3);
+        if (got != rows[i].index) print_error("Accept: %s\n", rows[i].accept);
+        assert_int_equal(got, rows[i].index);
+        free(accept);
+        cgi_end(&t);
+    }
+}
+
+static void a_host_is_one_of_those_that_are_listed(void **state)
+{
+    static const struct {
+        char *hosts, *host;
+        bool allowed;
+    } rows[] = {
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=localhost", true},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=LocalHost:8080", true},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=127.0.0.1:80", true},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=[::1]:8080", true},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=[::1]", true},
+        {"LEAT_HTTP_HOSTS=localhost:81,[::1]:9", "HTTP_HOST=localhost:80", true},
+        {"LEAT_HTTP_HOSTS=localhost:81,[::1]:9", "HTTP_HOST=[::1]:80", true},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=evil.example", false},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=localhost.evil.example", false},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=[::1", false},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=local", false},
+        {"LEAT_HTTP_HOSTS=localhost 127.0.0.1 [::1]", "HTTP_HOST=:80", false},
+        {"LEAT_HTTP_HOSTS=localhost", "X=", true}, /* a request without Host */
+        {"LEAT_HTTP_HOSTS=", "HTTP_HOST=evil.example", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct as_cgi t;
+        assert_int_equal(cgi_begin(&t,
+                                   VARIABLES("REQUEST_METHOD=GET", "REQUEST_URI=/api",
+                                             rows[i].hosts, rows[i].host),
+                                   "", 0),
+                         ERR_OK);
+        bool got = request_host_allowed(&t.request);
+        if (got != rows[i].allowed) print_error("%s %s\n", rows[i].hosts, rows[i].host);
+        assert_int_equal(got, rows[i].allowed);
+        cgi_end(&t);
+    }
+}
+
+static void a_proxy_is_believed_only_where_it_is_trusted(void **state)
+{
+    static const struct {
+        char *peer, *first, *second; /* variables */
+        const char *address;
+        bool tls;
+    } rows[] = {
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.2.3.4", "HTTP_X_FORWARDED_PROTO=https",
+         "1.2.3.4", true},
+        {"REMOTE_ADDR=11.0.0.1", "HTTP_X_FORWARDED_FOR=1.2.3.4", "HTTP_X_FORWARDED_PROTO=https",
+         "11.0.0.1", false},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=6.6.6.6, 1.2.3.4, 10.9.9.9", "HTTPS=on",
+         "1.2.3.4", true},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=6.6.6.6", "HTTP_X_FORWARDED_FOR=1.2.3.4",
+         "1.2.3.4", false},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=10.0.0.3,10.0.0.2", "HTTPS=off", "10.0.0.3",
+         false},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.2.3.4, unknown, 10.0.0.2",
+         "X=", "10.0.0.2", false},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_FOR=1.2.3.4, unix:, ", "X=", "10.0.0.1", false},
+        {"REMOTE_ADDR=10.0.0.1", "REQUEST_SCHEME=https", "HTTP_X_FORWARDED_PROTO=http", "10.0.0.1",
+         false},
+        {"REMOTE_ADDR=10.0.0.1", "REQUEST_SCHEME=https", "HTTP_X_FORWARDED_PROTO=HTTPS, http",
+         "10.0.0.1", true},
+        {"REMOTE_ADDR=::ffff:10.0.0.1", "HTTP_X_FORWARDED_FOR=[2001:db8::1]:44",
+         "REQUEST_SCHEME=https", "2001:db8::1", true},
+        {"REMOTE_ADDR=::1", "HTTP_X_FORWARDED_FOR=1.2.3.4", "HTTPS=ON", "1.2.3.4", true},
+        {"REMOTE_ADDR=unix:", "HTTP_X_FORWARDED_FOR=1.2.3.4:99", "HTTPS=", "1.2.3.4", false},
+        {"REMOTE_ADDR=", "HTTP_X_FORWARDED_FOR=1.2.3.4", "REQUEST_SCHEME=http", "", false},
+        {"X=", "HTTP_X_FORWARDED_FOR=1.2.3.4", "HTTP_X_FORWARDED_PROTO=https", "", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct as_cgi t;
+        char address[ADDRESS_TEXT_SIZE];
+        assert_int_equal(cgi_begin(&t,
+                                   VARIABLES("REQUEST_METHOD=GET", "REQUEST_URI=/api",
+                                             "LEAT_HTTP_TRUSTED_PROXIES=10.0.0.0/8, ::1 unix:",
+                                             rows[i].peer, rows[i].first, rows[i].second),
+                                   "", 0),
+                         ERR_OK);
+        request_address(&t.request, address);
+        if (request_tls(&t.request) != rows[i].tls || strcmp(address, rows[i].address) != 0)
+            print_error("row %zu: %s\n", i, address);
+        assert_string_equal(address, rows[i].address);
+        assert_int_equal(request_tls(&t.request), rows[i].tls);
+        cgi_end(&t);
+    }
+}
+
 static void accept_names_a_type_with_a_weight(void **state)
 {
     static const struct {
@@ -415,69 +575,38 @@ static void etags_compare_weakly(void **state)
         assert_int_equal(request_etag_listed(rows[i].list, rows[i].etag), rows[i].listed);
 }
 
-static void body_is_read_byte_for_byte(void **state)
-{
-    static const char bytes[] = "a\0b\xff\r\n";
-    struct as_cgi t;
-    struct buf body = {0};
-    (void)state;
-    enum err rc = cgi_begin(
-        &t, VARIABLES("REQUEST_METHOD=POST", "REQUEST_URI=/api", "CONTENT_LENGTH=6"), bytes, 6);
-    assert_int_equal(rc, ERR_OK);
-    assert_int_equal(request_body(&t.request, &body, 6, &t.error), ERR_OK);
-    assert_int_equal(body.len, 6);
-    assert_memory_equal(body.data, bytes, 7);
-    buf_free(&body);
-    cgi_end(&t);
-}
-
-static void absent_body_is_empty(void **state)
-{
-    static char *const rows[] = {"CONTENT_LENGTH=", "CONTENT_LENGTH=0", "X="};
-    (void)state;
-    for (size_t i = 0; i < 3; i++) {
-        struct as_cgi t;
-        struct buf body = {0};
-        assert_int_equal(
-            cgi_begin(&t, VARIABLES("REQUEST_METHOD=POST", "REQUEST_URI=/api", rows[i]), "x", 1),
-            ERR_OK);
-        assert_int_equal(request_body(&t.request, &body, 0, &t.error), ERR_OK);
-        assert_string_equal(buf_text(&body), "");
-        buf_free(&body);
-        cgi_end(&t);
-    }
-}
-
-static void wrong_lengths_have_their_errors(void **state)
+static void the_length_of_a_body_is_a_number_without_a_sign(void **state)
 {
     static const struct {
-        char *length;
+        char *variable;
         enum err rc;
+        int64_t length;
     } rows[] = {
-        {"CONTENT_LENGTH=-1", ERR_INVALID},
-        {"CONTENT_LENGTH=+4", ERR_INVALID},
-        {"CONTENT_LENGTH=4x", ERR_INVALID},
-        {"CONTENT_LENGTH=0x4", ERR_INVALID},
-        {"CONTENT_LENGTH= 4", ERR_INVALID},
-        {"CONTENT_LENGTH=5", ERR_IO}, /* four bytes come */
-        {"CONTENT_LENGTH=11", ERR_FULL},
-        {"CONTENT_LENGTH=99999999999999999999999999", ERR_FULL},
-        {"CONTENT_LENGTH=0000000000000000000000000004", ERR_OK},
+        {"CONTENT_LENGTH=4", ERR_OK, 4},
+        {"CONTENT_LENGTH=0", ERR_OK, 0},
+        {"CONTENT_LENGTH=", ERR_OK, -1},
+        {"X=", ERR_OK, -1},
+        {"CONTENT_LENGTH=0000000000000000000000000004", ERR_OK, 4},
+        {"CONTENT_LENGTH=99999999999999999999999999", ERR_OK, INT64_MAX},
+        {"CONTENT_LENGTH=-1", ERR_INVALID, -1},
+        {"CONTENT_LENGTH=+4", ERR_INVALID, -1},
+        {"CONTENT_LENGTH=4x", ERR_INVALID, -1},
+        {"CONTENT_LENGTH=0x4", ERR_INVALID, -1},
+        {"CONTENT_LENGTH= 4", ERR_INVALID, -1},
+        {"CONTENT_LENGTH=4, 4", ERR_INVALID, -1},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct as_cgi t;
-        struct buf body = {0};
+        int64_t length;
         assert_int_equal(
-            cgi_begin(&t, VARIABLES("REQUEST_METHOD=POST", "REQUEST_URI=/api", rows[i].length),
-                      "1234", 4),
+            cgi_begin(&t, VARIABLES("REQUEST_METHOD=POST", "REQUEST_URI=/api", rows[i].variable),
+                      "", 0),
             ERR_OK);
-        enum err rc = request_body(&t.request, &body, 10, &t.error);
-        if (rc != rows[i].rc) print_error("%s\n", rows[i].length);
+        enum err rc = request_body_length(&t.request, &length, &t.error);
+        if (rc != rows[i].rc || length != rows[i].length) print_error("%s\n", rows[i].variable);
         assert_int_equal(rc, rows[i].rc);
-        if (rc == ERR_FULL)
-            assert_int_equal(lseek(STDIN_FILENO, 0, SEEK_CUR), 0); /* nothing read */
-        buf_free(&body);
+        assert_int_equal(length, rows[i].length);
         cgi_end(&t);
     }
 }
@@ -490,7 +619,6 @@ int main(void)
         cmocka_unit_test(long_target_is_refused),
         cmocka_unit_test(without_a_uri_the_decoded_parts_are_taken_as_they_are),
         cmocka_unit_test(prefix_is_a_setting),
-        cmocka_unit_test(internal_paths_come_only_by_the_servers_redirect),
         cmocka_unit_test(methods_are_case_sensitive),
         cmocka_unit_test(started_by_hand_is_an_error),
         cmocka_unit_test(bad_setting_of_a_request_names_its_variable),
@@ -498,12 +626,16 @@ int main(void)
         cmocka_unit_test(overlong_request_id_is_not_taken),
         cmocka_unit_test(query_parameters_are_decoded),
         cmocka_unit_test(headers_are_found_by_their_http_names),
+        cmocka_unit_test(fields_that_are_lists_are_joined),
+        cmocka_unit_test(an_empty_header_is_given_all_the_same),
+        cmocka_unit_test(a_rewrite_of_apache_does_not_hide_the_credential),
+        cmocka_unit_test(accept_weighs_the_types_against_each_other),
+        cmocka_unit_test(a_host_is_one_of_those_that_are_listed),
+        cmocka_unit_test(a_proxy_is_believed_only_where_it_is_trusted),
         cmocka_unit_test(accept_names_a_type_with_a_weight),
         cmocka_unit_test(preference_to_wait_is_capped_or_ignored),
         cmocka_unit_test(etags_compare_weakly),
-        cmocka_unit_test(body_is_read_byte_for_byte),
-        cmocka_unit_test(absent_body_is_empty),
-        cmocka_unit_test(wrong_lengths_have_their_errors),
+        cmocka_unit_test(the_length_of_a_body_is_a_number_without_a_sign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,6 +293,7 @@ static void errors_of_the_floors_below_have_their_status(void **state)
         {ERR_INVALID, 422, "invalid_request", true, false},
         {ERR_NOTFOUND, 404, "not_found", true, false},
         {ERR_STATE, 409, "state", true, false},
+        {ERR_LIMIT, 429, "rate_limited", true, true},
         {ERR_BUSY, 503, "database_busy", false, true},
         {ERR_FULL, 503, "database_full", false, true},
         {ERR_UNSYNCED, 500, "outcome_unknown", false, false},

@@ -5,24 +5,30 @@
 
 #include <stdlib.h>
 
+/* What the table's handlers are given here; what is found stands in `match`. */
+struct exchange {
+    const struct route_match *match;
+    struct site *site;
+};
+
 /* What was called: "name:param,param". */
 struct site {
     char called[1000];
 };
 
-static void note(struct route_match *m, const char *name)
+static void note(const struct exchange *x, const char *name)
 {
-    struct site *site = m->site;
+    struct site *site = x->site;
     int n = snprintf(site->called, sizeof site->called, "%s:", name);
-    for (size_t i = 0; i < ROUTE_PARAMS_MAX && m->params[i]; i++)
+    for (size_t i = 0; i < ROUTE_PARAMS_MAX && x->match->params[i]; i++)
         n += snprintf(site->called + n, sizeof site->called - (size_t)n, "%s%s", i ? "," : "",
-                      m->params[i]);
+                      x->match->params[i]);
 }
 
 #define HANDLER(name)                                                                              \
-    static void name(struct route_match *m)                                                        \
+    static void name(struct exchange *x)                                                           \
     {                                                                                              \
-        note(m, #name);                                                                            \
+        note(x, #name);                                                                            \
     }
 HANDLER(root)
 HANDLER(create)
@@ -39,25 +45,40 @@ HANDLER(both)
 HANDLER(typed)
 
 static const struct route table[] = {
-    {METHOD_GET, "/", 0, root},
-    {METHOD_POST, "/tasks", AUTH_CREATE, create},
-    {METHOD_GET, "/tasks", AUTH_READ, list},
-    {METHOD_GET, "/tasks/{id}", AUTH_READ, show},
-    {METHOD_DELETE, "/tasks/{id}", AUTH_CREATE, discard},
-    {METHOD_GET, "/tasks/{id}/files/{name}", AUTH_READ, file},
-    {METHOD_GET, "/groups/{g}", AUTH_READ, group},
-    {METHOD_GET, "/groups/summary", AUTH_READ, summary},
-    {METHOD_GET, "/run/{type}", AUTH_READ | AUTH_CREATE, run},
-    {METHOD_GET, "/health", 0, health},
-    {METHOD_OPTIONS, "/probe", 0, probe},
-    {METHOD_PUT | METHOD_POST, "/both", 0, both},
-    {METHOD_GET, "/mixed/{id}", 0, typed},
-    {METHOD_POST, "/mixed/{any}", 0, both},
+    {METHOD_GET, "/", 0, 0, TICKET_NONE, root},
+    {METHOD_POST, "/tasks", AUTH_CREATE, 0, TICKET_NONE, create},
+    {METHOD_GET, "/tasks", AUTH_READ, 0, TICKET_NONE, list},
+    {METHOD_GET, "/tasks/{id}", AUTH_READ, 0, TICKET_NONE, show},
+    {METHOD_DELETE, "/tasks/{id}", AUTH_CREATE, 0, TICKET_NONE, discard},
+    {METHOD_GET, "/tasks/{id}/files/{name}", AUTH_READ, 0, TICKET_NONE, file},
+    {METHOD_GET, "/groups/{group}", AUTH_READ, 0, TICKET_NONE, group},
+    {METHOD_GET, "/groups/summary", AUTH_READ, 0, TICKET_NONE, summary},
+    {METHOD_GET, "/run/{type}", AUTH_READ | AUTH_CREATE, 0, TICKET_NONE, run},
+    {METHOD_GET, "/health", 0, 0, TICKET_NONE, health},
+    {METHOD_OPTIONS, "/probe", 0, 0, TICKET_NONE, probe},
+    {METHOD_PUT | METHOD_POST, "/both", 0, 0, TICKET_NONE, both},
+    {METHOD_GET, "/mixed/{id}", 0, 0, TICKET_NONE, typed},
+    {METHOD_POST, "/mixed/{any}", 0, 0, TICKET_NONE, both},
+    {METHOD_GET, "/groups/{group}/log", AUTH_READ, 0, TICKET_GROUP, group},
+    {METHOD_GET, "/plain/{name}", 0, 0, TICKET_NONE, both},
 };
 
 #define ID "0190a6b4-7c1e-7abc-8def-0123456789ab"
 
-/* Dispatches; the answer is the caller's to free. */
+/* Goes the way of a request from its path to its handler. */
+static void dispatch_to(struct request *request, struct site *site)
+{
+    struct route_match m;
+    if (route_find(table, sizeof table / sizeof *table, request, &m, NULL))
+        note(&(struct exchange){.match = &(struct route_match){0}, .site = site}, "invalid");
+    else if (!m.row)
+        route_refuse(request, &m);
+    else if (route_permits(request, m.row))
+        m.row->handler(&(struct exchange){.match = &m, .site = site});
+    route_match_free(&m);
+}
+
+/* The same from the request's line; the answer is the caller's to free. */
 static char *dispatch(const char *method, const char *path, const char *owner, unsigned scopes,
                       struct site *site)
 {
@@ -71,7 +92,7 @@ static char *dispatch(const char *method, const char *path, const char *owner, u
     t.request.owner = mem_str(owner);
     t.request.scopes = scopes;
     cgi_catch(&t);
-    route_dispatch(table, sizeof table / sizeof *table, &t.request, site);
+    dispatch_to(&t.request, site);
     char *answer = cgi_answer(&t);
     cgi_end(&t);
     buf_free(&m);
@@ -97,6 +118,14 @@ static void request_finds_its_handler(void **state)
         {"GET", "/api/groups/summary", "summary:", 0}, /* literal before parameter */
         {"GET", "/api/run/word-count_2", "run:word-count_2", 0},
         {"OPTIONS", "/api/probe", "probe:", 0},
+        /* "-" stands for a name that no path can carry, where there is one */
+        {"GET", "/api/groups/-?group=a%2Fb", "group:a/b", 0},
+        {"GET", "/api/groups/-/log?x=1&group=%F0%9F%90%9F", "group:\xf0\x9f\x90\x9f", 0},
+        {"GET", "/api/groups/-?group=", "group:", 0},
+        {"GET", "/api/groups/-", "group:-", 0},
+        {"GET", "/api/groups/g?group=h", "group:g", 0},
+        {"GET", "/api/plain/-?group=g", "both:-", 0},
+        {"GET", "/api/mixed/" ID "?group=g", "typed:" ID, 0},
         {"PUT", "/api/both", "both:", 0},
         {"POST", "/api/both", "both:", 0},
         {"GET", "/api/mixed/" ID, "typed:" ID, 0}, /* typed before any */
@@ -208,7 +237,7 @@ static void a_refused_credential_and_a_narrow_ticket_are_told(void **state)
         t.request.owner = mem_str(rows[i].refused ? NULL : "ann");
         t.request.scopes = rows[i].refused ? 0 : AUTH_READ;
         cgi_catch(&t);
-        route_dispatch(table, sizeof table / sizeof *table, &t.request, &site);
+        dispatch_to(&t.request, &site);
         char *answer = cgi_answer(&t);
         assert_int_equal(*site.called != '\0', rows[i].says == NULL);
         if (rows[i].says) {
@@ -218,6 +247,73 @@ static void a_refused_credential_and_a_narrow_ticket_are_told(void **state)
         free(answer);
         cgi_end(&t);
         buf_free(&u);
+    }
+}
+
+static void the_row_is_left_for_those_who_come_after(void **state)
+{
+    static const struct {
+        const char *method, *path;
+        const char *route; /* of the path; NULL: there is none */
+        unsigned methods;
+        bool row;
+    } rows[] = {
+        {"GET", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_DELETE, true},
+        {"HEAD", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_DELETE, true},
+        {"POST", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_DELETE, false},
+        {"POST", "/api/mixed/x", "/mixed/{any}", METHOD_POST, true},
+        {"GET", "/api/x", NULL, 0, false},
+        {"GET", "/x", NULL, 0, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct as_cgi t;
+        struct buf m = {0}, u = {0};
+        struct route_match found;
+        buf_fmt(&m, "REQUEST_METHOD=%s", rows[i].method);
+        buf_fmt(&u, "REQUEST_URI=%s", rows[i].path);
+        char *variables[] = {m.data, u.data, NULL};
+        assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
+        assert_int_equal(route_find(table, sizeof table / sizeof *table, &t.request, &found, NULL),
+                         ERR_OK);
+        assert_int_equal(found.methods, rows[i].methods);
+        assert_int_equal(found.row != NULL, rows[i].row);
+        if (rows[i].route)
+            assert_string_equal(t.request.route, rows[i].route);
+        else
+            assert_null(t.request.route);
+        route_match_free(&found);
+        cgi_end(&t);
+        buf_free(&m);
+        buf_free(&u);
+    }
+}
+
+static void a_stream_is_asked_for_by_row_accept_or_follow(void **state)
+{
+    static const struct route plain = {.flags = 0}, stream = {.flags = ROUTE_STREAM};
+    static const struct {
+        char *variables[3];
+        const struct route *row;
+        bool streams;
+    } rows[] = {
+        {{"REQUEST_URI=/api/x"}, &plain, false},
+        {{"REQUEST_URI=/api/x"}, &stream, true},
+        {{"REQUEST_URI=/api/x", "HTTP_ACCEPT=text/event-stream"}, &plain, true},
+        {{"REQUEST_URI=/api/x", "HTTP_ACCEPT=text/event-stream;q=0"}, &plain, false},
+        {{"REQUEST_URI=/api/x", "HTTP_ACCEPT=*/*"}, &plain, false},
+        {{"REQUEST_URI=/api/x?follow=1"}, &plain, true},
+        {{"REQUEST_URI=/api/x?follow=0"}, &plain, false},
+        {{"REQUEST_URI=/api/x?follow=11"}, &plain, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct as_cgi t;
+        char *variables[5] = {"REQUEST_METHOD=GET"};
+        memcpy(variables + 1, rows[i].variables, sizeof rows[i].variables);
+        assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
+        assert_int_equal(route_streams(&t.request, rows[i].row), rows[i].streams);
+        cgi_end(&t);
     }
 }
 
@@ -264,6 +360,8 @@ int main(void)
         cmocka_unit_test(allowed_methods_are_listed),
         cmocka_unit_test(nobody_is_asked_who_they_are),
         cmocka_unit_test(a_refused_credential_and_a_narrow_ticket_are_told),
+        cmocka_unit_test(the_row_is_left_for_those_who_come_after),
+        cmocka_unit_test(a_stream_is_asked_for_by_row_accept_or_follow),
         cmocka_unit_test(open_routes_ask_nobody),
         cmocka_unit_test(missing_scopes_are_named),
     };

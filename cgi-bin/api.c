@@ -1,7 +1,0 @@
-/* leat-api: short requests. */
-#include "site.h"
-
-int main(int argc, char **argv)
-{
-    return site_main("leat-api", false, argc, argv);
-}

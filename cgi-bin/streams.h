@@ -1,0 +1,18 @@
+/* Streams that answer other requests than those for events. */
+#ifndef LEAT_STREAMS_H
+#define LEAT_STREAMS_H
+
+#include "server/exchange.h"
+#include "task/task.h"
+
+#include <stdbool.h>
+
+/* Answers with the events of a task that the request has made or found, and says where they are
+ * (Content-Location). `resume`: the request's own cursor counts, else it starts with the first event. */
+void stream_of_task(struct exchange *x, const struct task *t, bool resume);
+
+/* Answers a stream that is not open to its client at this moment: 200 with retry and stream.end
+ * {overloaded}, because EventSource gives up for good on any other status. `epoch` of the log, or "". */
+void stream_overloaded(struct request *request, const char *epoch);
+
+#endif

@@ -1,0 +1,356 @@
+#include "task_request.h"
+
+#include "answers.h"
+#include "base/json.h"
+#include "task/group.h"
+#include "web/problem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ATTEMPTS_MAX = 100, DELAY_SECONDS_MAX = 366 * 86400 };
+
+/* How long a request that is its own key may find a task that is not finished. */
+#define JOIN_MS (INT64_C(30) * 86400 * 1000)
+
+/* ---- the fields, each by name from a JSON member or a query parameter ---- */
+
+static enum err bad_field(struct error *e, const char *field, const char *what)
+{
+    return error_set(e, ERR_INVALID, "%s: %s", field, what);
+}
+
+static enum err take_whole(int64_t *out, const char *field, const json_t *v, int64_t min,
+                           int64_t max, struct error *e)
+{
+    if (json_is_null(v)) return ERR_OK;
+    double value = json_number_value(v); /* exact within the bounds, which lie below 2^53 */
+    if (!json_is_number(v) || value < (double)min || value > (double)max ||
+        value != (double)(int64_t)value)
+        return error_set(e, ERR_INVALID, "%s: not a whole number from %lld to %lld", field,
+                         (long long)min, (long long)max);
+    *out = (int64_t)value;
+    return ERR_OK;
+}
+
+static enum err take_seconds(int64_t *out_ms, const char *field, const json_t *v, double min,
+                             double max, struct error *e)
+{
+    if (json_is_null(v)) return ERR_OK;
+    double seconds = json_number_value(v);
+    if (!json_is_number(v) || seconds < min || seconds > max)
+        return error_set(e, ERR_INVALID, "%s: not a number of seconds from %g to %g", field, min,
+                         max);
+    *out_ms = (int64_t)(seconds * 1000 + 0.5);
+    return ERR_OK;
+}
+
+static enum err take_group(char **out, const json_t *v, struct error *e)
+{
+    if (json_is_null(v)) return ERR_OK;
+    const char *text = json_string_value(v);
+    if (!text || !group_name_valid(text, json_string_length(v)))
+        return bad_field(e, "group", GROUP_NAME_RULE);
+    free(*out);
+    *out = mem_str(text);
+    return ERR_OK;
+}
+
+static enum err take_unique(char **out, const json_t *v, struct error *e)
+{
+    if (json_is_null(v)) return ERR_OK;
+    const char *text = json_string_value(v);
+    size_t len = text ? strlen(text) : 0;
+    if (!len || len > SUBMIT_UNIQUE_MAX || len != json_string_length(v))
+        return bad_field(e, "unique", "not text of 1 to 255 bytes");
+    free(*out);
+    *out = mem_str(text);
+    return ERR_OK;
+}
+
+/* Applies one member; `name` is the contract's. */
+static enum err take_field(struct submit *s, const char *name, const json_t *v, struct error *e)
+{
+    if (!strcmp(name, "type")) {
+        if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
+            return bad_field(e, name, "not a text");
+        free(s->type);
+        s->type = mem_str(json_string_value(v));
+        return ERR_OK;
+    }
+    if (!strcmp(name, "group")) return take_group(&s->group, v, e);
+    if (!strcmp(name, "unique")) return take_unique(&s->unique, v, e);
+    if (!strcmp(name, "priority"))
+        return take_whole(&s->priority, name, v, -TASK_PRIORITY_MAX, TASK_PRIORITY_MAX, e);
+    if (!strcmp(name, "max_attempts"))
+        return take_whole(&s->max_attempts, name, v, 1, ATTEMPTS_MAX, e);
+    if (!strcmp(name, "timeout"))
+        return take_seconds(&s->timeout_ms, name, v, 0.001, 86400.0 * 366, e);
+    if (!strcmp(name, "run_at")) return take_whole(&s->run_at, name, v, 0, (int64_t)1 << 52, e);
+    if (!strcmp(name, "delay")) return take_seconds(&s->delay_ms, name, v, 0, DELAY_SECONDS_MAX, e);
+    return bad_field(e, name, "there is no such field");
+}
+
+/* Either of them says when. */
+static enum err check_time(const struct submit *s, struct error *e)
+{
+    if (s->delay_ms == TASK_NONE || s->run_at == TASK_NONE) return ERR_OK;
+    return bad_field(e, "delay", "not together with run_at");
+}
+
+/* The input of a JSON request: a string's text, or JSON text as it was written in `body`. */
+static void take_input(struct submit *s, const json_t *v, const struct buf *body)
+{
+    if (!v || json_is_null(v)) return;
+    struct buf text = {0};
+    struct json_span written = json_find_last(body->data, "input");
+    if (json_is_string(v))
+        buf_add(&text, json_string_value(v), json_string_length(v));
+    else
+        buf_add(&text, written.at, written.len);
+    s->content_type = mem_str(json_is_string(v) ? "text/plain; charset=utf-8" : "application/json");
+    s->input_bytes = text.len;
+    s->input = text.data;
+}
+
+static enum err from_json(struct submit *s, const struct buf *body, int *status, struct error *e)
+{
+    *status = 400;
+    json_t *root = json_read(buf_text(body), body->len, e);
+    if (!root) return ERR_INVALID;
+    enum err rc = ERR_OK;
+    *status = 422;
+    if (!json_is_object(root)) rc = error_set(e, ERR_INVALID, "the body is not a JSON object");
+    const char *name;
+    json_t *value;
+    if (!rc) json_object_foreach(root, name, value)
+        {
+            if (strcmp(name, "input")) rc = take_field(s, name, value, e);
+            if (rc) break;
+        }
+    if (!rc) rc = check_time(s, e);
+    if (!rc) take_input(s, json_object_get(root, "input"), body);
+    json_decref(root);
+    return rc;
+}
+
+/* The fields of a raw request, from its query. Numbers are read as JSON numbers. */
+static enum err from_query(struct submit *s, const struct request *request, struct error *e)
+{
+    static const struct {
+        const char *name;
+        bool number;
+    } fields[] = {{"type", false},  {"group", false},       {"unique", false}, {"priority", true},
+                  {"run_at", true}, {"max_attempts", true}, {"timeout", true}, {"delay", true}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        char *text = NULL;
+        enum err rc = request_query(request, fields[i].name, &text, e);
+        if (rc) return rc;
+        if (!text) continue;
+        json_t *value = fields[i].number ? json_read(text, strlen(text), NULL) : json_string(text);
+        if (!value || (fields[i].number && !json_is_number(value)))
+            rc = bad_field(e, fields[i].name, fields[i].number ? "not a number" : "not UTF-8");
+        else
+            rc = take_field(s, fields[i].name, value, e);
+        json_decref(value);
+        free(text);
+        if (rc) return rc;
+    }
+    return check_time(s, e);
+}
+
+/* Whether a body without a type in the query may be the JSON request. */
+static bool is_json_request(enum body_kind kind, const struct buf *body)
+{
+    size_t start = strspn(buf_text(body), " \t\r\n");
+    return kind == BODY_JSON || (kind == BODY_MAYBE && buf_text(body)[start] == '{');
+}
+
+static int64_t key_ms(const struct request *request)
+{
+    return conf_ms(request->conf, CONF_HTTP_IDEMPOTENCY_HOURS);
+}
+
+/* The Idempotency-Key in *key, "key:" before it; NULL: there is none. Printable ASCII. */
+static enum err take_key(const struct request *request, char **key, struct error *e)
+{
+    if (!request_header_given(request, "Idempotency-Key")) return ERR_OK;
+    const char *text = request_header(request, "Idempotency-Key");
+    size_t len = text ? strlen(text) : 0;
+    bool fine = len >= 1 && len <= SUBMIT_KEY_MAX;
+    for (size_t i = 0; fine && i < len; i++) fine = text[i] >= ' ' && text[i] <= '~';
+    if (!fine) return bad_field(e, "Idempotency-Key", "not 1 to 255 printable ASCII characters");
+    struct buf name = {0};
+    buf_fmt(&name, "key:%s", text);
+    *key = name.data;
+    return ERR_OK;
+}
+
+/* What makes a POST what it is. */
+static void take_fingerprint(const struct exchange *x, unsigned char *out)
+{
+    const char *type = request_header(&x->request, "Content-Type");
+    const char *parts[] = {x->request.query, type ? type : "", buf_text(&x->body)};
+    submit_fingerprint(out, parts, (size_t[]){strlen(parts[0]), strlen(parts[1]), x->body.len}, 3);
+}
+
+/* A raw body is the input, byte for byte. */
+static void take_raw(struct exchange *x, struct submit *s)
+{
+    const char *type = request_header(&x->request, "Content-Type");
+    s->content_type = mem_str(type ? type : "application/octet-stream");
+    if (!x->body.len) return;
+    s->input = x->body.data;
+    s->input_bytes = x->body.len;
+    x->body = (struct buf){0};
+}
+
+bool task_request_read(struct exchange *x, struct submit *s)
+{
+    struct request *request = &x->request;
+    struct error e = {0};
+    char *type = NULL;
+    int status = 422;
+    enum err rc = request_query(request, "type", &type, &e);
+    bool raw = type != NULL;
+    free(type);
+    if (!rc) rc = take_key(request, &s->key, &e);
+    if (!rc && s->key) {
+        s->key_ms = key_ms(request);
+        take_fingerprint(x, s->fingerprint);
+    }
+    enum body_kind kind = body_kind(request_header(request, "Content-Type"));
+    if (!rc && !raw && !is_json_request(kind, &x->body)) {
+        problem(request, 415, "unsupported_media_type",
+                "without ?type= in the query the body must be a JSON object "
+                "(Content-Type: application/json)");
+        return false;
+    }
+    if (!rc) rc = raw ? from_query(s, request, &e) : from_json(s, &x->body, &status, &e);
+    if (!rc && raw) take_raw(x, s);
+    if (rc) problem(request, status, status == 400 ? "bad_json" : "invalid_request", "%s", e.text);
+    return !rc;
+}
+
+/* ---- many ---- */
+
+bool task_request_is_many(const struct request *request)
+{
+    char *type = NULL;
+    request_query(request, "type", &type, NULL);
+    bool raw = type != NULL;
+    free(type);
+    return !raw && body_kind(request_header(request, "Content-Type")) == BODY_LINES;
+}
+
+static bool blank(const char *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!strchr(" \t\r", p[i])) return false;
+    return true;
+}
+
+/* Reads and checks one line. False: answered. */
+static bool read_line(struct exchange *x, struct submit *s, const char *p, size_t len)
+{
+    struct request *request = &x->request;
+    struct buf body = {0};
+    int status = 422;
+    if (len > (size_t)conf_int(request->conf, CONF_HTTP_MAX_BODY_BYTES)) {
+        problem(request, 413, "body_too_large", "the line is larger than max_body_bytes");
+        return false;
+    }
+    buf_add(&body, p, len);
+    enum err rc = from_json(s, &body, &status, &s->op.error);
+    if (!rc) rc = submit_check(s, &s->op.error);
+    if (rc && status == 400)
+        problem(request, 400, "bad_json", "%s", s->op.error.text);
+    else if (rc)
+        exchange_refused(x, &s->op);
+    buf_free(&body);
+    return !rc;
+}
+
+bool task_request_read_many(struct exchange *x, struct submit_many *m)
+{
+    struct request *request = &x->request;
+    struct error e = {0};
+    struct caller caller = exchange_caller(x);
+    int64_t most = conf_int(request->conf, CONF_HTTP_BULK_MAX), line = 0;
+    const char *p = buf_text(&x->body), *end = p + x->body.len;
+    if (take_key(request, &m->key, &e)) {
+        exchange_fail(x, &e);
+        return false;
+    }
+    m->key_ms = key_ms(request);
+    if (m->key) take_fingerprint(x, m->fingerprint);
+    while (p < end) {
+        const char *stop = memchr(p, '\n', (size_t)(end - p));
+        size_t len = (size_t)((stop ? stop : end) - p);
+        request->line = ++line;
+        if (!blank(p, len)) {
+            if (m->count == (size_t)most) {
+                problem(request, 413, "too_many_lines",
+                        "more requests than bulk_max allows in one");
+                return false;
+            }
+            if (!read_line(x, submit_many_add(m, &caller, line), p, len)) return false;
+        }
+        p += len + 1;
+    }
+    request->line = 0;
+    if (!m->count) problem(request, 422, "invalid_request", "there is no request in the body");
+    return m->count > 0;
+}
+
+/* ---- GET /run ---- */
+
+/* The key that stands for the request itself: of an anonymous caller, from one address. */
+static void join_key(struct submit *s)
+{
+    struct buf name = {0};
+    buf_fmt(&name, "join:%s:", s->caller.account);
+    for (size_t i = 0; i < FINGERPRINT_BYTES; i++) buf_fmt(&name, "%02x", s->fingerprint[i]);
+    s->key = name.data;
+    s->key_ms = JOIN_MS;
+    s->join_ms = conf_ms(s->caller.conf, CONF_HTTP_RUN_GRACE);
+}
+
+enum err task_request_from_run(struct exchange *x, struct submit *s, const char *type,
+                               struct error *e)
+{
+    const struct request *request = &x->request;
+    char *input = NULL, *key = NULL, *group = NULL;
+    enum err rc = request_query(request, "input", &input, e);
+    if (!rc) rc = request_query(request, "key", &key, e);
+    if (!rc) rc = request_query(request, "group", &group, e);
+    if (!rc && group) {
+        json_t *text = json_string(group);
+        rc = text ? take_group(&s->group, text, e) : bad_field(e, "group", "not UTF-8");
+        json_decref(text);
+    }
+    if (!rc && key && (!*key || strlen(key) > SUBMIT_KEY_MAX))
+        rc = bad_field(e, "key", "not 1 to 255 bytes");
+    s->by_get = true;
+    s->type = mem_str(type);
+    s->content_type = mem_str("text/plain; charset=utf-8");
+    if (input && *input) {
+        s->input = mem_str(input);
+        s->input_bytes = strlen(input);
+    }
+    const char *parts[] = {type, s->group ? s->group : "", s->input ? s->input : ""};
+    submit_fingerprint(s->fingerprint, parts,
+                       (size_t[]){strlen(parts[0]), strlen(parts[1]), s->input_bytes}, 3);
+    if (key) {
+        struct buf name = {0};
+        buf_fmt(&name, "run:%s:%s", type, key);
+        s->key = name.data;
+        s->key_ms = key_ms(request);
+    } else {
+        join_key(s);
+    }
+    free(input);
+    free(key);
+    free(group);
+    return rc;
+}

@@ -1,0 +1,60 @@
+/* The job types of a site, as far as they are known: every TYPE.conf of the jobs folder, read once and
+ * again when it has changed. Lookups touch no file, so that they may stand in a request and in a
+ * transaction; refreshing does, and stands outside of both. */
+#ifndef LEAT_OPS_JOB_TYPES_H
+#define LEAT_OPS_JOB_TYPES_H
+
+#include "base/error.h"
+#include "task/jobtype.h"
+
+#include <stddef.h>
+
+/* The executable of a type. */
+enum job_file {
+    JOB_FILE_READY,
+    JOB_FILE_MISSING,        /* only its conf is there */
+    JOB_FILE_NOT_EXECUTABLE, /* for this process; or it is no regular file */
+    JOB_FILE_BUSY,           /* somebody has it open for writing; seen only by its owner and root */
+};
+
+/* One type. */
+struct job_type {
+    struct jobtype conf; /* the defaults where TYPE.conf is wrong */
+    enum job_file file;
+    char *broken; /* what is wrong with TYPE.conf, naming file and line; NULL: nothing */
+};
+
+struct job_types;
+
+/* A registry of the folder's types, empty before the first refresh; the path is copied. Never fails. Free
+ * with job_types_close (NULL is fine). */
+struct job_types *job_types_open(const char *jobs_folder);
+void job_types_close(struct job_types *r);
+
+/* Takes note of what has changed. Looks at the folder itself each time (one stat), and at each file in it
+ * when that has changed or a second has passed since the last look; reads only what has changed. ERR_IO:
+ * the folder, or something in it, cannot be read; what was known of it stays. */
+enum err job_types_refresh(struct job_types *r, struct error *e);
+
+/* The same for one type and now: two stats. For who is about to use it. ERR_IO as above. */
+enum err job_types_refresh_one(struct job_types *r, const char *name, struct error *e);
+
+/* The conf of the type `name`, as of the last refresh. ERR_NOTFOUND: there is no executable of that name;
+ * ERR_INVALID: its TYPE.conf is wrong, the text names file and line. *out is borrowed until the next
+ * refresh. */
+enum err job_types_find(const struct job_types *r, const char *name, const struct jobtype **out,
+                        struct error *e);
+
+/* All that is known of `name`; NULL: there is no such type. A file that has no conf and has never been
+ * executable is none. Borrowed until the next refresh. */
+const struct job_type *job_types_get(const struct job_types *r, const char *name);
+
+/* The next of all types, by name, those that cannot run now among them; NULL: no more. Begin with *at 0.
+ * Borrowed until the next refresh. */
+const struct job_type *job_types_next(const struct job_types *r, size_t *at);
+
+/* Why the executable cannot be run at present, for people: "missing", "not executable", "busy"; NULL: it
+ * can. */
+const char *job_file_problem(enum job_file file);
+
+#endif

@@ -1,0 +1,118 @@
+#include "ops/limits.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "store/rates.h"
+
+#include <stdlib.h>
+
+enum { MINUTE_MS = 60000 };
+
+static enum err reached(struct limit_hit *out, struct limit_hit hit, struct error *e)
+{
+    *out = hit;
+    return error_set(e, ERR_LIMIT, "the limit %s of %lld is reached", hit.name,
+                     (long long)hit.limit);
+}
+
+/* Seconds until `at`, at least one. */
+static int64_t seconds_until(int64_t at, int64_t now)
+{
+    int64_t left = (at - now + 999) / 1000;
+    return left > 1 ? left : 1;
+}
+
+enum err limits_queued(struct db *db, const struct conf *conf, const char *owner, int64_t more,
+                       struct limit_hit *hit, struct error *e)
+{
+    int64_t limit = conf_int(conf, CONF_LIMITS_QUEUED_PER_OWNER);
+    struct rate_queue queue = {0};
+    enum err rc = limit ? rate_queued(db, owner, &queue, e) : ERR_OK;
+    if (rc || !limit || queue.pending + more <= limit) return rc;
+    return reached(hit, (struct limit_hit){"queued_per_owner", limit, 0, 1}, e);
+}
+
+/* Whether one more of the owner's tasks may wait for its time. */
+static enum err limits_delayed(struct db *db, const struct conf *conf, const char *owner,
+                               struct limit_hit *hit, struct error *e)
+{
+    int64_t limit = conf_int(conf, CONF_LIMITS_DELAYED_PER_OWNER);
+    struct rate_queue queue = {0};
+    enum err rc = limit ? rate_queued(db, owner, &queue, e) : ERR_OK;
+    if (rc || !limit || queue.delayed < limit) return rc;
+    return reached(hit, (struct limit_hit){"delayed_per_owner", limit, 0, 1}, e);
+}
+
+enum err limits_create(struct db *db, const struct caller *caller, int64_t run_at, int64_t now,
+                       struct limit_hit *hit, struct error *e)
+{
+    int64_t per_minute = conf_int(caller->conf, CONF_LIMITS_CREATES_PER_MINUTE), since = 0;
+    enum err rc = run_at > now ? limits_delayed(db, caller->conf, caller->owner, hit, e)
+                               : limits_queued(db, caller->conf, caller->owner, 1, hit, e);
+    if (!rc && per_minute) rc = rate_created(db, caller->owner, per_minute, &since, e);
+    if (rc || !per_minute || since <= now - MINUTE_MS) return rc;
+    return reached(hit,
+                   (struct limit_hit){"creates_per_minute", per_minute, 60,
+                                      seconds_until(since + MINUTE_MS, now)},
+                   e);
+}
+
+/* Counts one use in this minute. */
+static enum err use(struct db *db, const char *account, const char *name, int64_t limit,
+                    struct limit_hit *hit, struct error *e)
+{
+    int64_t now = clock_wall_ms(), minute = now / MINUTE_MS, used = 0;
+    enum err rc = rate_count(db, account, name, minute, &used, e);
+    if (rc || used <= limit) return rc;
+    return reached(
+        hit, (struct limit_hit){name, limit, 60, seconds_until((minute + 1) * MINUTE_MS, now)}, e);
+}
+
+enum err limits_write(struct db *db, const struct caller *caller, struct limit_hit *hit,
+                      struct error *e)
+{
+    int64_t limit = conf_int(caller->conf, CONF_LIMITS_WRITES_PER_MINUTE);
+    return limit ? use(db, caller->account, "writes_per_minute", limit, hit, e) : ERR_OK;
+}
+
+enum err limits_bytes(struct db *db, const struct conf *conf, const char *owner, int64_t more,
+                      struct operation *op, struct error *e)
+{
+    int64_t limit = conf_int(conf, CONF_LIMITS_BYTES_PER_OWNER), bytes = 0;
+    enum err rc = limit && more > 0 ? owner_bytes(db, owner, &bytes, e) : ERR_OK;
+    if (rc || !limit || more <= 0 || bytes + more <= limit) return rc;
+    op->code = "owner_full";
+    return error_set(e, ERR_FULL,
+                     "the limit bytes_per_owner of %lld is reached: delete something first",
+                     (long long)limit);
+}
+
+static enum err count(struct operation *op, struct db *db, struct error *e)
+{
+    struct count_use *c = (struct count_use *)op;
+    return use(db, c->account, c->name, c->limit, &op->limit, e);
+}
+
+bool limits_counts(const struct conf *conf, enum conf_key key)
+{
+    return conf_int(conf, key) > 0;
+}
+
+void count_use_init(struct count_use *c, const struct caller *caller, enum conf_key key)
+{
+    static const struct {
+        enum conf_key key;
+        const char *name;
+    } names[] = {{CONF_LIMITS_POLLS_PER_MINUTE, "polls_per_minute"},
+                 {CONF_LIMITS_STREAM_OPENS_PER_MINUTE, "stream_opens_per_minute"}};
+    *c = (struct count_use){.op = {.apply = count, .fleeting = true},
+                            .account = mem_str(caller->account),
+                            .limit = conf_int(caller->conf, key)};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].key == key) c->name = names[i].name;
+}
+
+void count_use_free(struct count_use *c)
+{
+    free((char *)c->account);
+}

@@ -1,0 +1,260 @@
+#include "ops/submit.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "ops/limits.h"
+#include "store/tasks.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum err apply_one(struct operation *op, struct db *db, struct error *e);
+static enum err apply_many(struct operation *op, struct db *db, struct error *e);
+
+void submit_init(struct submit *s, const struct caller *caller)
+{
+    *s = (struct submit){
+        .op = {.apply = apply_one},
+        .caller = *caller,
+        .priority = TASK_NONE,
+        .max_attempts = TASK_NONE,
+        .timeout_ms = TASK_NONE,
+        .run_at = TASK_NONE,
+        .delay_ms = TASK_NONE,
+        .join_ms = -1,
+    };
+}
+
+void submit_free(struct submit *s)
+{
+    free(s->type);
+    free(s->group);
+    free(s->content_type);
+    free(s->unique);
+    free(s->input);
+    free(s->key);
+    task_free(&s->task);
+}
+
+void submit_fingerprint(unsigned char out[FINGERPRINT_BYTES], const char *const *parts,
+                        const size_t *lengths, size_t count)
+{
+    crypto_hash_sha256_state state;
+    crypto_hash_sha256_init(&state);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t length = lengths[i];
+        crypto_hash_sha256_update(&state, (const unsigned char *)&length, sizeof length);
+        crypto_hash_sha256_update(&state, (const unsigned char *)parts[i], length);
+    }
+    crypto_hash_sha256_final(&state, out);
+}
+
+/* ---- before the transaction ---- */
+
+/* What a request may lower and not raise. */
+static void lower(int64_t *wanted, int64_t most)
+{
+    if (*wanted == TASK_NONE || *wanted > most) *wanted = most;
+}
+
+static enum err refuse(struct submit *s, enum err rc, const char *code)
+{
+    s->op.code = code;
+    return rc;
+}
+
+enum err submit_check(struct submit *s, struct error *e)
+{
+    const struct jobtype *type = NULL;
+    if (!s->type) return refuse(s, error_set(e, ERR_INVALID, "type: missing"), "invalid_request");
+    enum err rc = ERR_NOTFOUND;
+    if (jobtype_name_valid(s->type)) {
+        rc = job_types_refresh_one(s->caller.types, s->type, e);
+        if (!rc) rc = job_types_find(s->caller.types, s->type, &type, e);
+    }
+    if (rc == ERR_NOTFOUND)
+        return refuse(s, error_set(e, ERR_INVALID, "type: there is no job '%.64s'", s->type),
+                      "unknown_type");
+    if (rc == ERR_INVALID) {
+        if (e) e->code = ERR_INTERNAL; /* the site's fault, not the caller's */
+        return refuse(s, ERR_INTERNAL, "type_misconfigured");
+    }
+    if (rc) return rc;
+    if (s->by_get && !type->get)
+        return refuse(s,
+                      error_set(e, ERR_STATE, "the conf of '%s' does not say get = yes", s->type),
+                      "not_by_get");
+    if (type->max_input_bytes >= 0 && s->input_bytes > (size_t)type->max_input_bytes)
+        return refuse(s,
+                      error_set(e, ERR_FULL, "input: '%s' takes at most %lld bytes", s->type,
+                                (long long)type->max_input_bytes),
+                      "body_too_large");
+    lower(&s->max_attempts, type->attempts);
+    if (s->timeout_ms != TASK_NONE) lower(&s->timeout_ms, type->timeout_ms);
+    s->serialize = type->serialize;
+    return ERR_OK;
+}
+
+/* ---- inside it ---- */
+
+/* Whether the task that a key made is still the answer to it. */
+static bool answers(const struct submit *s, int64_t now)
+{
+    if (s->join_ms < 0 || !task_status_terminal(s->task.status)) return true;
+    return now < s->task.completed_at + s->join_ms;
+}
+
+/* The task that the key made, if it is still there: *found. ERR_STATE: another request's key. */
+static enum err find_by_key(struct submit *s, struct db *db, int64_t now, bool *found,
+                            struct error *e)
+{
+    int64_t n = 0;
+    *found = false;
+    if (!s->key) return ERR_OK;
+    enum err rc = idempotency_find(db, s->caller.owner, s->key, s->fingerprint, now, &n, e);
+    if (!n) return rc;
+    enum err read = task_get_n(db, n, &s->task, rc ? NULL : e);
+    if (read == ERR_NOTFOUND) return ERR_OK; /* deleted since: the key is free */
+    if (!read && rc) task_free(&s->task);
+    if (rc == ERR_STATE) s->op.code = "idempotency_key_reused";
+    if (!rc) rc = read;
+    if (rc) return rc;
+    *found = answers(s, now);
+    if (!*found) task_free(&s->task);
+    return ERR_OK;
+}
+
+/* The unfinished task of this owner, type and `unique`. */
+static enum err find_unique(struct submit *s, struct db *db, bool *found, struct error *e)
+{
+    int64_t n = 0;
+    *found = false;
+    if (!s->unique) return ERR_OK;
+    enum err rc = task_find_unique(db, s->caller.owner, s->type, s->unique, &n, e);
+    if (rc || !n) return rc;
+    rc = task_get_n(db, n, &s->task, e);
+    *found = s->joined = !rc;
+    return rc;
+}
+
+/* From now on the key stands for the task, made or joined. */
+static enum err keep_key(struct submit *s, struct db *db, int64_t now, struct error *e)
+{
+    if (!s->key) return ERR_OK;
+    return idempotency_keep(db, s->caller.owner, s->key, s->fingerprint, s->task.n, now,
+                            now + s->key_ms, e);
+}
+
+/* When it is to run; TASK_NONE: at once. A delay counts from when the task is created. */
+static int64_t run_at(const struct submit *s, int64_t now)
+{
+    return s->delay_ms > 0 ? now + s->delay_ms : s->run_at;
+}
+
+static enum err insert(struct submit *s, struct db *db, int64_t now, struct error *e)
+{
+    int64_t n = 0;
+    char id[ID_SIZE];
+    id_new(id, now);
+    struct task_new new = {
+        .id = id,
+        .owner = s->caller.owner,
+        .type = s->type,
+        .group = s->group,
+        .request_id = s->caller.request_id,
+        .unique = s->unique,
+        .priority = s->priority == TASK_NONE ? 0 : s->priority,
+        .max_attempts = s->max_attempts,
+        .timeout_ms = s->timeout_ms,
+        .run_at = run_at(s, now),
+        .serialize = s->serialize,
+        .content_type = s->content_type,
+        .input = s->input,
+        .input_bytes = s->input_bytes,
+        .now = now,
+    };
+    enum err rc = task_create(db, &new, &n, e);
+    if (!rc) rc = task_get_n(db, n, &s->task, e);
+    s->created = !rc;
+    return rc;
+}
+
+static enum err apply_one(struct operation *op, struct db *db, struct error *e)
+{
+    struct submit *s = (struct submit *)op;
+    int64_t now = clock_wall_ms();
+    bool found = false;
+    task_free(&s->task);
+    s->created = s->joined = false;
+    enum err rc = find_by_key(s, db, now, &found, e);
+    if (rc || found) return rc;
+    rc = find_unique(s, db, &found, e);
+    if (!rc && !found) rc = limits_create(db, &s->caller, run_at(s, now), now, &op->limit, e);
+    if (!rc && !found)
+        rc = limits_bytes(db, s->caller.conf, s->caller.owner, (int64_t)s->input_bytes + 1, op, e);
+    if (!rc && !found) rc = insert(s, db, now, e);
+    return rc ? rc : keep_key(s, db, now, e);
+}
+
+/* ---- many ---- */
+
+void submit_many_init(struct submit_many *m)
+{
+    *m = (struct submit_many){.op = {.apply = apply_many}};
+}
+
+void submit_many_free(struct submit_many *m)
+{
+    for (size_t i = 0; i < m->count; i++) submit_free(&m->items[i]);
+    free(m->items);
+    free(m->lines);
+    free(m->key);
+}
+
+struct submit *submit_many_add(struct submit_many *m, const struct caller *caller, int64_t line)
+{
+    if (m->count == m->cap) {
+        m->cap = m->cap ? m->cap * 2 : 64;
+        m->items = mem_grow(m->items, m->cap, sizeof *m->items);
+        m->lines = mem_grow(m->lines, m->cap, sizeof *m->lines);
+    }
+    submit_init(&m->items[m->count], caller);
+    m->lines[m->count] = line;
+    return &m->items[m->count++];
+}
+
+/* One key covers the request: it is kept with the number of each line's task, "KEY" for the first and
+ * "KEY<tab>N" for the others, which no client can send as a key. */
+static void share_key(struct submit_many *m)
+{
+    for (size_t i = 0; m->key && i < m->count; i++) {
+        struct submit *s = &m->items[i];
+        struct buf name = {0};
+        if (s->key) continue; /* it runs again */
+        buf_str(&name, m->key);
+        if (i) buf_fmt(&name, "\t%zu", i);
+        s->key = name.data;
+        s->key_ms = m->key_ms;
+        memcpy(s->fingerprint, m->fingerprint, sizeof s->fingerprint);
+    }
+}
+
+static enum err apply_many(struct operation *op, struct db *db, struct error *e)
+{
+    struct submit_many *m = (struct submit_many *)op;
+    enum err rc = ERR_OK;
+    share_key(m);
+    m->line = 0;
+    for (size_t i = 0; !rc && i < m->count; i++) {
+        struct submit *s = &m->items[i];
+        s->op.limit = (struct limit_hit){0};
+        rc = apply_one(&s->op, db, e);
+        if (!rc) continue;
+        m->line = m->lines[i];
+        op->code = s->op.code;
+        op->limit = s->op.limit;
+    }
+    return rc;
+}

@@ -1,0 +1,72 @@
+/* Making tasks: one, or many in one transaction. */
+#ifndef LEAT_OPS_SUBMIT_H
+#define LEAT_OPS_SUBMIT_H
+
+#include "ops/operation.h"
+#include "store/idempotency.h"
+#include "task/task.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SUBMIT_KEY_MAX = 255, SUBMIT_UNIQUE_MAX = 255 }; /* bytes */
+
+/* A task that is asked for. Text is owned. */
+struct submit {
+    struct operation op;
+    struct caller caller;
+
+    char *type, *group, *content_type, *unique;
+    char *input; /* NULL: none */
+    size_t input_bytes;
+    int64_t priority, max_attempts, timeout_ms, run_at, delay_ms; /* TASK_NONE: not given */
+    bool by_get;    /* only types whose conf says get = yes */
+    bool serialize; /* of its type, by submit_check */
+
+    /* The same request with the same key gets the same task. */
+    char *key; /* NULL: none */
+    int64_t key_ms;
+    unsigned char fingerprint[FINGERPRINT_BYTES];
+    int64_t
+        join_ms; /* such a key is free so long after its task's end; -1: it is not freed by that */
+
+    /* the outcome */
+    struct task task; /* as it is now */
+    bool created;     /* else it was there before */
+    bool joined;      /* ... by `unique` */
+};
+
+/* An empty one; *s is the caller's, `caller` is copied and borrows. Free with submit_free. */
+void submit_init(struct submit *s, const struct caller *caller);
+void submit_free(struct submit *s);
+
+/* What tells one request from another: SHA-256 over parts and their lengths, so that no two lists of parts look alike. */
+void submit_fingerprint(unsigned char out[FINGERPRINT_BYTES], const char *const *parts,
+                        const size_t *lengths, size_t count);
+
+/* Checks it against its type, before it is applied. ERR_INVALID with op.code: unknown_type, invalid_request;
+ * ERR_FULL with body_too_large; ERR_STATE with not_by_get; ERR_INTERNAL with type_misconfigured: what is
+ * wrong with the type's conf is the text. */
+enum err submit_check(struct submit *s, struct error *e);
+
+/* Many: all of them or none. `line` is where one failed, counted as it was read (lines[i]). */
+struct submit_many {
+    struct operation op;
+    struct submit *items; /* owned, with `lines` */
+    int64_t *lines;
+    size_t count, cap;
+
+    char *key; /* one key for all of them, owned; NULL: none */
+    int64_t key_ms;
+    unsigned char fingerprint[FINGERPRINT_BYTES];
+
+    int64_t line; /* 0: none failed */
+};
+void submit_many_init(struct submit_many *m);
+void submit_many_free(struct submit_many *m);
+
+/* One more, empty; borrowed until the next call. */
+struct submit *submit_many_add(struct submit_many *m, const struct caller *caller, int64_t line);
+
+#endif

@@ -1,0 +1,119 @@
+#include "runner/retention_timer.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/files.h"
+#include "task/task.h"
+
+enum {
+    PATIENCE_MS = 20,      /* a step waits so long for its turn */
+    PAUSE_MS = 20,         /* between two steps, at least, ... */
+    PAUSE_FACTOR = 3,      /* ... and so many times what the last one took */
+    BUSY_MS = 200,         /* before another try when the database was busy */
+    FAILED_MS = 10000,     /* the same when it failed */
+    OFTEN_MS = 1000,       /* between two looks when tasks are kept for seconds, ... */
+    SELDOM_MS = 60 * 1000, /* ... and when they are kept for long */
+    FILES_MS = 3600 * 1000 /* between two walks through the folders of files */
+};
+
+/* How often it is worth looking: what is old goes within a tenth of its age. */
+static int64_t interval(int64_t retain_ms)
+{
+    int64_t tenth = retain_ms / 10;
+    if (!retain_ms || tenth > SELDOM_MS) return SELDOM_MS;
+    return tenth > OFTEN_MS ? tenth : OFTEN_MS;
+}
+
+static void tell(const struct retention_count *n)
+{
+    if (!n->tasks && !n->events && !n->groups) return; /* the rest is of no interest */
+    log_info("retention", " tasks=%lld events=%lld groups=%lld", (long long)n->tasks,
+             (long long)n->events, (long long)n->groups);
+}
+
+static void log_failure(const char *what, const struct error *e)
+{
+    char text[sizeof e->text];
+    log_warn(what, " error=\"%s\"", log_quote(text, sizeof text, e->text));
+}
+
+/* Folders that belong to no task: of runners that were killed, and of those who could not remove them. */
+static void walk_files(void *arg)
+{
+    struct retention_timer *t = arg;
+    struct error e = {0};
+    bool more;
+    enum err rc = files_sweep(t->db, &t->orphans, PATIENCE_MS, &more, &e);
+    int64_t now = clock_monotonic_ms();
+    if (rc && rc != ERR_BUSY) log_failure("cannot look after files", &e);
+    if (!rc && !more && t->orphans.removed)
+        log_info("files_removed", " folders=%zu", t->orphans.removed);
+    if (!rc && !more) t->orphans.removed = 0;
+    loop_timer_set(t->loop, &t->files, now + (rc ? FAILED_MS : more ? PAUSE_MS : FILES_MS));
+}
+
+static void remove_some(void *arg)
+{
+    struct retention_timer *t = arg;
+    int64_t wall = clock_wall_ms(), began = clock_monotonic_ms();
+    struct retention what = {.before = t->retain_ms ? wall - t->retain_ms : TASK_NONE, .now = wall};
+    struct retention_step step;
+    struct error e = {0};
+    enum err rc = retention_step(t->db, &what, PATIENCE_MS, &step, &e);
+    for (size_t i = 0; i < step.gone_count; i++) files_remove(t->db, step.gone[i]);
+    int64_t ended = clock_monotonic_ms(), pause = (ended - began) * PAUSE_FACTOR;
+    if (rc && rc != ERR_BUSY) log_failure("cannot remove what is old", &e);
+    t->more = !rc && step.more;
+    if (rc) {
+        pause = rc == ERR_BUSY ? BUSY_MS : FAILED_MS;
+    } else {
+        retention_add(&t->removed, &step.removed);
+        if (!step.more) pause = interval(t->retain_ms);
+        if (pause < PAUSE_MS) pause = PAUSE_MS;
+    }
+    loop_timer_set(t->loop, &t->step, ended + pause);
+    if (rc || step.more) return;
+    tell(&t->removed);
+    t->removed = (struct retention_count){0};
+    if (!loop_timer_is_set(&t->files)) loop_timer_set(t->loop, &t->files, ended);
+}
+
+void retention_timer_open(struct retention_timer *t, struct loop *loop, struct db *db,
+                          int64_t retain_ms)
+{
+    *t = (struct retention_timer){
+        .loop = loop,
+        .db = db,
+        .more = true,
+        .step = {.fire = remove_some, .arg = t},
+        .files = {.fire = walk_files, .arg = t},
+    };
+    retention_timer_retain(t, retain_ms);
+}
+
+void retention_timer_retain(struct retention_timer *t, int64_t retain_ms)
+{
+    t->retain_ms = retain_ms;
+    loop_timer_set(t->loop, &t->step, clock_monotonic_ms());
+}
+
+static void postpone(struct loop *loop, struct loop_timer *t, int64_t until_ms)
+{
+    if (loop_timer_is_set(t) && t->at < until_ms) loop_timer_set(loop, t, until_ms);
+}
+
+void retention_timer_postpone(struct retention_timer *t, int64_t until_ms)
+{
+    if (!t->loop) return;
+    postpone(t->loop, &t->step, until_ms);
+    postpone(t->loop, &t->files, until_ms);
+}
+
+void retention_timer_close(struct retention_timer *t)
+{
+    if (!t->loop) return;
+    loop_timer_stop(t->loop, &t->step);
+    loop_timer_stop(t->loop, &t->files);
+    files_sweep_end(&t->orphans);
+    t->loop = NULL;
+}

@@ -1,0 +1,41 @@
+/* Removing what is old (store/retention.h), a little at a time, so that neither claims nor other writers
+ * notice. Any runner does it; that several do is harmless. */
+#ifndef LEAT_RUNNER_RETENTION_TIMER_H
+#define LEAT_RUNNER_RETENTION_TIMER_H
+
+#include "base/loop.h"
+#include "store/db.h"
+#include "store/files.h"
+#include "store/retention.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Start with retention_timer_open. */
+struct retention_timer {
+    struct loop *loop;
+    struct db *db;
+    int64_t retain_ms;      /* how long finished tasks are kept; 0: for ever */
+    struct loop_timer step; /* set: something is to be removed then */
+    struct loop_timer
+        files; /* set: the walk through the folders of files begins, or goes on, then */
+    bool more; /* the last step left something, because its time was up, or there was none yet */
+    struct retention_count removed; /* since there was nothing to remove */
+    struct files_sweep orphans;     /* the walk for folders of files that belong to no task */
+};
+
+/* Begins to remove: at most what some 10 ms allow at a time, between transactions. Failures are logged and
+ * tried again later. All are borrowed. */
+void retention_timer_open(struct retention_timer *t, struct loop *loop, struct db *db,
+                          int64_t retain_ms);
+
+/* Finished tasks are kept for so long from now on. */
+void retention_timer_retain(struct retention_timer *t, int64_t retain_ms);
+
+/* Nothing is removed before `until_ms` (monotonic): the database takes nothing. */
+void retention_timer_postpone(struct retention_timer *t, int64_t until_ms);
+
+/* Ends it; harmless after {0}. Before the loop is closed. */
+void retention_timer_close(struct retention_timer *t);
+
+#endif

@@ -1,0 +1,222 @@
+/* From a connection that is readable to the handler of its request:
+ *
+ *     parameters -> route -> origin -> who asks -> may they -> body -> handler
+ *
+ * What can be refused is refused on the parameters, before anything of a body was read. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/server.h"
+#include "web/auth.h"
+#include "web/cors.h"
+#include "web/problem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    PIECE = 64 * 1024,
+    TURN_BYTES = 512 * 1024, /* of one body, before others get their turn */
+};
+
+static void run_handler(struct exchange *x, void *arg)
+{
+    (void)arg;
+    x->route.row->handler(x);
+}
+
+/* ---- the body ---- */
+
+/* The declared length; -1: none. False: answered. */
+static bool body_length(struct exchange *x, int64_t *length)
+{
+    struct error e = {0};
+    if (!request_body_length(&x->request, length, &e)) return true;
+    problem(&x->request, 400, "bad_request", "%s", e.text);
+    return false;
+}
+
+static void answer_too_large(struct exchange *x)
+{
+    problem(&x->request, 413, "body_too_large", "the body is larger than %zu bytes", x->body_max);
+}
+
+/* Whether the body may come in: 413 and 415 are known before it does. */
+static bool admit_body(struct exchange *x)
+{
+    const struct request *r = &x->request;
+    const char *encoding = request_header(r, "Content-Encoding");
+    char *type = NULL;
+    int64_t length;
+    if (encoding && strcasecmp(encoding, "identity")) {
+        problem(&x->request, 415, "unsupported_encoding",
+                "Content-Encoding: send the body as it is");
+        return false;
+    }
+    if (!body_length(x, &length)) return false;
+    const char *media = request_header(r, "Content-Type");
+    bool lines = media && !strncasecmp(media, "application/x-ndjson", 20);
+    request_query(r, "type", &type, NULL);
+    bool raw = x->route.row->flags & ROUTE_RAW && (type || lines);
+    free(type);
+    x->body_max =
+        (size_t)conf_int(r->conf, raw ? CONF_HTTP_MAX_RAW_BYTES : CONF_HTTP_MAX_BODY_BYTES);
+    if (length < 0 || (uint64_t)length <= x->body_max) return true;
+    answer_too_large(x);
+    return false;
+}
+
+/* The body has come to its end: what was declared must have come. False: answered. */
+static bool complete(struct exchange *x)
+{
+    int64_t length;
+    if (!body_length(x, &length)) return false;
+    if (length < 0 || (uint64_t)length == x->body.len) return true;
+    problem(&x->request, 400, "bad_request", "the body is %s than its Content-Length",
+            x->body.len < (uint64_t)length ? "shorter" : "longer");
+    return false;
+}
+
+static void read_body(struct exchange *x, void *arg);
+
+static void on_body(void *arg, int events)
+{
+    (void)events;
+    struct exchange *x = arg;
+    exchange_resume(x, read_body, NULL);
+}
+
+static void on_more(void *arg)
+{
+    exchange_resume(arg, read_body, NULL);
+}
+
+/* Others have their turn first. What is left may lie in memory already, so that no socket would tell. */
+static void read_on_later(struct exchange *x)
+{
+    exchange_hold(x);
+    loop_timer_stop(x->server->loop, &x->more); /* set before, and the socket was faster */
+    x->more = (struct loop_timer){.fire = on_more, .arg = x};
+    loop_timer_set(x->server->loop, &x->more, clock_monotonic_ms());
+}
+
+static void wait_for_body(struct exchange *x)
+{
+    exchange_hold(x);
+    if (x->watched) return;
+    x->fd = (struct loop_fd){
+        .fd = conn_body_fd(x->conn), .events = LOOP_IN, .ready = on_body, .arg = x};
+    x->watched = !loop_add(x->server->loop, &x->fd, NULL);
+}
+
+/* From now on the whole of it has so long to come. */
+static void begin_body(struct exchange *x)
+{
+    loop_timer_set(x->server->loop, &x->limit,
+                   clock_monotonic_ms() + conf_ms(x->request.conf, CONF_HTTP_BODY_SECONDS));
+    read_body(x, NULL);
+}
+
+static void stop_reading(struct exchange *x)
+{
+    if (x->watched) loop_del(x->server->loop, &x->fd);
+    x->watched = false;
+    loop_timer_stop(x->server->loop, &x->limit);
+    loop_timer_stop(x->server->loop, &x->more);
+}
+
+/* The body has ended, or broken off. */
+static void body_ended(struct exchange *x, bool broken)
+{
+    stop_reading(x);
+    x->body.data[x->body.len] = '\0';
+    if (broken)
+        problem(&x->request, 400, "bad_request", "the body did not come");
+    else if (complete(x))
+        run_handler(x, NULL);
+}
+
+/* Takes what is there of the body. */
+static void read_body(struct exchange *x, void *arg)
+{
+    (void)arg;
+    for (size_t taken = 0; taken < TURN_BYTES;) {
+        ssize_t n = conn_take(x->conn, buf_reserve(&x->body, PIECE), PIECE);
+        if (n == CONN_AGAIN) {
+            wait_for_body(x);
+            return;
+        }
+        if (n <= 0) {
+            body_ended(x, n < 0);
+            return;
+        }
+        x->body.len += (size_t)n;
+        taken += (size_t)n;
+        if (x->body.len > x->body_max) {
+            stop_reading(x);
+            answer_too_large(x);
+            return;
+        }
+    }
+    read_on_later(x);
+}
+
+/* ---- the parameters ---- */
+
+/* Finds its row and whether the asker may. False: answered. */
+static bool admit(struct exchange *x)
+{
+    struct server *s = x->server;
+    struct request *r = &x->request;
+    struct error e = {0};
+    if (request_parse(r, x->conn, s->conf, &e)) {
+        problem(r, 400, "bad_request", "%s", e.text);
+        return false;
+    }
+    if (!request_host_allowed(r)) {
+        problem(r, 421, "wrong_host", "this site does not answer to that name; see [http] hosts");
+        return false;
+    }
+    if (route_find(s->program->routes, s->program->route_count, r, &x->route, &e)) {
+        exchange_fail(x, &e);
+        return false;
+    }
+    const struct route *row = x->route.row;
+    if (!cors_admit(r, row)) return false;
+    if (!row) {
+        route_refuse(r, &x->route);
+        return false;
+    }
+    if (auth_identify(r, &x->route, s->db, &e)) {
+        exchange_fail(x, &e);
+        return false;
+    }
+    return route_permits(r, row);
+}
+
+static void begin(struct exchange *x, void *arg)
+{
+    (void)arg;
+    const struct route *row;
+    if (!admit(x)) return;
+    row = x->route.row;
+    if (!(row->flags & (ROUTE_JSON | ROUTE_RAW)))
+        run_handler(x, NULL);
+    else if (admit_body(x))
+        begin_body(x);
+}
+
+void pipeline_begin(struct exchange *x)
+{
+    struct error e = {0};
+    enum err rc = conn_begin(x->conn, &e);
+    if (rc) {
+        if (rc != ERR_NOTFOUND) log_debug("no request", " error=\"%s\"", e.text);
+        conn_free(x->conn);
+        x->conn = NULL;
+        exchange_end(x);
+        return;
+    }
+    x->began_at = clock_monotonic_ms();
+    exchange_resume(x, begin, NULL);
+}

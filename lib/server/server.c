@@ -1,0 +1,456 @@
+#include "server/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "web/auth.h"
+#include "web/cors.h"
+#include "web/problem.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+enum {
+    ACCEPT_BATCH = 64,
+    REQUEST_MS = 10000, /* a new connection that sends no request is dropped */
+    STOP_MS = 3000,     /* for streams to take their last frame, and bodies to come */
+    NO_FILES_MS = 100,  /* pause of accepting when descriptors ran out */
+};
+
+/* ---- connections ---- */
+
+static void unwatch(struct exchange *x)
+{
+    if (x->watched) loop_del(x->server->loop, &x->fd);
+    x->watched = false;
+    loop_timer_stop(x->server->loop, &x->limit);
+}
+
+static void on_request(void *arg, int events)
+{
+    (void)events; /* what there is to find out, reading will tell */
+    struct exchange *x = arg;
+    unwatch(x);
+    pipeline_begin(x);
+}
+
+/* Its request, or its body, did not come in time. */
+static void on_limit(void *arg)
+{
+    struct exchange *x = arg;
+    unwatch(x);
+    if (x->request.conn) {
+        problem(&x->request, 408, "request_timeout", "the body did not come in time");
+    } else {
+        conn_free(x->conn);
+        x->conn = NULL;
+    }
+    exchange_end(x);
+}
+
+/* A new exchange on this connection, waiting for its request. */
+static void adopt(struct server *s, struct conn *conn, bool fresh)
+{
+    struct exchange *x = mem_alloc(sizeof *x);
+    x->server = s;
+    x->conn = conn;
+    x->limit = (struct loop_timer){.fire = on_limit, .arg = x};
+    x->link = &s->exchanges;
+    x->next = s->exchanges;
+    if (x->next) x->next->link = &x->next;
+    s->exchanges = x;
+
+    struct pollfd ready = {.fd = conn_fd(conn), .events = POLLIN};
+    if (listener_is_cgi(s->listener) || (fresh && poll(&ready, 1, 0) > 0)) {
+        pipeline_begin(x);
+        return;
+    }
+    if (fresh) loop_timer_set(s->loop, &x->limit, clock_monotonic_ms() + REQUEST_MS);
+    x->fd = (struct loop_fd){.fd = conn_fd(conn), .events = LOOP_IN, .ready = on_request, .arg = x};
+    x->watched = !loop_add(s->loop, &x->fd, NULL);
+    if (!x->watched) pipeline_begin(x);
+}
+
+/* A connection that was answered, and whose web server still sends. */
+struct drain {
+    struct server *server;
+    struct conn *conn;
+    struct loop_fd fd;
+    struct loop_timer limit;
+};
+
+/* Gives its connection back. */
+static struct conn *stop_drain(struct drain *d)
+{
+    struct conn *conn = d->conn;
+    loop_del(d->server->loop, &d->fd);
+    loop_timer_stop(d->server->loop, &d->limit);
+    free(d);
+    return conn;
+}
+
+/* For the next request, unless there shall be none. */
+static void keep(struct server *s, struct conn *conn)
+{
+    if (s->stopping)
+        conn_free(conn);
+    else
+        adopt(s, conn, false);
+}
+
+static void on_drain(void *arg, int events)
+{
+    (void)events;
+    struct drain *d = arg;
+    struct server *s = d->server;
+    switch (conn_drain(d->conn)) {
+    case CONN_DRAINS: break;
+    case CONN_KEPT: keep(s, stop_drain(d)); break;
+    case CONN_CLOSED: conn_free(stop_drain(d)); break;
+    }
+}
+
+static void on_drain_limit(void *arg)
+{
+    conn_free(stop_drain(arg));
+}
+
+static void drain(struct server *s, struct conn *conn)
+{
+    struct drain *d = mem_alloc(sizeof *d);
+    *d = (struct drain){.server = s, .conn = conn};
+    d->fd = (struct loop_fd){.fd = conn_fd(conn), .events = LOOP_IN, .ready = on_drain, .arg = d};
+    d->limit = (struct loop_timer){.fire = on_drain_limit, .arg = d};
+    loop_timer_set(s->loop, &d->limit, clock_monotonic_ms() + CONN_DRAIN_MS);
+    if (loop_add(s->loop, &d->fd, NULL)) conn_free(stop_drain(d));
+}
+
+static void end_conn(struct server *s, struct conn *conn)
+{
+    switch (conn_finish(conn)) {
+    case CONN_CLOSED: break;
+    case CONN_DRAINS: drain(s, conn); break;
+    case CONN_KEPT: keep(s, conn); break;
+    }
+}
+
+/* Takes one connection. False: there is none now. */
+static bool take_one(struct server *s)
+{
+    struct error e = {0};
+    struct conn *conn = NULL;
+    enum err rc = listener_accept(s->listener, &conn, &e);
+    if (rc == ERR_FULL) {
+        loop_want(s->loop, &s->listen_fd, 0);
+        loop_timer_set(s->loop, &s->open_again, clock_monotonic_ms() + NO_FILES_MS);
+    }
+    if (rc) log_warn("cannot accept", " error=\"%s\"", e.text);
+    if (conn) adopt(s, conn, true);
+    return conn != NULL;
+}
+
+static void on_connection(void *arg, int events)
+{
+    (void)events;
+    for (int n = ACCEPT_BATCH; n-- && take_one(arg);) continue;
+}
+
+static void on_open_again(void *arg)
+{
+    struct server *s = arg;
+    loop_want(s->loop, &s->listen_fd, LOOP_IN);
+}
+
+/* Closes the connections by which no request has come. */
+static void drop_idle(struct server *s)
+{
+    for (struct exchange *x = s->exchanges, *next; x; x = next) {
+        next = x->next;
+        if (x->request.conn) continue;
+        unwatch(x);
+        conn_free(x->conn);
+        x->conn = NULL;
+        exchange_end(x);
+    }
+}
+
+/* ---- the loop ---- */
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* One turn: wait, read requests, commit, serve who waits. */
+static enum err turn(struct server *s, int64_t at_most_ms, struct error *e)
+{
+    int64_t timeout = park_busy(s->park) || commit_group_ready(s->commits) ? 0 : at_most_ms;
+    if (!commit_group_locking(s->commits)) timeout = sooner(timeout, metrics_wait(s->metrics));
+    enum err rc = loop_wait(s->loop, timeout, e);
+    commit_group_turn(s->commits);
+    park_turn(s->park);
+    if (!commit_group_locking(s->commits)) metrics_turn(s->metrics);
+    if (!listener_is_cgi(s->listener)) checkpoints_turn(&s->checkpoints);
+    return rc;
+}
+
+static bool busy(const struct server *s)
+{
+    return s->exchanges || park_count(s->park) || !commit_group_empty(s->commits);
+}
+
+static int run(struct server *s)
+{
+    enum { LOOK_MS = 100 };
+    struct error e = {0};
+    enum err rc = ERR_OK;
+    if (listener_is_cgi(s->listener)) {
+        take_one(s);
+        while (!rc && busy(s) && !loop_signal(SIGTERM)) rc = turn(s, -1, &e);
+    } else {
+        rc = loop_add(s->loop, &s->listen_fd, &e);
+        while (!rc && !s->stopping) {
+            rc = turn(s, -1, &e);
+            if (loop_signal(SIGTERM) || loop_signal(SIGINT)) s->stopping = true;
+        }
+        loop_timer_stop(s->loop, &s->open_again);
+        loop_del(s->loop, &s->listen_fd);
+        drop_idle(s);
+    }
+    s->stopping = true;
+    if (park_count(s->park)) park_shutdown(s->park);
+    for (int64_t until = clock_monotonic_ms() + STOP_MS;
+         !rc && busy(s) && clock_monotonic_ms() < until;)
+        rc = turn(s, LOOK_MS, &e);
+    if (!rc) return s->exit_status;
+    log_error("the loop failed", " error=\"%s\"", e.text);
+    return EX_OSERR;
+}
+
+/* ---- start ---- */
+
+/* Answers the one request of a CGI process that cannot do its work, so that the client hears of it from us
+ * and not from the web server. */
+static void apologise(struct server *s, const struct error *why)
+{
+    struct error e = {0};
+    struct conn *conn = NULL;
+    struct request request = {0};
+    if (!s->listener || !listener_is_cgi(s->listener) || listener_accept(s->listener, &conn, &e) ||
+        !conn)
+        return;
+    if (conn_begin(conn, &e)) {
+        conn_free(conn);
+        return;
+    }
+    if (request_parse(&request, conn, s->conf, &e))
+        problem(&request, 400, "bad_request", "%s", e.text);
+    else if (!cors_admit(&request, NULL))
+        ; /* answered */
+    else if (why->code == ERR_BUSY && request.method == METHOD_GET &&
+             request_accepts(&request, "text/event-stream"))
+        s->program->overloaded(&request, "");
+    else
+        problem_error(&request, why);
+    conn_finish(conn);
+    request_free(&request);
+}
+
+/* Loads the settings and judges them. 0 or an exit status. */
+static int load_settings(struct server *s, const char *config, const char *argv0, bool check)
+{
+    static const enum conf_key needed[] = {CONF_DATABASE_PATH, CONF_RUNNER_JOBS};
+    static const char *const names[] = {"[database] path", "[runner] jobs"};
+    struct error e = {0};
+    struct conf *conf = NULL;
+    enum err rc = conf_load(&conf, config, argv0, &e);
+    if (!rc && !check) {
+        rc = log_open(s->program->name, conf_text(conf, CONF_LOG_LEVEL),
+                      conf_text(conf, CONF_LOG_TARGET), &e);
+        if (rc) conf_blame(conf, CONF_LOG_TARGET, &e);
+    }
+    if (!rc) rc = auth_check(conf, &e);
+    if (rc) {
+        fprintf(stderr, "%s: %s\n", s->program->name, e.text);
+        conf_free(conf);
+        return EX_CONFIG;
+    }
+    s->conf = conf;
+    for (size_t i = 0; !check && i < 2; i++) {
+        if (conf_text(conf, needed[i])) continue;
+        fprintf(stderr, "%s: %s is not set in %s\n", s->program->name, names[i],
+                conf_file(conf) ? conf_file(conf) : "any leat.conf");
+        return EX_CONFIG;
+    }
+    return 0;
+}
+
+static void unsynced(void *arg)
+{
+    struct server *s = arg;
+    s->stopping = true;
+    s->exit_status = EX_IOERR;
+}
+
+static void end_stream_conn(void *arg, struct conn *conn)
+{
+    end_conn(arg, conn);
+}
+
+static enum err open_database(struct server *s, struct error *e)
+{
+    const char *path = conf_text(s->conf, CONF_DATABASE_PATH);
+    struct db_options options = {
+        .path = path, .busy_ms = conf_int(s->conf, CONF_DATABASE_BUSY_MS), .migrate = true};
+    enum err rc = db_open(&s->db, &options, e);
+    if (rc == ERR_IO) conf_blame(s->conf, CONF_DATABASE_PATH, e);
+    if (!rc) rc = bell_open(&s->bell, path, e);
+    if (!rc) txn_never_wait(s->db);
+    return rc;
+}
+
+/* The parts of the loop, once listener and database are there. */
+static enum err open_parts(struct server *s, struct error *e)
+{
+    bool cgi = listener_is_cgi(s->listener);
+    enum err rc = loop_open(&s->loop, e);
+    if (!rc)
+        rc = commit_group_open(&s->commits, s->loop, s->db,
+                               conf_int(s->conf, CONF_DATABASE_BUSY_MS), unsynced, s, e);
+    if (!rc)
+        rc = stream_slots_open(&s->slots, conf_text(s->conf, CONF_DATABASE_PATH),
+                               cgi ? conf_int(s->conf, CONF_STREAM_CGI_STREAMS) : 0, e);
+    /* A process for one request has nothing to tell that would be worth a transaction. */
+    if (!rc && !cgi) s->metrics = metrics_new(s->db, s->program->name);
+    struct park_options options = {
+        .loop = s->loop,
+        .db = s->db,
+        .bell = s->bell,
+        .slots = s->slots,
+        .metrics = s->metrics,
+        .max_streams = conf_int(s->conf, CONF_STREAM_MAX_STREAMS),
+        .end_conn = end_stream_conn,
+        .arg = s,
+    };
+    if (!rc) rc = park_open(&s->park, &options, e);
+    return rc;
+}
+
+/* Opens all that is needed; on failure what was opened is left to the end of the process. */
+static int open_all(struct server *s)
+{
+    struct error e = {0};
+    enum err rc = listener_open(&s->listener, &e);
+    if (!rc && listener_is_cgi(s->listener)) conf_as_cgi((struct conf *)s->conf);
+    if (!rc) rc = open_database(s, &e);
+    if (!rc) rc = open_parts(s, &e);
+    if (rc) {
+        log_error("cannot start", " error=\"%s\"", e.text);
+        apologise(s, &e);
+        return rc == ERR_BUSY ? EX_TEMPFAIL : rc == ERR_NEWER ? EX_CONFIG : EX_OSERR;
+    }
+    s->types = job_types_open(conf_text(s->conf, CONF_RUNNER_JOBS));
+    s->open_again = (struct loop_timer){.fire = on_open_again, .arg = s};
+    s->listen_fd = (struct loop_fd){
+        .fd = listener_fd(s->listener), .events = LOOP_IN, .ready = on_connection, .arg = s};
+    if (listener_is_cgi(s->listener)) return 0;
+    checkpoints_open(&s->checkpoints, s->loop, s->db, s->conf);
+    auth_warn(s->conf);
+    return 0;
+}
+
+static void close_all(struct server *s)
+{
+    park_close(s->park);
+    if (commit_group_empty(s->commits)) commit_group_close(s->commits);
+    stream_slots_close(s->slots);
+    job_types_close(s->types);
+    checkpoints_close(&s->checkpoints);
+    loop_close(s->loop);
+    if (listener_is_cgi(s->listener)) checkpoint_last(s->db);
+    listener_close(s->listener);
+    bell_close(s->bell);
+    metrics_free(s->metrics);
+    db_close(s->db);
+    conf_free((struct conf *)s->conf);
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int usage(const char *name)
+{
+    printf("usage: %s [--config FILE] [--check]\n"
+           "Answers FastCGI when standard input is a listening socket, else one CGI request.\n"
+           "--check: only looks at the settings.\n",
+           name);
+    return 0;
+}
+
+/* What the command line asks for. */
+struct arguments {
+    const char *config;
+    bool check, checkpoint;
+};
+
+/* Reads it. -1: go on; else an exit status. */
+static int read_arguments(const char *name, int argc, char **argv, struct arguments *out)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'C'},
+                                            {"checkpoint", no_argument, NULL, 'k'}, /* of its own */
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    *out = (struct arguments){0};
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
+        switch (c) {
+        case 'c': out->config = optarg; break;
+        case 'C': out->check = true; break;
+        case 'k': out->checkpoint = true; break;
+        case 'h': return usage(name);
+        case 'V': printf("%s " LEAT_VERSION "\n", name); return EX_OK;
+        default: return EX_USAGE;
+        }
+    }
+    return -1;
+}
+
+/* Answers requests until it is told to stop. */
+static int serve(struct server *s)
+{
+    int status = open_all(s);
+    if (status) return status;
+    status = run(s);
+    close_all(s);
+    return status;
+}
+
+int server_main(const struct server_program *program, int argc, char **argv)
+{
+    struct server s = {.program = program, .end_conn = end_conn};
+    struct arguments given;
+    int status = read_arguments(program->name, argc, argv, &given);
+    if (status >= 0) return status;
+    umask(0007); /* the database belongs to a group */
+    signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
+    status = load_settings(&s, given.config, argv[0], given.check);
+    if (status) return status;
+    if (!given.check && !given.checkpoint) return serve(&s);
+    if (given.checkpoint) status = checkpoint_alone(s.conf);
+    conf_free((struct conf *)s.conf);
+    return status;
+}

@@ -1,1 +1,0 @@
-SELECT count(*) FROM runners WHERE seen_until > :now;

@@ -1,1 +1,0 @@
-SELECT type, status, tasks FROM task_counts ORDER BY type, status;

@@ -1,1 +1,0 @@
-SELECT name, labels, le, process, value FROM figures ORDER BY name, labels, le, process;

@@ -1,2 +1,0 @@
--- The gauges of a process that is gone.
-DELETE FROM figures WHERE process = :process;

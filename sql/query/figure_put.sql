@@ -1,4 +1,0 @@
--- Sums are added to, gauges of one process replaced.
-INSERT INTO figures (name, labels, le, process, value)
-VALUES (:name, :labels, :le, :process, :value)
-    ON CONFLICT DO UPDATE SET value = iif(process = 0, value + excluded.value, excluded.value);

@@ -1,0 +1,3 @@
+-- The gauges of a process that is gone.
+-- in: process int
+DELETE FROM figures WHERE process = :process;

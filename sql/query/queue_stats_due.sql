@@ -1,0 +1,12 @@
+-- Since when the task that waits longest at the head of a queue has been due; NULL: none is.
+-- in: now int
+-- value: since int?
+SELECT min(since) AS since FROM (
+    SELECT (SELECT coalesce(t.run_at, t.updated_at) FROM tasks t
+             WHERE t.status = 'pending' AND t.delayed = 0 AND t.blocked = 0
+               AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type
+             ORDER BY t.n LIMIT 1) AS since
+      FROM queues q WHERE q.ready > 0
+    UNION ALL
+    SELECT min(t.run_at) FROM tasks t
+     WHERE t.status = 'pending' AND t.delayed = 1 AND t.run_at <= :now);

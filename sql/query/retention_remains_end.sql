@@ -1,1 +1,0 @@
-DELETE FROM remains WHERE task = :task AND NOT EXISTS (SELECT 1 FROM events WHERE task = :task);

@@ -1,3 +1,0 @@
--- The newest first: what a reader still finds has no gap.
-DELETE FROM events WHERE seq IN
-    (SELECT seq FROM events WHERE task = :task ORDER BY seq DESC LIMIT :limit);

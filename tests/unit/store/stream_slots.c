@@ -1,0 +1,169 @@
+/* The streams of all processes. Each open of the file is what a process has: the lock on a slot belongs to the
+ * open file, so closing one leaves what a killed process leaves. */
+#include "fixture.h"
+
+#include "store/stream_slots.h"
+
+static struct stream_slots *slots_of(struct room *r, int64_t cgi_most)
+{
+    struct stream_slots *s = NULL;
+    OK(r, stream_slots_open(&s, r->path, cgi_most, &r->e));
+    return s;
+}
+
+static void an_account_has_as_many_as_it_may_in_all_processes_together(void **state)
+{
+    struct room *r = *state;
+    struct stream_slots *a = slots_of(r, 0), *b = slots_of(r, 0);
+    assert_true(stream_slots_take(a, "ann", 3));
+    assert_true(stream_slots_take(b, "ann", 3));
+    assert_true(stream_slots_take(b, "ann", 3));
+    assert_false(stream_slots_take(a, "ann", 3));
+    assert_false(stream_slots_take(b, "ann", 3));
+    assert_true(stream_slots_take(a, "bob", 3)); /* another account */
+    assert_true(stream_slots_take(a, "ann 127.0.0.1", 1));
+    assert_true(stream_slots_take(a, "ann", 0)); /* no limit; it counts all the same */
+    stream_slots_give_back(a, "ann");
+    assert_false(stream_slots_take(a, "ann", 3));
+    stream_slots_give_back(b, "ann");
+    assert_true(stream_slots_take(a, "ann", 3)); /* wherever it was given back */
+    assert_false(stream_slots_take(b, "ann", 3));
+    stream_slots_close(a);
+    stream_slots_close(b);
+}
+
+static void what_a_process_had_is_forgotten_with_it(void **state)
+{
+    struct room *r = *state;
+    struct stream_slots *a = slots_of(r, 0), *b = slots_of(r, 0);
+    for (int i = 0; i < 5; i++) assert_true(stream_slots_take(a, "ann", 5));
+    assert_false(stream_slots_take(b, "ann", 5));
+    stream_slots_close(a);
+    for (int i = 0; i < 5; i++) assert_true(stream_slots_take(b, "ann", 5));
+    assert_false(stream_slots_take(b, "ann", 5));
+    a = slots_of(r, 0); /* the slot of the dead one is taken over, empty */
+    assert_false(stream_slots_take(a, "ann", 5));
+    assert_true(stream_slots_take(a, "bob", 1));
+    stream_slots_close(b);
+    for (int i = 0; i < 5; i++) assert_true(stream_slots_take(a, "ann", 5));
+    assert_false(stream_slots_take(a, "ann", 5));
+    stream_slots_close(a);
+    stream_slots_close(NULL);
+}
+
+static void there_are_as_many_cgi_processes_with_streams_as_may(void **state)
+{
+    struct room *r = *state;
+    struct stream_slots *cgi[4], *fcgi = slots_of(r, 0);
+    for (int i = 0; i < 4; i++) cgi[i] = slots_of(r, 2);
+    assert_true(stream_slots_take(fcgi, "ann", 0)); /* is no CGI process */
+    assert_true(stream_slots_take(cgi[0], "ann", 0));
+    assert_true(stream_slots_take(cgi[1], "bob", 0));
+    assert_false(stream_slots_take(cgi[2], "ann", 0));
+    assert_true(stream_slots_take(fcgi, "ann", 0));
+    stream_slots_close(cgi[0]);
+    /* one that was refused, and still answers that, takes nobody's place */
+    assert_true(stream_slots_take(cgi[3], "ann", 0));
+    assert_false(stream_slots_take(cgi[2], "ann", 0));
+    stream_slots_give_back(cgi[1], "bob");
+    assert_true(stream_slots_take(cgi[2], "ann", 0));
+    assert_false(stream_slots_take(cgi[1], "ann", 0));
+    for (int i = 1; i < 4; i++) stream_slots_close(cgi[i]);
+    stream_slots_close(fcgi);
+}
+
+static void a_cgi_process_that_its_account_does_not_let_in_takes_no_place(void **state)
+{
+    struct room *r = *state;
+    struct stream_slots *a = slots_of(r, 2), *b = slots_of(r, 2), *c = slots_of(r, 2);
+    assert_true(stream_slots_take(a, "ann", 1));
+    assert_false(stream_slots_take(b, "ann", 1));
+    assert_true(stream_slots_take(c, "bob", 1));
+    stream_slots_close(a);
+    stream_slots_close(b);
+    stream_slots_close(c);
+}
+
+static void name(char to[32], int i)
+{
+    snprintf(to, 32, "account %d", i);
+}
+
+static void many_accounts_come_and_go(void **state)
+{
+    enum { MANY = 3000, ROUNDS = 4 };
+    struct room *r = *state;
+    struct stream_slots *a = slots_of(r, 0), *b = slots_of(r, 0);
+    char account[32];
+    for (int round = 0; round < ROUNDS; round++) { /* others each time: more than a table holds */
+        for (int i = 0; i < MANY; i++) {
+            name(account, round * MANY + i);
+            assert_true(stream_slots_take(a, account, 1));
+        }
+        for (int i = 0; i < MANY; i += 97) {
+            name(account, round * MANY + i);
+            assert_false(stream_slots_take(a, account, 1));
+            assert_false(stream_slots_take(b, account, 1));
+        }
+        for (int i = 0; i < MANY; i++) {
+            name(account, round * MANY + i);
+            stream_slots_give_back(a, account);
+        }
+        name(account, round * MANY);
+        assert_true(stream_slots_take(b, account, 1));
+        assert_false(stream_slots_take(a, account, 1));
+        stream_slots_give_back(b, account);
+    }
+    stream_slots_close(a);
+    stream_slots_close(b);
+}
+
+static void more_accounts_than_a_table_holds_are_let_in(void **state)
+{
+    enum { MANY = 5000 };
+    struct room *r = *state;
+    struct stream_slots *a = slots_of(r, 0);
+    char account[32];
+    for (int i = 0; i < MANY; i++) {
+        name(account, i);
+        assert_true(stream_slots_take(a, account, 1));
+    }
+    for (int i = 0; i < MANY; i++) {
+        name(account, i);
+        stream_slots_give_back(a, account);
+    }
+    for (int i = 0; i < 100; i++) { /* and then all are counted again */
+        name(account, i);
+        assert_true(stream_slots_take(a, account, 1));
+        assert_false(stream_slots_take(a, account, 1));
+    }
+    stream_slots_close(a);
+}
+
+static void a_file_that_cannot_be_is_an_error(void **state)
+{
+    struct room *r = *state;
+    struct stream_slots *s = NULL;
+    char path[64];
+    snprintf(path, sizeof path, "%s.streams", r->path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(stream_slots_open(&s, r->path, 0, &r->e), ERR_IO);
+    assert_non_null(strstr(r->e.text, ".streams"));
+    assert_null(s);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, room_enter_closed, room_leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_account_has_as_many_as_it_may_in_all_processes_together),
+        TEST(what_a_process_had_is_forgotten_with_it),
+        TEST(there_are_as_many_cgi_processes_with_streams_as_may),
+        TEST(a_cgi_process_that_its_account_does_not_let_in_takes_no_place),
+        TEST(many_accounts_come_and_go),
+        TEST(more_accounts_than_a_table_holds_are_let_in),
+        TEST(a_file_that_cannot_be_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
