@@ -80,7 +80,7 @@ static int open_loop(void **state)
 {
     (void)state;
     memset(fired, 0, sizeof fired);
-    return loop_open(&loop, NULL);
+    return loop_open(&loop, NULL) ? -1 : 0;
 }
 
 static int close_loop(void **state)

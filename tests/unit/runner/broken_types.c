@@ -50,7 +50,7 @@ static int make(void **state)
     write_file("good", "#!/bin/sh\n", 0755);
     write_file("bad", "#!/bin/sh\n", 0755);
     write_file("bad.conf", "timeout = soon\n", 0644);
-    return job_types_refresh(types, NULL);
+    return job_types_refresh(types, NULL) ? -1 : 0;
 }
 
 static int unmake(void **state)

@@ -324,8 +324,8 @@ static const char *member(const struct answer *a, const char *name)
 static char *contents(struct world *w)
 {
     static const char *const queries[] = {
-        "SELECT group_concat(id || status || attempt || max_attempts || coalesce(run_at, '') || "
-        "cancel_requested) FROM tasks",
+        ("SELECT group_concat(id || status || attempt || max_attempts || coalesce(run_at, '') || "
+         "cancel_requested) FROM tasks"),
         "SELECT count(*) || ' ' || max(seq) FROM events",
         "SELECT group_concat(owner || name || version) FROM groups",
         "SELECT group_concat(owner || name || json) FROM contexts",
