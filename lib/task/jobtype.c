@@ -3,14 +3,10 @@
 #include "base/buf.h"
 #include "base/conf.h"
 
-#include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BACKOFF_MAX_MS = 300 * 1000, DAY_MS = 24 * 3600 * 1000 };
@@ -134,56 +130,6 @@ static enum err take_key(void *arg, const char *section, const char *key, const 
         return rc ? error_set(e, rc, "%s: %s", key, inner.text) : ERR_OK;
     }
     return error_set(e, ERR_INVALID, "unknown key '%s'", key);
-}
-
-/* Whether the folder has an executable file of that name. False with errno 0: it has none; with another:
- * it cannot be looked at. */
-static bool is_job(int folder, const char *name)
-{
-    struct stat st;
-    errno = 0;
-    if (jobtype_name_valid(name) && !fstatat(folder, name, &st, 0) && S_ISREG(st.st_mode) &&
-        !faccessat(folder, name, X_OK, AT_EACCESS))
-        return true;
-    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES) errno = 0;
-    return false;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-enum err jobtype_list(char ***names, size_t *count, const char *jobs, struct error *e)
-{
-    *names = NULL;
-    *count = 0;
-    DIR *folder = opendir(jobs);
-    if (!folder) return error_errno(e, ERR_IO, "cannot read the jobs folder %s", jobs);
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        if (!is_job(dirfd(folder), entry->d_name)) continue;
-        *names = mem_grow(*names, *count + 1, sizeof **names);
-        (*names)[(*count)++] = mem_str(entry->d_name);
-    }
-    closedir(folder);
-    if (*count) qsort(*names, *count, sizeof **names, by_name);
-    return ERR_OK;
-}
-
-enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, struct error *e)
-{
-    if (!jobtype_name_valid(name))
-        return error_set(e, ERR_NOTFOUND, "'%.80s' is not the name of a type", name);
-    int folder = open(jobs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return error_errno(e, ERR_IO, "cannot read the jobs folder %s", jobs);
-    bool runs = is_job(folder, name);
-    int failed = errno;
-    close(folder);
-    errno = failed;
-    if (!runs && failed) return error_errno(e, ERR_IO, "cannot look at %s/%s", jobs, name);
-    if (!runs) return error_set(e, ERR_NOTFOUND, "no executable '%s' in %s", name, jobs);
-
-    return jobtype_parse(out, jobs, name, e);
 }
 
 enum err jobtype_parse(struct jobtype *out, const char *jobs, const char *name, struct error *e)

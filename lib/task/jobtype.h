@@ -42,17 +42,10 @@ bool jobtype_name_valid(const char *name);
 /* The defaults, for a type called `name` (cut to JOBTYPE_NAME_MAX). */
 void jobtype_defaults(struct jobtype *out, const char *name);
 
-/* Loads the type `name` from the jobs folder. ERR_NOTFOUND when there is no such executable file,
- * ERR_INVALID (file:line) when TYPE.conf is wrong, ERR_IO when the folder or TYPE.conf cannot be read. */
-enum err jobtype_load(struct jobtype *out, const char *jobs, const char *name, struct error *e);
-
-/* Reads TYPE.conf alone, whether there is such an executable or not: the defaults where there is no such
+/* Reads TYPE.conf, whether there is such an executable or not: the defaults where there is no such
  * file. ERR_INVALID (file:line) when it is wrong, ERR_IO when it cannot be read; *out then holds what came
  * before the error. */
 enum err jobtype_parse(struct jobtype *out, const char *jobs, const char *name, struct error *e);
-
-/* The names of all types in the folder, sorted; *names and its strings are the caller's. ERR_IO. */
-enum err jobtype_list(char ***names, size_t *count, const char *jobs, struct error *e);
 
 /* Milliseconds to wait after `tries` attempts: backoff, doubled for each but the first, at most 300 s,
  * then spread by up to a quarter either way by `random` in [0, 1). */

@@ -133,6 +133,37 @@ static void types_are_listed_by_name(void **state)
     assert_int_equal(finding("mm"), ERR_NOTFOUND);
 }
 
+static void what_cannot_be_executed_is_no_type(void **state)
+{
+    (void)state;
+    char path[200];
+    write_file("plain", "x", 0644);
+    write_file("job.conf", "", 0755);
+    assert_int_equal(mkdir(path_of(path, "folder"), 0755), 0);
+    refresh();
+    static const char *const names[] = {"plain", "folder", "missing", "job.conf", "../j", ""};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_int_equal(finding(names[i]), ERR_NOTFOUND);
+}
+
+static void a_link_to_an_executable_is_a_type(void **state)
+{
+    (void)state;
+    char path[200];
+    assert_int_equal(symlink("/bin/cat", path_of(path, "linked")), 0);
+    refresh();
+    assert_string_equal(find("linked")->name, "linked");
+}
+
+static void a_missing_folder_is_an_error_of_the_system(void **state)
+{
+    (void)state;
+    job_types_close(types);
+    types = job_types_open("/nowhere/at/all");
+    assert_int_equal(job_types_refresh(types, NULL), ERR_IO);
+    assert_int_equal(job_types_refresh_one(types, "j", NULL), ERR_IO);
+}
+
 static void a_broken_conf_is_told_with_file_and_line(void **state)
 {
     (void)state;
@@ -326,6 +357,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_type_is_found_with_what_its_conf_says),
         TEST(types_are_listed_by_name),
+        TEST(what_cannot_be_executed_is_no_type),
+        TEST(a_link_to_an_executable_is_a_type),
+        TEST(a_missing_folder_is_an_error_of_the_system),
         TEST(a_broken_conf_is_told_with_file_and_line),
         TEST(a_conf_that_cannot_be_read_is_told),
         TEST(what_comes_into_the_folder_or_goes_is_seen_at_once),

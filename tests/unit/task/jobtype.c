@@ -41,12 +41,11 @@ static int remove_folder(void **state)
     return system(command); /* NOLINT(cert-env33-c) */
 }
 
-/* Loads type "j" with this conf. */
+/* Reads type "j" with this conf. */
 static enum err load(struct jobtype *t, const char *conf, struct error *e)
 {
-    write_file("j", "#!/bin/sh\n", 0755);
     if (conf) write_file("j.conf", conf, 0644);
-    return jobtype_load(t, jobs, "j", e);
+    return jobtype_parse(t, jobs, "j", e);
 }
 
 static void standard_output_is_the_result_or_the_log(void **state)
@@ -185,38 +184,6 @@ static void a_bad_conf_is_refused_by_file_line_and_key(void **state)
     }
 }
 
-static void what_cannot_be_executed_is_no_type(void **state)
-{
-    (void)state;
-    struct jobtype t;
-    char path[200];
-    write_file("plain", "x", 0644);
-    write_file("job.conf", "", 0755);
-    snprintf(path, sizeof path, "%s/folder", jobs);
-    assert_int_equal(mkdir(path, 0755), 0);
-    static const char *const names[] = {"plain", "folder", "missing", "job.conf", "../j", ""};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        assert_int_equal(jobtype_load(&t, jobs, names[i], NULL), ERR_NOTFOUND);
-}
-
-static void a_link_to_an_executable_is_a_type(void **state)
-{
-    (void)state;
-    struct jobtype t;
-    char path[200];
-    snprintf(path, sizeof path, "%s/linked", jobs);
-    assert_int_equal(symlink("/bin/cat", path), 0);
-    assert_int_equal(jobtype_load(&t, jobs, "linked", NULL), ERR_OK);
-    assert_string_equal(t.name, "linked");
-}
-
-static void a_missing_folder_is_an_error_of_the_system(void **state)
-{
-    (void)state;
-    struct jobtype t;
-    assert_int_equal(jobtype_load(&t, "/nowhere/at/all", "j", NULL), ERR_IO);
-}
-
 static void backoff_doubles_up_to_five_minutes(void **state)
 {
     (void)state;
@@ -257,9 +224,6 @@ int main(void)
         IN_FOLDER(standard_output_is_the_result_or_the_log),
         IN_FOLDER(an_empty_value_is_the_default),
         IN_FOLDER(a_bad_conf_is_refused_by_file_line_and_key),
-        IN_FOLDER(what_cannot_be_executed_is_no_type),
-        IN_FOLDER(a_link_to_an_executable_is_a_type),
-        cmocka_unit_test(a_missing_folder_is_an_error_of_the_system),
         cmocka_unit_test(backoff_doubles_up_to_five_minutes),
         cmocka_unit_test(backoff_is_spread_by_a_quarter_either_way),
         cmocka_unit_test(without_backoff_it_is_tried_at_once),
