@@ -60,11 +60,29 @@ sub sample_is {
     ok $right, $says or diag "$name is $is, not $expected";
 }
 
+my $created = 0; # tasks, by POST
+
 sub create {
     my ($fields, @headers) = @_;
+    $created++;
     my $r = $l->http(POST => '/api/tasks', json => $fields, headers => \@headers);
     die "refused: $r->{status} $r->{body}" unless $r->json && $r->json->{task_id};
     return $r;
+}
+
+# So many quick ones at the same moment.
+sub create_together {
+    my ($count) = @_;
+    my @clients = map {
+        open my $client, '-|', qw(curl -sS --json), '{"type":"quick","input":"x"}', $l->url . '/api/tasks' or die "curl: $!";
+        $client;
+    } 1 .. $count;
+    for my $client (@clients) {
+        my $answer = do { local $/; <$client> } // '';
+        die "refused: $answer" unless close $client and $answer =~ /"task_id"/;
+        $created++;
+    }
+    return $count;
 }
 
 sub ends { return $l->http(GET => "/api/tasks/$_[0]", headers => {Prefer => 'wait=5'})->json }
@@ -103,13 +121,17 @@ subtest 'figures of all the processes add up to what was done' => sub {
     my $before = metrics()->{$posts} // 0;
     ends($_) for map { create({type => 'quick', input => $_})->json->{task_id} } 1 .. 20;
     $l->http(POST => '/api/tasks', json => {type => 'nobody'}) for 1 .. 3;
-    my %by = map { $_ => 1 } $l->log =~ /pid=(\d+) msg="task_status_change".*from=none/g;
-    cmp_ok scalar(keys %by), '>', 1, 'several leat.fcgi worked';
-    sample_is($posts, 21, 'requests');
+    # one at a time may all come by one kept connection
+    my $several = wait_until {
+        my %by = map { $_ => 1 } $l->log =~ /pid=(\d+) msg="task_status_change".*from=none/g;
+        keys %by > 1 or create_together(4) && 0;
+    } 20;
+    ok $several, 'several leat.fcgi worked';
+    sample_is($posts, $created, 'requests');
     sample_is($bad, 3, 'refused ones');
-    sample_is('leat_claim_wait_seconds_count{type="quick"}', 21, 'claims');
-    sample_is('leat_run_seconds_count{type="quick"}', 21, 'runs');
-    sample_is('leat_tasks{type="quick",status="completed"}', 21, 'tasks');
+    sample_is('leat_claim_wait_seconds_count{type="quick"}', $created, 'claims');
+    sample_is('leat_run_seconds_count{type="quick"}', $created, 'runs');
+    sample_is('leat_tasks{type="quick",status="completed"}', $created, 'tasks');
     is metrics()->{leat_queue_age_seconds}, 0, 'nothing waits';
 };
 
@@ -149,6 +171,7 @@ subtest 'the gauges of a process that was killed go, its sums stay' => sub {
     my @streams = map { $l->stream('/api/groups/g/events') } 1 .. 3;
     sample_is($open, 3, 'three are open');
     my $opened = metrics()->{'leat_streams_opened_total{scope="group"}'};
+    sample_is('leat_requests_total{route="/tasks",method="POST",status="2xx"}', $created, 'what was counted so far is told');
     kill KILL => $l->pids('web');
     sample_is($open, 0, 'none is');
     is metrics()->{'leat_streams_opened_total{scope="group"}'}, $opened, 'opened they were';
@@ -160,9 +183,9 @@ subtest 'stats are the same for people' => sub {
     my $r = $l->http(GET => '/api/stats');
     is $r->status, 200, 'status';
     my $s = $r->json;
-    is $s->{tasks}{by_type}{quick}{completed}, 21, 'tasks by type';
-    is $s->{tasks}{total}, 22, 'in all';
-    is $s->{tasks}{by_status}{completed}, 22, 'by status';
+    is $s->{tasks}{by_type}{quick}{completed}, $created - 1, 'tasks by type';
+    is $s->{tasks}{total}, $created, 'in all';
+    is $s->{tasks}{by_status}{completed}, $created, 'by status';
     is_deeply $s->{queue}, {pending => 0, running => 0, oldest_due_seconds => 0}, 'the queue';
     is $s->{streams}{active}, 0, 'streams';
     cmp_ok $s->{lag}{delivery}{p99_ms}, '>=', $s->{lag}{delivery}{p50_ms}, 'lag';
@@ -227,7 +250,7 @@ subtest 'counters survive a restart' => sub {
     my $after = metrics();
     cmp_ok $after->{$_}, '>=', $before->{$_}, $_
         for $name, 'leat_run_seconds_count{type="quick"}', 'leat_delivery_seconds_count', $gone;
-    is $after->{$name}, 24, 'what was told last is not lost';
+    is $after->{$name}, $created, 'what was told last is not lost';
 };
 
 $l->stop;
