@@ -179,16 +179,6 @@ static struct flock lock_of(int64_t process)
     return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = process, .l_len = 1};
 }
 
-static enum err open_live(struct db *db, int *fd, struct error *e)
-{
-    struct buf path = {0};
-    buf_fmt(&path, "%s.live", db_path(db));
-    *fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
-    enum err rc = *fd < 0 ? error_errno(e, ERR_IO, "cannot open %s", path.data) : ERR_OK;
-    buf_free(&path);
-    return rc;
-}
-
 /* Whether a registered process that is not this one lives; *pid is 0 when that cannot be said here. */
 static bool lives(int live, int64_t process, int64_t *pid)
 {
@@ -218,7 +208,7 @@ static enum err remove_dead(const struct metrics *m, struct error *e)
 static enum err register_process(struct metrics *m, struct error *e)
 {
     if (m->process) return ERR_OK;
-    enum err rc = m->live < 0 ? open_live(m->db, &m->live, e) : ERR_OK;
+    enum err rc = m->live < 0 ? db_open_beside(db_path(m->db), ".live", &m->live, e) : ERR_OK;
     if (!rc) rc = remove_dead(m, e);
     if (!rc) rc = process_row_add(m->db, m->program, m->started_at, &m->process, e);
     if (rc) return rc;
@@ -465,7 +455,7 @@ enum err metrics_read(struct db *db, const struct metrics *m, struct metrics_sna
     int live = m ? m->live : -1;
     bool mine = live < 0;
     *out = (struct metrics_snapshot){0};
-    enum err rc = mine ? open_live(db, &live, e) : ERR_OK;
+    enum err rc = mine ? db_open_beside(db_path(db), ".live", &live, e) : ERR_OK;
     if (!rc) rc = read_processes(db, m, live, &r, e);
     if (!rc) rc = metric_rows_read(db, read_row, &r, e);
     if (mine && live >= 0) close(live);

@@ -145,11 +145,6 @@ void group_document_part(struct buf *out, const struct group *g, const char *pre
     buf_str(out, "}}");
 }
 
-void group_document(struct buf *out, const struct group *g, const char *prefix)
-{
-    group_document_part(out, g, prefix, GROUP_WHOLE);
-}
-
 /* ---- events ---- */
 
 void event_envelope(struct buf *out, const struct event *ev, const char *epoch)

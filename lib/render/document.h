@@ -31,9 +31,7 @@ enum group_part {
     GROUP_WITHOUT_CONTEXT, /* in lists and snapshots, which never hold contexts */
 };
 
-/* Appends the group document as one JSON object on one line; `prefix` is that of links. group_document shows
- * the whole. */
-void group_document(struct buf *out, const struct group *g, const char *prefix);
+/* Appends the group document as one JSON object on one line; `prefix` is that of links. */
 void group_document_part(struct buf *out, const struct group *g, const char *prefix,
                          enum group_part part);
 

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long an expired ticket stays, so that whoever shows it is told why it is refused. */
-enum { REMEMBER_MS = 3600 * 1000 };
+enum { TICKETS_AT_ONCE = 20 }; /* that go, at the most, beside one that comes */
 
 void credential_free(struct credential *c)
 {
@@ -53,7 +52,8 @@ enum err credential_add(struct db *db, const struct credential *c,
     enum err rc = q_credential_add(db, &in, id, e);
     buf_free(&scopes);
     if (rc || !c->ticket) return rc;
-    return q_credential_expire(db, c->created_at - REMEMBER_MS, e);
+    int64_t gone;
+    return q_retention_tickets(db, c->created_at - TICKET_REMEMBERED_MS, TICKETS_AT_ONCE, &gone, e);
 }
 
 static void read_row(const struct q_credential_find_row *row, struct credential *c)

@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How long an expired ticket stays, so that whoever shows it is told why it is refused. */
+enum { TICKET_REMEMBERED_MS = 3600 * 1000 };
+
 /* All text is owned by the struct (borrowed in credential_add); absent text is NULL, absent times
  * TASK_NONE. */
 struct credential {

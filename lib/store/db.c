@@ -1,18 +1,14 @@
 #include "store/db.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/id.h"
 #include "gen/query.h"
-#include "store/damage.h"
 #include "store/db_struct.h"
 #include "store/lock_holder.h"
 #include "store/migrate.h"
 #include "store/write_lock.h"
 #include "task/cursor.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,8 +59,7 @@ static enum err refuse_network(const char *path, struct error *e)
     return ERR_OK;
 }
 
-/* Opens DB + suffix, creating it for owner and group. */
-static enum err open_beside(const char *path, const char *suffix, int *fd, struct error *e)
+enum err db_open_beside(const char *path, const char *suffix, int *fd, struct error *e)
 {
     struct buf name = {0};
     buf_fmt(&name, "%s%s", path, suffix);
@@ -167,11 +162,11 @@ enum err db_open(struct db **out, const struct db_options *options, struct error
     /* The database file itself is created first, so that it and what SQLite makes beside it belong
      * to the group. Closing this descriptor is safe: no lock of this process exists yet. */
     int fd = -1;
-    enum err rc = access(db->path, F_OK) ? open_beside(db->path, "", &fd, e) : ERR_OK;
+    enum err rc = access(db->path, F_OK) ? db_open_beside(db->path, "", &fd, e) : ERR_OK;
     if (fd >= 0) close(fd);
     if (!rc) rc = refuse_network(db->path, e);
-    if (!rc) rc = open_beside(db->path, ".lock", &db->lock, e);
-    if (!rc) rc = open_beside(db->path, ".bell", &db->bell, e);
+    if (!rc) rc = db_open_beside(db->path, ".lock", &db->lock, e);
+    if (!rc) rc = db_open_beside(db->path, ".bell", &db->bell, e);
     if (!rc) rc = sqlite_open(db->path, db->busy_ms, &db->sql, e);
     if (!rc) {
         sqlite_note_log(db->sql, &db->wal_pages);
@@ -252,7 +247,7 @@ enum err db_checkpoint(struct db *db, struct error *e)
     txn_rollback(db);
     switch (result) {
     case CHECKPOINT_BUSY: return ERR_OK;
-    case CHECKPOINT_UNSYNCED: return txn_unsynced(db, e);
+    case CHECKPOINT_UNSYNCED: return txn_sync_failed(db, e);
     case CHECKPOINT_FAILED: return ERR_IO;
     case CHECKPOINT_DONE: break;
     }

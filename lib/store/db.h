@@ -52,6 +52,10 @@ bool db_changed(struct db *db);
 int64_t db_wal_pages(const struct db *db);
 int64_t db_wal_found(const struct db *db);
 
+/* Opens the file DB + suffix beside a database for reading and writing, made for owner and group where it is not
+ * there; *fd is the caller's, -1 on ERR_IO. */
+enum err db_open_beside(const char *path, const char *suffix, int *fd, struct error *e);
+
 /* Bytes of the database file and of its write-ahead log (which keeps the length it once had). */
 void db_bytes(const struct db *db, int64_t *database, int64_t *log);
 

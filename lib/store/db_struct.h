@@ -32,10 +32,6 @@ struct db {
     int64_t data_version; /* seen by db_changed; -1: not yet */
 };
 
-/* A sync was refused: what the disk did not write it may have forgotten, and the next sync would not say so.
- * Nothing is written any more. Returns ERR_UNSYNCED. */
-enum err txn_unsynced(struct db *db, struct error *e);
-
 /* How many there are of what every transaction needs, prepared once. */
 size_t txn_controls(void);
 

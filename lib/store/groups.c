@@ -2,7 +2,6 @@
 
 #include "base/buf.h"
 #include "gen/query.h"
-#include "store/tasks.h"
 #include "task/task.h"
 
 #include <assert.h>

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+enum { KEYS_AT_ONCE = 10 }; /* that go, at the most, beside one that comes */
+
 enum err idempotency_find(struct db *db, const char *owner, const char *key,
                           const unsigned char fingerprint[FINGERPRINT_BYTES], int64_t now,
                           int64_t *n, struct error *e)
@@ -38,5 +40,6 @@ enum err idempotency_keep(struct db *db, const char *owner, const char *key,
         .expires_at = expires_at,
     };
     enum err rc = q_idempotency_put(db, &in, e);
-    return rc ? rc : q_idempotency_expire(db, now, e);
+    int64_t gone;
+    return rc ? rc : q_retention_keys(db, now, KEYS_AT_ONCE, &gone, e);
 }

@@ -108,22 +108,15 @@ static void dispose(struct io_thread *t)
 enum err io_thread_start(struct io_thread **out, struct db *db, struct error *e)
 {
     struct io_thread *t = mem_alloc(sizeof *t);
-    struct buf path = {0};
     t->db = db;
     t->lock_fd = txn_lock_fd(db);
     pthread_mutex_init(&t->mutex, NULL);
     pthread_cond_init(&t->asked, NULL);
-    buf_fmt(&path, "%s-wal", db_path(db));
-    t->wal_fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
     t->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum err rc = ERR_OK;
-    if (t->wal_fd < 0)
-        rc = error_errno(e, ERR_IO, "cannot open %s", path.data);
-    else if (t->event_fd < 0)
-        rc = error_errno(e, ERR_IO, "eventfd");
-    else if ((errno = start_thread(t)))
-        rc = error_errno(e, ERR_IO, "pthread_create");
-    buf_free(&path);
+    enum err rc = t->event_fd < 0 ? error_errno(e, ERR_IO, "eventfd") : ERR_OK;
+    t->wal_fd = -1;
+    if (!rc) rc = db_open_beside(db_path(db), "-wal", &t->wal_fd, e);
+    if (!rc && (errno = start_thread(t))) rc = error_errno(e, ERR_IO, "pthread_create");
     if (rc)
         dispose(t);
     else

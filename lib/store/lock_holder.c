@@ -93,7 +93,7 @@ static bool same(const struct lock_holder *a, const struct lock_holder *b)
 
 /* Who holds the lock, if anybody does and says so. Takes it for a moment where it is free, which costs a writer
  * that comes just then one more try: only where a line is there that is older than `ms`. */
-static bool holder_of(const char *db_path, int64_t ms, struct lock_holder *out)
+bool lock_held(const char *db_path, int64_t ms, struct lock_holder *out)
 {
     char path[4096];
     struct lock_holder before;
@@ -106,11 +106,6 @@ static bool holder_of(const char *db_path, int64_t ms, struct lock_holder *out)
     read_line(fd, out);
     close(fd); /* with the lock, where it was free */
     return held && same(&before, out);
-}
-
-bool lock_held(const char *db_path, int64_t ms, struct lock_holder *out)
-{
-    return holder_of(db_path, ms, out);
 }
 
 bool lock_holder_is_near(const struct lock_holder *h)
@@ -132,7 +127,7 @@ bool lock_watch_overdue(struct lock_watch *w, const char *db_path, struct lock_h
 {
     int64_t now = clock_monotonic_ms();
     bool stopped = false;
-    if (!holder_of(db_path, 0, out)) {
+    if (!lock_held(db_path, 0, out)) {
         w->seen = (struct lock_holder){0};
         return false;
     }

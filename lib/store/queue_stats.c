@@ -33,8 +33,10 @@ enum err queue_stats_read(struct db *db, int64_t now, struct queue_stats *out, s
     rc = count_tasks(db, out, e);
     if (!rc) rc = q_queue_stats_due(db, now, &out->due_since, e);
     if (!rc) rc = q_queue_stats_runners(db, now, &out->runners, e);
-    if (!rc) rc = q_queue_stats_events(db, &out->events, e);
+    int64_t deleted = 0;
+    if (!rc) rc = q_log_deleted(db, &deleted, e);
     if (!rc) rc = q_events_newest(db, &out->newest_event, e);
+    out->events = out->newest_event - deleted;
     txn_read_end(db);
     db_bytes(db, &out->database_bytes, &out->log_bytes);
     return rc;

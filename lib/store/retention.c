@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "gen/query.h"
+#include "store/credentials.h"
 #include "store/tasks.h"
 #include "task/task.h"
 
@@ -13,9 +14,8 @@ enum {
     EVENTS_AT_ONCE = 500, /* between two looks at the clock */
     ROWS_AT_ONCE = 200,
     DAY_MS = 24 * 3600 * 1000,
-    TICKET_MS = 3600 * 1000, /* so long an expired ticket stays: whoever shows it is told why */
-    WINDOW_MS = 60 * 1000,   /* of rates */
-    WINDOWS_KEPT = 10,       /* a row in use is updated, not made anew each minute */
+    WINDOW_MS = 60 * 1000, /* of rates */
+    WINDOWS_KEPT = 10,     /* a row in use is updated, not made anew each minute */
 };
 
 /* What may go of each kind. */
@@ -26,7 +26,7 @@ static struct q_retention_any_in bounds_of(const struct retention *what)
         /* Those that this very removal writes stay: somebody is to see them. */
         .events = what->before < what->now ? what->before : what->now,
         .keys = what->now,
-        .tickets = what->now - TICKET_MS,
+        .tickets = what->now - TICKET_REMEMBERED_MS,
         /* One that only slept (a suspended machine) wakes up to the row that it renews. */
         .runners = what->now - INT64_C(7) * DAY_MS,
         .rates = what->now / WINDOW_MS - WINDOWS_KEPT,
@@ -47,16 +47,6 @@ struct progress {
 static bool time_is_up(const struct progress *p)
 {
     return clock_monotonic_us() >= p->until;
-}
-
-/* Events that were ever deleted: triggers delete some, which no statement counts. */
-static enum err count_deleted(struct db *db, int64_t *count, struct error *e)
-{
-    int64_t held = 0;
-    enum err rc = q_events_newest(db, count, e);
-    if (!rc) rc = q_queue_stats_events(db, &held, e);
-    *count -= held;
-    return rc;
 }
 
 /* A DELETE of at most `limit` rows. */
@@ -144,12 +134,12 @@ static enum err remove_all(struct progress *p, struct error *e)
         {q_retention_rates, b->rates, &removed->rates, ROWS_AT_ONCE},
     };
     int64_t before = 0, after = 0;
-    enum err rc = count_deleted(p->db, &before, e);
+    enum err rc = q_log_deleted(p->db, &before, e);
     if (!rc) rc = remove_log_backlog(p, e);
     if (!rc) rc = remove_tasks(p, e);
     for (size_t i = 0; !rc && i < sizeof kinds / sizeof *kinds; i++)
         rc = remove_rows(p, kinds[i].query, kinds[i].bound, kinds[i].limit, kinds[i].count, e);
-    if (!rc) rc = count_deleted(p->db, &after, e);
+    if (!rc) rc = q_log_deleted(p->db, &after, e);
     removed->events = after - before;
     return rc;
 }

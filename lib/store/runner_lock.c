@@ -18,11 +18,7 @@ static char *name_of(const char *db_path)
 
 enum err runner_lock_open(const char *db_path, int *fd, struct error *e)
 {
-    struct buf name = {.data = name_of(db_path)};
-    *fd = open(name.data, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
-    enum err rc = *fd < 0 ? error_errno(e, ERR_IO, "cannot open %s", name.data) : ERR_OK;
-    buf_free(&name);
-    return rc;
+    return db_open_beside(db_path, ".runner", fd, e);
 }
 
 bool runner_lock_share(int fd)

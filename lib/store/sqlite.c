@@ -74,6 +74,15 @@ static sqlite3_file *open_log(sqlite3 *sql)
     return log && log->pMethods ? log : NULL;
 }
 
+/* What the last call to the system that failed on it left; 0: none did, or there is no file. */
+static int last_errno(sqlite3_file *file)
+{
+    int n = 0;
+    if (file && file->pMethods && file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &n))
+        n = 0;
+    return n;
+}
+
 bool sqlite_sync_log(struct sqlite3 *sql)
 {
     sqlite3_file *log = open_log(sql);
@@ -87,10 +96,7 @@ bool sqlite_sync_refused(struct sqlite3 *sql)
 
 int sqlite_log_errno(struct sqlite3 *sql)
 {
-    sqlite3_file *log = open_log(sql);
-    int number = 0;
-    if (log) log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
-    return number;
+    return last_errno(open_log(sql));
 }
 
 enum sqlite_checkpoint sqlite_checkpoint(struct sqlite3 *sql, int64_t *pages, int64_t *moved,
@@ -176,29 +182,20 @@ enum err sqlite_error(struct sqlite3 *sql, int rc, const char *what, struct erro
     case SQLITE_CORRUPT: code = ERR_MALFORMED; break;
     default: code = ERR_INTERNAL;
     }
-    const char *file = sqlite3_db_filename(sql, "main");
+    const char *file = sqlite_file(sql);
     bool named = !file || !*file || !strcmp(file, what);
     if (named || (code != ERR_IO && code != ERR_MALFORMED))
         return error_set(e, code, "%s: %s (%d)", what, sqlite3_errmsg(sql), rc);
     return error_set(e, code, "%s: %s (%d): %s", what, sqlite3_errmsg(sql), rc, file);
 }
 
-static int last_errno(sqlite3_file *file)
-{
-    int n = 0;
-    if (file && file->pMethods && file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &n))
-        n = 0;
-    return n;
-}
-
 /* Whether a read failed. SQLite calls that SQLITE_CORRUPT too (SQLITE_IOERR_CORRUPTFS), but what is on disk may be
  * sound. What it read without an error resets the number only sometimes: then too, no damage is noted. */
 static bool read_failed(sqlite3 *sql)
 {
-    sqlite3_file *db = NULL, *wal = NULL;
+    sqlite3_file *db = NULL;
     sqlite3_file_control(sql, "main", SQLITE_FCNTL_FILE_POINTER, &db);
-    sqlite3_file_control(sql, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
-    return last_errno(db) == EIO || last_errno(wal) == EIO;
+    return last_errno(db) == EIO || last_errno(open_log(sql)) == EIO;
 }
 
 /* The same for a statement of a database that was one when it was opened: the damage is noted for all. */
@@ -210,7 +207,7 @@ static enum err failed(sqlite3 *sql, int rc, const char *what, struct error *e)
         if (e) e->code = ERR_IO;
         return ERR_IO;
     }
-    const char *file = sqlite3_db_filename(sql, "main");
+    const char *file = sqlite_file(sql);
     if (file && *file) damage_note(file);
     if (e) e->code = ERR_MALFORMED;
     return ERR_MALFORMED;

@@ -64,7 +64,7 @@ static void tell(struct db *db, enum txn_moment moment)
     if (db->on_end) db->on_end(db->on_end_arg, moment);
 }
 
-enum err txn_unsynced(struct db *db, struct error *e)
+enum err txn_sync_failed(struct db *db, struct error *e)
 {
     db->unsynced = true;
     return error_set(e, ERR_UNSYNCED, "the write-ahead log cannot be synced");
@@ -119,7 +119,7 @@ static enum err begin_locked(struct db *db, enum txn_sync sync, int64_t wait_ms,
 static enum err begin(struct db *db, enum txn_sync sync, int64_t wait_ms, struct error *e)
 {
     assert(!db->writing && !db->reading);
-    if (db->unsynced) return txn_unsynced(db, e);
+    if (db->unsynced) return txn_sync_failed(db, e);
     int64_t deadline = clock_monotonic_ms() + wait_ms;
     enum err rc = write_lock_take(db->lock, wait_ms, e);
     return rc ? rc : begin_locked(db, sync, deadline - clock_monotonic_ms(), e);
@@ -157,7 +157,7 @@ enum err txn_try_begin(struct db *db, enum txn_sync sync, bool locked, struct er
 {
     assert(!db->writing && !db->reading);
     db->quiet = false;
-    enum err rc = db->unsynced ? txn_unsynced(db, e) : ERR_OK;
+    enum err rc = db->unsynced ? txn_sync_failed(db, e) : ERR_OK;
     if (rc && locked) write_lock_release(db->lock);
     if (!rc && !locked) rc = write_lock_take(db->lock, 0, e);
     return rc ? rc : begin_locked(db, sync, 0, e);
@@ -200,7 +200,7 @@ void txn_unlock(struct db *db)
 static enum err commit_error(struct db *db, enum err rc, struct error *e)
 {
     /* Written but not synced: nobody sees it now, but after a crash it may be found. */
-    if (sqlite_sync_refused(db->sql)) return txn_unsynced(db, e);
+    if (sqlite_sync_refused(db->sql)) return txn_sync_failed(db, e);
     if (rc == ERR_IO && sqlite_log_errno(db->sql) == EDQUOT)
         return error_set(e, ERR_FULL, "the quota is used up");
     return rc;
@@ -231,17 +231,12 @@ void txn_ring(struct db *db)
     if (!db->quiet && pwrite(db->bell, "!", 1, 0) < 0) errno = 0;
 }
 
-enum err txn_sync_failed(struct db *db, struct error *e)
-{
-    return txn_unsynced(db, e);
-}
-
 enum err txn_commit(struct db *db, struct error *e)
 {
     bool sync;
     enum err rc = txn_commit_early(db, &sync, e);
     if (rc) return rc;
-    if (sync && !sqlite_sync_log(db->sql)) rc = txn_unsynced(db, e);
+    if (sync && !sqlite_sync_log(db->sql)) rc = txn_sync_failed(db, e);
     txn_ring(db);
     return rc;
 }

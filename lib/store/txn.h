@@ -66,7 +66,8 @@ bool txn_alive(const struct db *db);
 enum err txn_commit_early(struct db *db, bool *sync, struct error *e);
 void txn_ring(struct db *db);
 
-/* A sync of the caller's has failed: nothing is written any more. Returns ERR_UNSYNCED. */
+/* A sync was refused: what the disk did not write it may have forgotten, and the next sync would not say so.
+ * Nothing is written any more. Returns ERR_UNSYNCED. */
 enum err txn_sync_failed(struct db *db, struct error *e);
 
 /* The descriptor of the write lock, for io_thread_start, and its release where no transaction was begun. */

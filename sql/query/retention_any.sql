@@ -2,9 +2,7 @@
 -- in: before int?, events int?, keys int?, tickets int?, runners int?, rates int?
 -- value: any bool
 SELECT EXISTS (SELECT 1 FROM remains)
-    OR EXISTS (SELECT 1 FROM tasks
-                WHERE status IN ('completed', 'failed', 'timeout', 'cancelled')
-                  AND completed_at < :before)
+    OR EXISTS (SELECT 1 FROM tasks WHERE completed_at < :before)
     OR EXISTS (SELECT 1 FROM events WHERE task IS NULL AND ts < :events)
     OR EXISTS (SELECT 1 FROM groups
                 WHERE pending + running + completed + failed + timeout + cancelled = 0
