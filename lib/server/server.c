@@ -377,6 +377,7 @@ static void close_all(struct server *s)
     if (listener_is_cgi(s->listener)) checkpoint_last(s->db);
     listener_close(s->listener);
     bell_close(s->bell);
+    if (s->db) txn_wait(s->db, conf_int(s->conf, CONF_DATABASE_BUSY_MS));
     metrics_free(s->metrics);
     db_close(s->db);
     conf_free((struct conf *)s->conf);

@@ -153,6 +153,11 @@ void txn_never_wait(struct db *db)
     sqlite_set_patience(db->sql, LOOP_BUSY_MS);
 }
 
+void txn_wait(struct db *db, int64_t busy_ms)
+{
+    db->busy_ms = busy_ms;
+}
+
 enum err txn_try_begin(struct db *db, enum txn_sync sync, bool locked, struct error *e)
 {
     assert(!db->writing && !db->reading);

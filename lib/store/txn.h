@@ -48,6 +48,9 @@ void txn_rollback(struct db *db);
 /* From now on this connection does not wait for locks of SQLite's longer than some ms: ERR_BUSY. */
 void txn_never_wait(struct db *db);
 
+/* Once the loop is over: who begins may wait `busy_ms` again. */
+void txn_wait(struct db *db, int64_t busy_ms);
+
 /* As txn_begin, but ERR_BUSY at once where it would have to wait. `locked`: the write lock is held already
  * (io_thread_lock); it is released when the transaction ends, and when this fails. */
 enum err txn_try_begin(struct db *db, enum txn_sync sync, bool locked, struct error *e);
