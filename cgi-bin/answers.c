@@ -40,6 +40,8 @@ enum err answer_dialect(const struct request *request, struct dialect *out, stru
 
 #define SECONDS_MAX_MS ((int64_t)1 << 52) /* of `seconds=`: more is as good as none */
 
+enum { PAGE_SIZE = 50 }; /* documents of a list unless it says */
+
 enum { TYPES_MAX = 32, TYPE_BYTES_MAX = 64 }; /* patterns of `types=`, and bytes of each */
 
 /* Whether a list of patterns is within its bounds. */
@@ -85,14 +87,37 @@ enum err answer_seconds(const struct request *request, int64_t *ms, struct error
     return rc;
 }
 
+enum err answer_number(const struct request *request, const char *name, int64_t min, int64_t max,
+                       int64_t *out, struct error *e)
+{
+    char *text = NULL;
+    enum err rc = request_query(request, name, &text, e);
+    if (!rc && text && conf_parse_int(text, min, max, out, NULL))
+        rc = error_set(e, ERR_INVALID, "%s: not a number from %lld to %lld", name, (long long)min,
+                       (long long)max);
+    free(text);
+    return rc;
+}
+
+enum err answer_page_size(const struct request *request, int64_t *size, struct error *e)
+{
+    char *text = NULL;
+    int64_t max = conf_int(request->conf, CONF_HTTP_PAGE_SIZE_MAX);
+    *size = PAGE_SIZE;
+    enum err rc = request_query(request, "page_size", &text, e);
+    if (!rc && text && conf_parse_int(text, 1, INT64_MAX, size, NULL))
+        rc = error_set(e, ERR_INVALID, "page_size: not a number above 0");
+    if (*size > max) *size = max;
+    free(text);
+    return rc;
+}
+
 bool answer_shown(struct exchange *x)
 {
     struct error e = {0};
     int64_t ms;
-    struct dialect d;
     struct event_filter *filter = NULL;
-    enum err rc = answer_dialect(&x->request, &d, &e);
-    if (!rc) rc = answer_types(&x->request, &filter, &e);
+    enum err rc = answer_types(&x->request, &filter, &e); /* by the names of its dialect */
     if (!rc) rc = answer_seconds(&x->request, &ms, &e);
     event_filter_free(filter);
     if (rc) exchange_fail(x, &e);
@@ -254,7 +279,6 @@ struct waiting {
     struct task task;  /* as it was; of a create also the answer where it cannot be read again */
     char *etag;        /* what the client has; answered when it differs */
     bool not_modified; /* an unchanged task is 304, else 200 */
-    bool created;      /* the answer of a create, when the task is finished */
     bool joined;
     int64_t wait_ms;
 };
@@ -324,7 +348,7 @@ void answer_when_finished(struct exchange *x, struct task *t, bool joined, int64
         return;
     }
     struct waiting *w = mem_alloc(sizeof *w);
-    *w = (struct waiting){.task = *t, .created = true, .joined = joined, .wait_ms = wait_ms};
+    *w = (struct waiting){.task = *t, .joined = joined, .wait_ms = wait_ms};
     wait_for_task(x, w, look_created);
 }
 

@@ -25,6 +25,13 @@ enum err answer_types(const struct request *request, struct event_filter **out, 
 /* How long a stream may last that it asks for, in ms; INT64_MAX: as long as others. ERR_INVALID names the field. */
 enum err answer_seconds(const struct request *request, int64_t *ms, struct error *e);
 
+/* A number in the query, from `min` to `max`; *out stays where there is none. ERR_INVALID names the field. */
+enum err answer_number(const struct request *request, const char *name, int64_t min, int64_t max,
+                       int64_t *out, struct error *e);
+
+/* How many documents of a list it asks for by page_size, within [http] page_size_max. ERR_INVALID names the field. */
+enum err answer_page_size(const struct request *request, int64_t *size, struct error *e);
+
 /* Whether all of these can be understood, found out before anything is changed. False: answered. */
 bool answer_shown(struct exchange *x);
 

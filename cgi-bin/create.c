@@ -1,6 +1,5 @@
 /* Making tasks. */
 #include "answers.h"
-#include "base/json.h"
 #include "handlers.h"
 #include "ops/autostart.h"
 #include "server/server.h"
@@ -8,7 +7,6 @@
 #include "store/tasks.h"
 #include "streams.h"
 #include "task_request.h"
-#include "web/auth.h"
 #include "web/problem.h"
 #include "web/response.h"
 

@@ -1,7 +1,6 @@
 /* Files that jobs made. */
 #include "store/files.h"
 
-#include "base/log.h"
 #include "handlers.h"
 #include "server/server.h"
 #include "store/tasks.h"

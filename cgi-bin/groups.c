@@ -19,8 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_SIZE = 50 };
-
 char *group_owner(struct exchange *x)
 {
     struct request *request = &x->request;
@@ -114,17 +112,11 @@ static void write_token(struct buf *out, const struct group_name *at)
 static enum err list_query(const struct request *request, int64_t *limit, struct group_name *after,
                            struct error *e)
 {
-    char *size = NULL, *token = NULL;
-    int64_t max = conf_int(request->conf, CONF_HTTP_PAGE_SIZE_MAX);
-    enum err rc = request_query(request, "page_size", &size, e);
+    char *token = NULL;
+    enum err rc = answer_page_size(request, limit, e);
     if (!rc) rc = request_query(request, "page_token", &token, e);
-    *limit = PAGE_SIZE;
-    if (!rc && size && conf_parse_int(size, 1, INT64_MAX, limit, NULL))
-        rc = error_set(e, ERR_INVALID, "page_size: not a number above 0");
     if (!rc && token && *token && !read_token(token, after))
         rc = error_set(e, ERR_INVALID, "page_token: not a token of this list");
-    if (*limit > max) *limit = max;
-    free(size);
     free(token);
     return rc;
 }
@@ -375,7 +367,7 @@ static void change_all(struct exchange *x, enum change_kind kind)
     if (!owner) return;
     struct caller caller = exchange_caller(x);
     struct change_group *c = mem_alloc(sizeof *c);
-    job_types_refresh(x->server->types, NULL);
+    if (kind == CHANGE_RETRY) job_types_refresh(x->server->types, NULL); /* for their attempts */
     change_group_init(c, &caller, kind, owner, x->route.params[0]);
     commit_group_add(x->server->commits, x, &c->op, group_changed, c);
     free(owner);

@@ -341,13 +341,9 @@ static void stream_head(const struct follow *f, bool follows)
 /* ` key=value` pairs that name a stream in the log. The caller frees. */
 static char *about_stream(const struct request *request, const struct follow *f)
 {
-    static const char *const scopes[] = {[SCOPE_TASK] = "task",
-                                         [SCOPE_GROUP] = "group",
-                                         [SCOPE_OWNER] = "owner",
-                                         [SCOPE_ALL] = "all"};
     struct buf out = {0};
     char text[256]; /* longer ones are cut: this is kept as long as the stream */
-    buf_fmt(&out, " request_id=%s scope=%s", request->request_id, scopes[f->scope.kind]);
+    buf_fmt(&out, " request_id=%s scope=%s", request->request_id, event_scope_name(f->scope.kind));
     if (*f->task.id) buf_fmt(&out, " task_id=%s", f->task.id);
     if (f->group) buf_fmt(&out, " group=\"%s\"", log_quote(text, sizeof text, f->group));
     const char *owner = f->owner ? f->owner : f->task.owner;
@@ -582,14 +578,12 @@ static void answer_lines(struct follow *f, enum frame_form form)
 struct page {
     struct follow *follow;
     int64_t limit;
-    struct count_use count;
 };
 
 static void drop_page(void *arg)
 {
     struct page *p = arg;
     follow_free(p->follow);
-    count_use_free(&p->count);
     free(p);
 }
 
@@ -699,7 +693,7 @@ static void open_page(struct page *p)
 static void page_counted(struct exchange *x, void *arg)
 {
     struct page *p = arg;
-    if (exchange_refused(x, &p->count.op))
+    if (exchange_refused(x, &p->follow->count.op))
         drop_page(p);
     else
         open_page(p);
@@ -709,13 +703,8 @@ static void answer_page(struct follow *f)
 {
     struct exchange *x = f->x;
     struct error e = {0};
-    char *text = NULL;
     int64_t limit = PAGE_LIMIT;
-    enum err rc = request_query(&x->request, "limit", &text, &e);
-    if (!rc && text && conf_parse_int(text, 1, PAGE_LIMIT_MAX, &limit, NULL))
-        rc = error_set(&e, ERR_INVALID, "limit: not a number from 1 to %d", PAGE_LIMIT_MAX);
-    free(text);
-    if (rc) {
+    if (answer_number(&x->request, "limit", 1, PAGE_LIMIT_MAX, &limit, &e)) {
         exchange_fail(x, &e);
         follow_free(f);
         return;
@@ -727,8 +716,8 @@ static void answer_page(struct follow *f)
         return;
     }
     struct caller caller = exchange_caller(x);
-    count_use_init(&p->count, &caller, CONF_LIMITS_POLLS_PER_MINUTE);
-    commit_group_add(x->server->commits, x, &p->count.op, page_counted, p);
+    count_use_init(&f->count, &caller, CONF_LIMITS_POLLS_PER_MINUTE);
+    commit_group_add(x->server->commits, x, &f->count.op, page_counted, p);
 }
 
 /* ---- handlers ---- */

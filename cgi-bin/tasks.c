@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_SIZE = 50, SKIP_MAX = 10000 };
+enum { SKIP_MAX = 10000 };
 
 static void get_now(struct exchange *x)
 {
@@ -66,35 +66,18 @@ void tasks_get(struct exchange *x)
     commit_group_add(x->server->commits, x, &c->op, get_counted, c);
 }
 
-/* A number in the query, from `min` to `max`; *out stays where there is none. */
-static enum err query_number(const struct request *request, const char *name, int64_t min,
-                             int64_t max, int64_t *out, struct error *e)
-{
-    char *text = NULL;
-    enum err rc = request_query(request, name, &text, e);
-    if (!rc && text && conf_parse_int(text, min, max, out, NULL))
-        rc = error_set(e, ERR_INVALID, "%s: not a number from %lld to %lld", name, (long long)min,
-                       (long long)max);
-    free(text);
-    return rc;
-}
-
 /* How much of the list is asked for: page_size and page_token, in some dialects skip and limit too. */
 static enum err list_bounds(const struct request *request, const struct dialect *d,
                             struct task_query *q, struct error *e)
 {
-    char *size = NULL, *token = NULL;
-    int64_t max = conf_int(request->conf, CONF_HTTP_PAGE_SIZE_MAX), limit = PAGE_SIZE;
-    enum err rc = request_query(request, "page_size", &size, e);
+    char *token = NULL;
+    int64_t max = conf_int(request->conf, CONF_HTTP_PAGE_SIZE_MAX);
+    enum err rc = answer_page_size(request, &q->limit, e);
     if (!rc) rc = request_query(request, "page_token", &token, e);
-    if (!rc && size && conf_parse_int(size, 1, INT64_MAX, &limit, NULL))
-        rc = error_set(e, ERR_INVALID, "page_size: not a number above 0");
     if (!rc && token && *token && conf_parse_int(token, 1, INT64_MAX, &q->before, NULL))
         rc = error_set(e, ERR_INVALID, "page_token: not a token of this list");
-    if (!rc && dialect_skips(d)) rc = query_number(request, "skip", 0, SKIP_MAX, &q->skip, e);
-    if (!rc && dialect_skips(d)) rc = query_number(request, "limit", 1, max, &limit, e);
-    q->limit = limit < max ? limit : max;
-    free(size);
+    if (!rc && dialect_skips(d)) rc = answer_number(request, "skip", 0, SKIP_MAX, &q->skip, e);
+    if (!rc && dialect_skips(d)) rc = answer_number(request, "limit", 1, max, &q->limit, e);
     free(token);
     return rc;
 }
@@ -204,7 +187,7 @@ static void change(struct exchange *x, enum change_kind kind)
     if (!answer_shown(x)) return;
     struct caller caller = exchange_caller(x);
     struct change_task *c = mem_alloc(sizeof *c);
-    job_types_refresh(x->server->types, NULL);
+    if (kind == CHANGE_RETRY) job_types_refresh(x->server->types, NULL); /* for their attempts */
     change_task_init(c, &caller, kind, x->route.params[0]);
     commit_group_add(x->server->commits, x, &c->op, changed, c);
 }

@@ -100,16 +100,10 @@ bool limits_counts(const struct conf *conf, enum conf_key key)
 
 void count_use_init(struct count_use *c, const struct caller *caller, enum conf_key key)
 {
-    static const struct {
-        enum conf_key key;
-        const char *name;
-    } names[] = {{CONF_LIMITS_POLLS_PER_MINUTE, "polls_per_minute"},
-                 {CONF_LIMITS_STREAM_OPENS_PER_MINUTE, "stream_opens_per_minute"}};
     *c = (struct count_use){.op = {.apply = count, .fleeting = true},
                             .account = mem_str(caller->account),
+                            .name = conf_settings[key].key,
                             .limit = conf_int(caller->conf, key)};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].key == key) c->name = names[i].name;
 }
 
 void count_use_free(struct count_use *c)

@@ -1,6 +1,5 @@
 #include "ops/ticket.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "ops/limits.h"
 #include "store/credentials.h"

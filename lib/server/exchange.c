@@ -48,13 +48,26 @@ static void tally(const struct exchange *x)
                   (long long)(clock_monotonic_ms() - x->began_at));
 }
 
+void exchange_unwatch(struct exchange *x)
+{
+    struct loop *loop = x->server->loop;
+    if (x->watched) loop_del(loop, &x->fd);
+    x->watched = false;
+    loop_timer_stop(loop, &x->limit);
+    loop_timer_stop(loop, &x->more);
+}
+
+void exchange_drop(struct exchange *x)
+{
+    conn_free(exchange_give_conn(x));
+    exchange_end(x);
+}
+
 void exchange_end(struct exchange *x)
 {
     struct server *s = x->server;
     tally(x);
-    if (x->watched) loop_del(s->loop, &x->fd);
-    loop_timer_stop(s->loop, &x->limit);
-    loop_timer_stop(s->loop, &x->more);
+    exchange_unwatch(x);
     *x->link = x->next;
     if (x->next) x->next->link = x->link;
     if (x->conn) s->end_conn(s, x->conn);

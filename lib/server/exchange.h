@@ -30,8 +30,9 @@ struct exchange {
     struct route_match route;
     struct buf body; /* whole, of rows that take one */
     size_t body_max;
-    int64_t began_at; /* monotonic ms: when its parameters were read */
-    bool held;        /* somebody goes on with it later */
+    int64_t body_length; /* as declared; -1: it was not */
+    int64_t began_at;    /* monotonic ms: when its parameters were read */
+    bool held;           /* somebody goes on with it later */
 };
 
 /* Holds it, or goes on with it: calls `go`, and ends it unless that holds it again. */

@@ -674,15 +674,12 @@ static void set_deadline(struct watch *w, int64_t now, int64_t stream_ms)
 
 void park_stream(struct park *p, const struct park_stream *s)
 {
-    static const char *const scopes[] = {[SCOPE_TASK] = "task",
-                                         [SCOPE_GROUP] = "group",
-                                         [SCOPE_OWNER] = "owner",
-                                         [SCOPE_ALL] = "all"};
+    const char *scope = event_scope_name(s->scope.kind);
     int64_t now = clock_monotonic_ms();
     struct watch *w = add(p, WATCH_STREAM, s->conn, &s->scope, s->account);
     if (s->until == INT64_MAX) {
         metrics_set(p->o.metrics, METRIC_STREAMS_OPEN, ++p->streams);
-        metrics_add(p->o.metrics, METRIC_STREAMS_OPENED, &scopes[s->scope.kind], 1);
+        metrics_add(p->o.metrics, METRIC_STREAMS_OPENED, &scope, 1);
     }
     w->about = s->about;
     w->opened_at = now;

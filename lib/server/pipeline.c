@@ -27,15 +27,6 @@ static void run_handler(struct exchange *x, void *arg)
 
 /* ---- the body ---- */
 
-/* The declared length; -1: none. False: answered. */
-static bool body_length(struct exchange *x, int64_t *length)
-{
-    struct error e = {0};
-    if (!request_body_length(&x->request, length, &e)) return true;
-    problem(&x->request, 400, "bad_request", "%s", e.text);
-    return false;
-}
-
 static void answer_too_large(struct exchange *x)
 {
     problem(&x->request, 413, "body_too_large", "the body is larger than %zu bytes", x->body_max);
@@ -47,13 +38,16 @@ static bool admit_body(struct exchange *x)
     const struct request *r = &x->request;
     const char *encoding = request_header(r, "Content-Encoding");
     char *type = NULL;
-    int64_t length;
+    struct error e = {0};
     if (encoding && strcasecmp(encoding, "identity")) {
         problem(&x->request, 415, "unsupported_encoding",
                 "Content-Encoding: send the body as it is");
         return false;
     }
-    if (!body_length(x, &length)) return false;
+    if (request_body_length(r, &x->body_length, &e)) {
+        problem(&x->request, 400, "bad_request", "%s", e.text);
+        return false;
+    }
     const char *media = request_header(r, "Content-Type");
     bool lines = media && !strncasecmp(media, "application/x-ndjson", 20);
     request_query(r, "type", &type, NULL);
@@ -61,7 +55,7 @@ static bool admit_body(struct exchange *x)
     free(type);
     x->body_max =
         (size_t)conf_int(r->conf, raw ? CONF_HTTP_MAX_RAW_BYTES : CONF_HTTP_MAX_BODY_BYTES);
-    if (length < 0 || (uint64_t)length <= x->body_max) return true;
+    if (x->body_length < 0 || (uint64_t)x->body_length <= x->body_max) return true;
     answer_too_large(x);
     return false;
 }
@@ -69,8 +63,7 @@ static bool admit_body(struct exchange *x)
 /* The body has come to its end: what was declared must have come. False: answered. */
 static bool complete(struct exchange *x)
 {
-    int64_t length;
-    if (!body_length(x, &length)) return false;
+    int64_t length = x->body_length;
     if (length < 0 || (uint64_t)length == x->body.len) return true;
     problem(&x->request, 400, "bad_request", "the body is %s than its Content-Length",
             x->body.len < (uint64_t)length ? "shorter" : "longer");
@@ -117,18 +110,10 @@ static void begin_body(struct exchange *x)
     read_body(x, NULL);
 }
 
-static void stop_reading(struct exchange *x)
-{
-    if (x->watched) loop_del(x->server->loop, &x->fd);
-    x->watched = false;
-    loop_timer_stop(x->server->loop, &x->limit);
-    loop_timer_stop(x->server->loop, &x->more);
-}
-
 /* The body has ended, or broken off. */
 static void body_ended(struct exchange *x, bool broken)
 {
-    stop_reading(x);
+    exchange_unwatch(x);
     x->body.data[x->body.len] = '\0';
     if (broken)
         problem(&x->request, 400, "bad_request", "the body did not come");
@@ -153,7 +138,7 @@ static void read_body(struct exchange *x, void *arg)
         x->body.len += (size_t)n;
         taken += (size_t)n;
         if (x->body.len > x->body_max) {
-            stop_reading(x);
+            exchange_unwatch(x);
             answer_too_large(x);
             return;
         }
@@ -212,9 +197,7 @@ void pipeline_begin(struct exchange *x)
     enum err rc = conn_begin(x->conn, &e);
     if (rc) {
         if (rc != ERR_NOTFOUND) log_debug("no request", " error=\"%s\"", e.text);
-        conn_free(x->conn);
-        x->conn = NULL;
-        exchange_end(x);
+        exchange_drop(x);
         return;
     }
     x->began_at = clock_monotonic_ms();

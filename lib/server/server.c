@@ -26,18 +26,11 @@ enum {
 
 /* ---- connections ---- */
 
-static void unwatch(struct exchange *x)
-{
-    if (x->watched) loop_del(x->server->loop, &x->fd);
-    x->watched = false;
-    loop_timer_stop(x->server->loop, &x->limit);
-}
-
 static void on_request(void *arg, int events)
 {
     (void)events; /* what there is to find out, reading will tell */
     struct exchange *x = arg;
-    unwatch(x);
+    exchange_unwatch(x);
     pipeline_begin(x);
 }
 
@@ -45,13 +38,12 @@ static void on_request(void *arg, int events)
 static void on_limit(void *arg)
 {
     struct exchange *x = arg;
-    unwatch(x);
-    if (x->request.conn) {
-        problem(&x->request, 408, "request_timeout", "the body did not come in time");
-    } else {
-        conn_free(x->conn);
-        x->conn = NULL;
+    exchange_unwatch(x);
+    if (!x->request.conn) {
+        exchange_drop(x);
+        return;
     }
+    problem(&x->request, 408, "request_timeout", "the body did not come in time");
     exchange_end(x);
 }
 
@@ -173,11 +165,7 @@ static void drop_idle(struct server *s)
 {
     for (struct exchange *x = s->exchanges, *next; x; x = next) {
         next = x->next;
-        if (x->request.conn) continue;
-        unwatch(x);
-        conn_free(x->conn);
-        x->conn = NULL;
-        exchange_end(x);
+        if (!x->request.conn) exchange_drop(x);
     }
 }
 

@@ -61,6 +61,12 @@ int server_main(const struct server_program *program, int argc, char **argv);
  * done (pipeline.c). */
 void pipeline_begin(struct exchange *x);
 
+/* Waits no longer for anything to come by its connection. */
+void exchange_unwatch(struct exchange *x);
+
+/* Closes the connection, by which no request came, and ends it. */
+void exchange_drop(struct exchange *x);
+
 /* Ends it: finishes the answer and frees. */
 void exchange_end(struct exchange *x);
 

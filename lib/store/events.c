@@ -5,6 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *event_scope_name(enum event_scope_kind kind)
+{
+    static const char *const names[] = {[SCOPE_TASK] = "task",
+                                        [SCOPE_GROUP] = "group",
+                                        [SCOPE_OWNER] = "owner",
+                                        [SCOPE_ALL] = "all"};
+    return names[kind];
+}
+
 bool event_in_scope(const struct event *ev, const struct event_scope *scope)
 {
     switch (scope->kind) {

@@ -19,6 +19,9 @@ struct event_scope {
     const char *group; /* SCOPE_GROUP */
 };
 
+/* "task", "group", "owner" or "all". */
+const char *event_scope_name(enum event_scope_kind kind);
+
 bool event_in_scope(const struct event *ev, const struct event_scope *scope);
 
 /* Events in order; their text lives in `text`. Reuse it for the next read; free at the end. */
