@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 enum {
-    SLOTS = 256, /* processes */
-    TURN_TRIES = 64,
-    ACCOUNTS = 4096 /* of one process; the table is open-addressed. More share what is left. */
+    SLOTS = 256,       /* processes */
+    TURN_TRIES = 1000, /* some ms */
+    ACCOUNTS = 4096    /* of one process; the table is open-addressed. More share what is left. */
 };
 
 /* The file: slots, each a table of accounts. Only its process writes a slot. */
