@@ -121,3 +121,9 @@ void log_write(enum log_level level, const char *msg, const char *fields, ...)
     ssize_t ignored = write(out.fd, line, len);
     (void)ignored;
 }
+
+void log_failure(enum log_level level, const char *msg, const struct error *e)
+{
+    char text[sizeof e->text];
+    log_write(level, msg, " error=\"%s\"", log_quote(text, sizeof text, e->text));
+}

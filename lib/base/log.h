@@ -32,6 +32,9 @@ void log_write(enum log_level level, const char *msg, const char *fields, ...)
 #define log_warn(...)  log_write(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 
+/* Writes a line ` error="…"` with what an error says. */
+void log_failure(enum log_level level, const char *msg, const struct error *e);
+
 /* `text` with quotes, backslashes and control characters made harmless, cut to fit `to`; returns
  * `to`, without the surrounding quotes. */
 const char *log_quote(char *to, size_t size, const char *text);

@@ -298,7 +298,7 @@ static void flush(struct metrics *m, int64_t wait_ms, bool last)
         mark_clean(m);
     else if (!registered)
         release_lock(m);
-    if (rc) log_debug("metrics are written later", " error=\"%s\"", e.text);
+    if (rc) log_failure(LOG_LEVEL_DEBUG, "metrics are written later", &e);
 }
 
 int64_t metrics_wait(const struct metrics *m)

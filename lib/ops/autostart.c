@@ -177,7 +177,6 @@ void autostart(const struct conf *conf)
     struct error e = {0};
     struct plan p;
     int presence = -1;
-    char text[sizeof e.text];
     if (!conf_bool(conf, CONF_RUNNER_AUTOSTART)) return;
     enum err rc = runner_lock_take(conf_text(conf, CONF_DATABASE_PATH), &presence, &e);
     if (!rc && presence < 0) return; /* one is there */
@@ -190,7 +189,7 @@ void autostart(const struct conf *conf)
     /* Only our copy: with the lock on it leatd lives. */
     if (presence >= 0) close(presence);
     if (rc)
-        log_error("cannot start a runner", " error=\"%s\"", log_quote(text, sizeof text, e.text));
+        log_failure(LOG_LEVEL_ERROR, "cannot start a runner", &e);
     else
         log_info("runner_autostart", "%s", "");
 }

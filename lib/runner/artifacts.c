@@ -1,14 +1,12 @@
 #include "runner/artifacts.h"
 
 #include "base/buf.h"
-#include "base/json.h"
 #include "runner/helper.h"
 #include "spawn/process.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

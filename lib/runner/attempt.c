@@ -290,7 +290,7 @@ void attempt_watch(struct attempt *a)
         .owner_reaps = true,
     };
     if (loop_child_add(a->host->loop, &a->watch, &e))
-        log_error("cannot watch a child", " error=\"%s\"", e.text);
+        log_failure(LOG_LEVEL_ERROR, "cannot watch a child", &e);
 }
 
 void attempt_reap(struct attempt *a, struct child_end *out)

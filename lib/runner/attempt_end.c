@@ -169,7 +169,7 @@ static void clean_up(struct attempt *a)
         workdir_remove(work, a->task.id, a->task.attempt, parts);
     } else if (cleanup_start(&a->child, a->host->forks, work, a->task.id, a->task.attempt,
                              a->host->nofile, &e)) {
-        log_warn("cannot start a process that cleans up", " error=\"%s\"", e.text);
+        log_failure(LOG_LEVEL_WARN, "cannot start a process that cleans up", &e);
         workdir_remove(work, a->task.id, a->task.attempt, WORKDIR_ASIDE);
     } else {
         attempt_watch(a);

@@ -107,7 +107,7 @@ void attempt_listen(struct attempt *a)
     if (!channel_listen(&a->out, out, &e) && !channel_listen(&a->err, lines, &e) &&
         !channel_listen(&a->events, lines, &e))
         return;
-    log_error("cannot watch a pipe", " error=\"%s\"", e.text);
+    log_failure(LOG_LEVEL_ERROR, "cannot watch a pipe", &e);
     loop_timer_set(a->host->loop, &a->retry, clock_monotonic_ms() + RETRY_MS);
 }
 

@@ -34,9 +34,7 @@ static void checkpoint(void *arg)
 {
     struct checkpointer *c = arg;
     struct error e = {0};
-    char text[sizeof e.text];
-    if (db_checkpoint(c->db, &e))
-        log_error("cannot checkpoint", " error=\"%s\"", log_quote(text, sizeof text, e.text));
+    if (db_checkpoint(c->db, &e)) log_failure(LOG_LEVEL_ERROR, "cannot checkpoint", &e);
     int64_t now = clock_monotonic_ms();
     c->mark = db_wal_pages(c->db);
     loop_timer_set(c->loop, &c->look, next_look(c, now));

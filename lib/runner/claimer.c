@@ -62,12 +62,6 @@ static void set_due(struct claimer *c, int64_t due_at, int64_t wall)
         loop_timer_set(c->loop, &c->due, clock_monotonic_ms() + due_at - wall);
 }
 
-static void log_failure(const char *what, const struct error *e)
-{
-    char text[sizeof e->text];
-    log_error(what, " error=\"%s\"", log_quote(text, sizeof text, e->text));
-}
-
 /* Looks up when the next task is due. */
 static void find_due(struct claimer *c, int64_t wall)
 {
@@ -75,7 +69,7 @@ static void find_due(struct claimer *c, int64_t wall)
     int64_t due_at = INT64_MAX;
     c->look = false;
     if (claim_next_due(c->db, wall, bounds_json(&c->bounds), &due_at, &e)) {
-        log_failure("cannot look for work", &e);
+        log_failure(LOG_LEVEL_ERROR, "cannot look for work", &e);
         due_at = wall + RETRY_MS;
     }
     set_due(c, due_at, wall);
@@ -158,7 +152,7 @@ void claimer_claimed(struct claimer *c)
 
 void claimer_pause(struct claimer *c, const struct error *e)
 {
-    log_failure("cannot start a job", e);
+    log_failure(LOG_LEVEL_ERROR, "cannot start a job", e);
     loop_timer_set(c->loop, &c->pause, clock_monotonic_ms() + PAUSE_MS);
     c->look = true;
 }

@@ -162,7 +162,7 @@ static enum err run(const struct conf *conf, const struct arguments *a, struct e
     rc = runner_open(&runner, &options, e);
     if (rc) return rc;
     rc = runner_run(runner, e);
-    if (rc) log_error("runner_failed", " error=\"%s\"", e->text);
+    if (rc) log_failure(LOG_LEVEL_ERROR, "runner_failed", e);
     runner_close(runner);
     return rc;
 }

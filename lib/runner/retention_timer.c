@@ -31,12 +31,6 @@ static void tell(const struct retention_count *n)
              (long long)n->events, (long long)n->groups);
 }
 
-static void log_failure(const char *what, const struct error *e)
-{
-    char text[sizeof e->text];
-    log_warn(what, " error=\"%s\"", log_quote(text, sizeof text, e->text));
-}
-
 /* Folders that belong to no task: of runners that were killed, and of those who could not remove them. */
 static void walk_files(void *arg)
 {
@@ -45,7 +39,7 @@ static void walk_files(void *arg)
     bool more;
     enum err rc = files_sweep(t->db, &t->orphans, PATIENCE_MS, &more, &e);
     int64_t now = clock_monotonic_ms();
-    if (rc && rc != ERR_BUSY) log_failure("cannot look after files", &e);
+    if (rc && rc != ERR_BUSY) log_failure(LOG_LEVEL_WARN, "cannot look after files", &e);
     if (!rc && !more && t->orphans.removed)
         log_info("files_removed", " folders=%zu", t->orphans.removed);
     if (!rc && !more) t->orphans.removed = 0;
@@ -62,7 +56,7 @@ static void remove_some(void *arg)
     enum err rc = retention_step(t->db, &what, PATIENCE_MS, &step, &e);
     for (size_t i = 0; i < step.gone_count; i++) files_remove(t->db, step.gone[i]);
     int64_t ended = clock_monotonic_ms(), pause = (ended - began) * PAUSE_FACTOR;
-    if (rc && rc != ERR_BUSY) log_failure("cannot remove what is old", &e);
+    if (rc && rc != ERR_BUSY) log_failure(LOG_LEVEL_WARN, "cannot remove what is old", &e);
     t->more = !rc && step.more;
     if (rc) {
         pause = rc == ERR_BUSY ? BUSY_MS : FAILED_MS;

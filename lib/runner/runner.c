@@ -25,12 +25,10 @@
 #include "store/lock_holder.h"
 #include "store/runner_lock.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,12 +103,6 @@ struct runner {
     enum err failed;    /* of what a timer did: the runner cannot go on */
     struct error why;
 };
-
-static void log_failure(const char *what, const struct error *e)
-{
-    char text[sizeof e->text];
-    log_error(what, " error=\"%s\"", log_quote(text, sizeof text, e->text));
-}
 
 /* `timer` fires in so many ms. */
 static void set_timer(struct runner *r, struct loop_timer *timer, int64_t ms)
@@ -331,7 +323,7 @@ static void reload(struct runner *r)
         rc = log_open("leatd", conf_text(now, CONF_LOG_LEVEL), conf_text(now, CONF_LOG_TARGET), &e);
     if (rc && now) conf_blame(now, CONF_LOG_TARGET, &e);
     if (rc) {
-        log_failure("settings not reread, the old ones stay", &e);
+        log_failure(LOG_LEVEL_ERROR, "settings not reread, the old ones stay", &e);
         conf_free(now);
     } else {
         take_reread(r, now);
@@ -378,7 +370,7 @@ static void take_cancels(struct runner *r)
     struct running_list list = {0};
     struct error e = {0};
     if (claims_cancelled(r->db, r->id, &list, &e)) {
-        log_failure("cannot look for cancelled tasks", &e);
+        log_failure(LOG_LEVEL_ERROR, "cannot look for cancelled tasks", &e);
         return;
     }
     r->cancels = false;
@@ -516,7 +508,7 @@ static enum err take_failure(struct runner *r, enum err rc, struct attempt *culp
     default: return rc;
     }
     bool first = !loop_timer_is_set(&r->give_up) && !r->hopeless;
-    if (first || rc != ERR_BUSY) log_failure("cannot write, trying again", e);
+    if (first || rc != ERR_BUSY) log_failure(LOG_LEVEL_ERROR, "cannot write, trying again", e);
     if (first) set_timer(r, &r->give_up, GIVE_UP_MS);
     if (pause) block(r, pause);
     return ERR_OK;
@@ -626,7 +618,7 @@ static void recover(void *arg)
         r->failed = rc;
         r->why = e;
     } else if (rc) {
-        log_failure("cannot recover tasks", &e);
+        log_failure(LOG_LEVEL_ERROR, "cannot recover tasks", &e);
     }
 }
 

@@ -77,7 +77,7 @@ void checkpoints_turn(struct checkpoints *c)
     if (failed)
         log_warn("cannot start a checkpoint", " error=\"%s\"", strerror(failed));
     else if (loop_child_add(c->loop, &c->child, &e))
-        log_warn("cannot watch a checkpoint", " error=\"%s\"", e.text);
+        log_failure(LOG_LEVEL_WARN, "cannot watch a checkpoint", &e);
     else
         c->running = true;
 }
@@ -91,8 +91,7 @@ int checkpoint_alone(const struct conf *conf)
     enum err rc = db_open(&db, &options, &e);
     if (!rc) rc = db_checkpoint(db, &e);
     db_close(db);
-    char text[sizeof e.text];
-    if (rc) log_error("cannot checkpoint", " error=\"%s\"", log_quote(text, sizeof text, e.text));
+    if (rc) log_failure(LOG_LEVEL_ERROR, "cannot checkpoint", &e);
     return rc == ERR_BUSY ? EX_OK : rc ? EX_IOERR : EX_OK; /* another one may be at it */
 }
 
@@ -100,5 +99,5 @@ void checkpoint_last(struct db *db)
 {
     struct error e = {0};
     if (db_wal_pages(db) > LOG_PAGES && db_checkpoint(db, &e))
-        log_warn("cannot checkpoint", " error=\"%s\"", e.text);
+        log_failure(LOG_LEVEL_WARN, "cannot checkpoint", &e);
 }

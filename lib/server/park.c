@@ -563,7 +563,7 @@ static void read_new(struct park *p)
     int64_t end = clock_monotonic_us() + TURN_US;
     p->unread = false;
     if (events_read(p->o.db, &all, p->position, READ_ROWS, READ_BYTES, &p->rows, &e)) {
-        log_warn("cannot read the log", " error=\"%s\"", e.text); /* on_check comes back to it */
+        log_failure(LOG_LEVEL_WARN, "cannot read the log", &e); /* on_check comes back to it */
         return;
     }
     size_t i = 0;

@@ -196,7 +196,7 @@ void pipeline_begin(struct exchange *x)
     struct error e = {0};
     enum err rc = conn_begin(x->conn, &e);
     if (rc) {
-        if (rc != ERR_NOTFOUND) log_debug("no request", " error=\"%s\"", e.text);
+        if (rc != ERR_NOTFOUND) log_failure(LOG_LEVEL_DEBUG, "no request", &e);
         exchange_drop(x);
         return;
     }

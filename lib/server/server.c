@@ -143,7 +143,7 @@ static bool take_one(struct server *s)
         loop_want(s->loop, &s->listen_fd, 0);
         loop_timer_set(s->loop, &s->open_again, clock_monotonic_ms() + NO_FILES_MS);
     }
-    if (rc) log_warn("cannot accept", " error=\"%s\"", e.text);
+    if (rc) log_failure(LOG_LEVEL_WARN, "cannot accept", &e);
     if (conn) adopt(s, conn, true);
     return conn != NULL;
 }
@@ -218,7 +218,7 @@ static int run(struct server *s)
          !rc && busy(s) && clock_monotonic_ms() < until;)
         rc = turn(s, LOOK_MS, &e);
     if (!rc) return s->exit_status;
-    log_error("the loop failed", " error=\"%s\"", e.text);
+    log_failure(LOG_LEVEL_ERROR, "the loop failed", &e);
     return EX_OSERR;
 }
 
@@ -340,7 +340,7 @@ static int open_all(struct server *s)
     if (!rc) rc = open_database(s, &e);
     if (!rc) rc = open_parts(s, &e);
     if (rc) {
-        log_error("cannot start", " error=\"%s\"", e.text);
+        log_failure(LOG_LEVEL_ERROR, "cannot start", &e);
         apologise(s, &e);
         return rc == ERR_BUSY ? EX_TEMPFAIL : rc == ERR_NEWER ? EX_CONFIG : EX_OSERR;
     }

@@ -59,8 +59,8 @@ static void read_refusal(int control, struct child_end *out)
 
 bool child_reap(struct child *c, struct child_end *out)
 {
-    if (!child_ended(c)) return false;
     *out = (struct child_end){0};
+    if (!child_ended(c)) return false;
     child_signal(c, SIGKILL);
     read_refusal(c->control, out);
     int status = 0;

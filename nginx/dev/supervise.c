@@ -13,6 +13,7 @@
  * Exit status: 0 stopped by SIGTERM or SIGINT, 1 could not start, 64 usage, 78 (EX_CONFIG) when a
  * program said so before the first request was served. Linux only.
  */
+#include "base/clock.h"
 #include "store/lock_holder.h"
 
 #include <errno.h>
@@ -113,14 +114,6 @@ static volatile sig_atomic_t got_stop, got_int, got_hup;
 static int copies_of(int p)
 {
     return programs[p].copies ? programs[p].copies : web_copies;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
@@ -303,7 +296,7 @@ static void start(int p, int c)
     pid_t parent = getpid(), pid;
 
     for (int i = 0; i < ARGV_MAX && program->argv[i]; i++) argv[i] = expand(program->argv[i]);
-    child->started = now_ms();
+    child->started = clock_monotonic_ms();
     pid = fork();
     if (pid == 0) exec_program(program, argv, parent);
     for (int i = 0; argv[i]; i++) free(argv[i]);
@@ -348,7 +341,7 @@ static int reap(bool stopping)
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
         pid_t pid = info.si_pid;
         struct child *child = child_of(pid, &p);
-        int64_t now = now_ms();
+        int64_t now = clock_monotonic_ms();
 
         /* Still unreaped its number is not given away, so the group can be signalled safely: the
          * workers of a killed nginx would live on, with the listening socket. */
@@ -370,7 +363,7 @@ static int reap(bool stopping)
 /* Starts whose time has come; gives the milliseconds until the next, or -1. */
 static int64_t start_due(void)
 {
-    int64_t now = now_ms(), next = -1;
+    int64_t now = clock_monotonic_ms(), next = -1;
 
     for (int p = 0; p < PROGRAMS; p++) {
         for (int c = 0; c < copies_of(p); c++) {
@@ -413,8 +406,8 @@ static void look_at_lock(void)
     struct lock_holder holder;
     int p;
 
-    if (now_ms() < next) return;
-    next = now_ms() + LOCK_LOOK_MS;
+    if (clock_monotonic_ms() < next) return;
+    next = clock_monotonic_ms() + LOCK_LOOK_MS;
     if (!lock_watch_overdue(&watch, database, &holder) || !child_of((pid_t)holder.pid, &p)) return;
     say("%s: pid %d has held the write lock for %d s; killing it", programs[p].name,
         (int)holder.pid, LOCK_ENDED_MS / 1000);
@@ -437,8 +430,10 @@ struct probe {
 static void probe_end(struct probe *probe)
 {
     if (probe->fd >= 0) close(probe->fd);
-    *probe = (struct probe){
-        .fd = -1, .last = probe->last, .next = now_ms() + PROBE_MS, .ready = probe->ready};
+    *probe = (struct probe){.fd = -1,
+                            .last = probe->last,
+                            .next = clock_monotonic_ms() + PROBE_MS,
+                            .ready = probe->ready};
 }
 
 static void probe_begin(struct probe *probe)
@@ -447,7 +442,7 @@ static void probe_begin(struct probe *probe)
                                   .sin_port = htons((uint16_t)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    probe->deadline = now_ms() + PROBE_ANSWER_MS;
+    probe->deadline = clock_monotonic_ms() + PROBE_ANSWER_MS;
     probe->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe->fd < 0 || (connect(probe->fd, (struct sockaddr *)&address, sizeof address) != 0 &&
                           errno != EINPROGRESS))
@@ -531,10 +526,10 @@ static int64_t sooner(int64_t a, int64_t b) /* -1: never */
 static int serve(void)
 {
     struct probe probe = {.fd = -1};
-    int64_t deadline = now_ms() + READY_MS;
+    int64_t deadline = clock_monotonic_ms() + READY_MS;
 
     while (!got_stop) {
-        int64_t next = start_due(), now = now_ms(), probe_ms = -1;
+        int64_t next = start_due(), now = clock_monotonic_ms(), probe_ms = -1;
         int failed;
 
         if (!probe.ready) {
@@ -551,7 +546,7 @@ static int serve(void)
         if (wait_for(probe.fd, probe.sent ? POLLIN : POLLOUT,
                      sooner(LOCK_LOOK_MS, sooner(next, probe_ms))))
             probe_step(&probe);
-        else if (probe.fd >= 0 && now_ms() >= probe.deadline)
+        else if (probe.fd >= 0 && clock_monotonic_ms() >= probe.deadline)
             probe_end(&probe);
         if (probe.ready && deadline) {
             deadline = 0;
@@ -575,13 +570,13 @@ static int serve(void)
  */
 static void stop(void)
 {
-    int64_t begin = now_ms();
+    int64_t begin = clock_monotonic_ms();
     bool hurried = false, killed = false;
 
     close_listener(LISTENER_HTTP);
     signal_children(0, LISTENER_COUNT);
     while (alive(LISTENER_COUNT)) {
-        int64_t now = now_ms() - begin;
+        int64_t now = clock_monotonic_ms() - begin;
 
         for (enum listener d = LISTENER_NONE; d < LISTENER_COUNT; d++)
             if (!alive(d)) close_listener(d);
