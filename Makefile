@@ -288,6 +288,8 @@ install: all
 	for piece in nginx/*.conf; do to='$(DESTDIR)$(PREFIX)/share/leat'/$$piece; \
 	  sed 's|include leat-pass.conf;|include $(PREFIX)/share/leat/nginx/leat-pass.conf;|; s|/usr/local/|$(PREFIX)/|g' \
 	    $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
+	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/html'
+	$(INSTALL) -m 644 nginx/html/* '$(DESTDIR)$(PREFIX)/share/leat/html/'
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	for unit in nginx/systemd/*; do to='$(DESTDIR)$(PREFIX)/lib/systemd/system'/$${unit##*/}; \
 	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done
