@@ -4,18 +4,18 @@
 
 enum err {
     ERR_OK = 0,
-    ERR_INVALID,  /* the caller's input is wrong; the text names the field, file or line */
-    ERR_NOTFOUND, /* no such thing, or not visible to the asker */
-    ERR_STATE,    /* the thing exists but its state forbids this */
-    ERR_LIMIT,    /* a limit of the asker's is reached; nothing was written */
-    ERR_FENCED,   /* another runner owns the task now; drop what was to be written */
-    ERR_BUSY,     /* the database stayed locked for busy_ms; nothing was written */
-    ERR_FULL,     /* disk or quota full; nothing was written */
-    ERR_IO,       /* the system refused: file, socket, permission */
+    ERR_INVALID,   /* the caller's input is wrong; the text names the field, file or line */
+    ERR_NOTFOUND,  /* no such thing, or not visible to the asker */
+    ERR_STATE,     /* the thing exists but its state forbids this */
+    ERR_LIMIT,     /* a limit of the asker's is reached; nothing was written */
+    ERR_FENCED,    /* another runner owns the task now; drop what was to be written */
+    ERR_BUSY,      /* the database stayed locked for busy_ms; nothing was written */
+    ERR_FULL,      /* disk or quota full; nothing was written */
+    ERR_IO,        /* the system refused: file, socket, permission */
     ERR_MALFORMED, /* the database file is damaged; nothing is written to it any more */
-    ERR_NEWER,    /* the database was made by a newer program */
-    ERR_UNSYNCED, /* committed but the sync failed: the outcome is unknown, stop the process */
-    ERR_INTERNAL, /* a statement or an invariant failed: a fault of ours */
+    ERR_NEWER,     /* the database was made by a newer program */
+    ERR_UNSYNCED,  /* committed but the sync failed: the outcome is unknown, stop the process */
+    ERR_INTERNAL,  /* a statement or an invariant failed: a fault of ours */
 };
 
 /* What went wrong. Every function that takes one accepts NULL. */

@@ -30,7 +30,10 @@ static void progress_is_due(void *arg)
 
 static void listen_again(void *arg)
 {
-    attempt_listen(arg);
+    struct attempt *a = arg;
+    a->muted = false;
+    attempt_read_lines(a);
+    attempt_listen(a);
 }
 
 /* An attempt that is IDLE. */
@@ -432,7 +435,7 @@ static enum err write_end(struct attempt *a, struct error *e)
 
 enum err attempt_write(struct attempt *a, struct error *e)
 {
-    enum err rc = outbox_write(&a->outbox, a->host->db, &a->claim, e);
+    enum err rc = outbox_write(&a->outbox, a->host->db, &a->claim, &a->muted, e);
     if (!rc && a->checkpoint) rc = claim_checkpoint(a->host->db, &a->claim, a->checkpoint, e);
     if (!rc && a->state == STATE_ENDED) rc = write_end(a, e);
     a->fenced = rc == ERR_FENCED;
@@ -452,6 +455,8 @@ void attempt_written(struct attempt *a)
         attempt_happens(a, EVENT_WRITTEN);
     } else if (a->state == STATE_REMAINDER) {
         attempt_finish_reading(a);
+    } else if (a->muted) {
+        attempt_listen(a); /* later */
     } else {
         attempt_read_lines(a); /* those that there was no room for */
         attempt_listen(a);

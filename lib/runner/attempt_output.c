@@ -14,6 +14,7 @@ enum {
     QUOTE_MAX = 200,    /* bytes of a malformed line that are shown */
     REMAINDER_NEWS = 9, /* three last lines, a warning beside each, and what was held back */
     RETRY_MS = 50,      /* after a pipe could not be watched */
+    MUTED_MS = 10,      /* between two looks at the pipes of a job whose log is full */
 };
 
 static const char STDERR[] = "standard error", STDOUT[] = "standard output";
@@ -102,13 +103,15 @@ void attempt_listen(struct attempt *a)
     struct error e = {0};
     bool reads =
         a->state == STATE_RUNNING || a->state == STATE_STOPPING || a->state == STATE_KILLED;
-    bool on = reads && !a->paused, lines = on && !lines_left(a);
-    bool out = a->type.stdout_log ? lines : on && a->stop != STOP_TOO_LARGE;
-    if (!channel_listen(&a->out, out, &e) && !channel_listen(&a->err, lines, &e) &&
-        !channel_listen(&a->events, lines, &e))
-        return;
-    log_failure(LOG_LEVEL_ERROR, "cannot watch a pipe", &e);
-    loop_timer_set(a->host->loop, &a->retry, clock_monotonic_ms() + RETRY_MS);
+    bool on = reads && !a->paused && !a->muted;
+    bool out = a->type.stdout_log ? !lines_waiting(&a->out_lines) : a->stop != STOP_TOO_LARGE;
+    bool failed = channel_listen(&a->out, on && out, &e) ||
+                  channel_listen(&a->err, on && !lines_waiting(&a->err_lines), &e) ||
+                  channel_listen(&a->events, on && !lines_waiting(&a->event_lines), &e);
+    if (failed) log_failure(LOG_LEVEL_ERROR, "cannot watch a pipe", &e);
+    if (failed || (reads && a->muted))
+        loop_timer_set(a->host->loop, &a->retry,
+                       clock_monotonic_ms() + (failed ? RETRY_MS : MUTED_MS));
 }
 
 void attempt_last_output(struct attempt *a)
@@ -246,23 +249,44 @@ static void event_line(struct attempt *a, const struct line *line, int64_t mono,
     }
 }
 
-/* The lines of one pipe, while there is room. A line may make three: what was held back, it, and a warning. */
-static void read_log(struct attempt *a, struct lines *lines, const char *where, int64_t mono,
-                     int64_t wall)
+/* A pipe's lines: descriptor 3 is 0, then standard error, then standard output. */
+enum { PIPES = 3 };
+
+static struct lines *lines_of(struct attempt *a, int pipe)
+{
+    return pipe == 0 ? &a->event_lines : pipe == 1 ? &a->err_lines : &a->out_lines;
+}
+
+static void take(struct attempt *a, int pipe, const struct line *line, int64_t mono, int64_t wall)
+{
+    if (pipe == 0)
+        event_line(a, line, mono, wall);
+    else
+        log_line(a, line, pipe == 1 ? STDERR : STDOUT, mono, wall);
+}
+
+/* While there is room: a line may make three, what was held back, it, and a warning. The pipe that took the last
+ * room is the last to be read the next time. */
+static void read_in_turn(struct attempt *a, int64_t mono, int64_t wall)
 {
     struct line line;
-    while (a->outbox.count < ATTEMPT_NEWS_MAX && lines_next(lines, &line))
-        log_line(a, &line, where, mono, wall);
+    int first = a->turn;
+    for (int i = 0; i < PIPES; i++) {
+        int pipe = (first + i) % PIPES;
+        while (a->outbox.count < ATTEMPT_NEWS_MAX && lines_next(lines_of(a, pipe), &line))
+            take(a, pipe, &line, mono, wall);
+        if (a->outbox.count >= ATTEMPT_NEWS_MAX) {
+            a->turn = (pipe + 1) % PIPES;
+            return;
+        }
+    }
+    a->turn = 0;
 }
 
 void attempt_read_lines(struct attempt *a)
 {
     int64_t mono = clock_monotonic_ms(), wall = clock_wall_ms();
-    struct line line;
-    while (a->outbox.count < ATTEMPT_NEWS_MAX && lines_next(&a->event_lines, &line))
-        event_line(a, &line, mono, wall);
-    read_log(a, &a->err_lines, STDERR, mono, wall);
-    read_log(a, &a->out_lines, STDOUT, mono, wall);
+    read_in_turn(a, mono, wall);
     outbox_due(&a->outbox, mono, wall, false);
     int64_t due = outbox_next(&a->outbox);
     if (due == INT64_MAX)
@@ -284,9 +308,9 @@ bool attempt_read_remainder(struct attempt *a)
     bool open = a->events.watch.fd >= 0 || a->err.watch.fd >= 0 || a->out.watch.fd >= 0;
     if (open || lines_left(a) || a->outbox.count + REMAINDER_NEWS > ATTEMPT_NEWS_MAX) return false;
     int64_t mono = clock_monotonic_ms(), wall = clock_wall_ms();
-    if (lines_last(&a->event_lines, &line)) event_line(a, &line, mono, wall);
-    if (lines_last(&a->out_lines, &line)) log_line(a, &line, STDOUT, mono, wall);
-    if (lines_last(&a->err_lines, &line)) log_line(a, &line, STDERR, mono, wall);
+    static const int order[PIPES] = {0, 2, 1}; /* the last words are those on standard error */
+    for (int i = 0; i < PIPES; i++)
+        if (lines_last(lines_of(a, order[i]), &line)) take(a, order[i], &line, mono, wall);
     outbox_due(&a->outbox, mono, wall, true);
     loop_timer_stop(a->host->loop, &a->progress);
     return true;

@@ -75,15 +75,17 @@ struct attempt {
     struct loop_child watch;
     struct loop_timer deadline; /* RUNNING: the time is up; STOPPING: kill it */
     struct loop_timer progress; /* a report that was held back is due */
-    struct loop_timer retry;    /* a pipe could not be watched */
+    struct loop_timer retry;    /* a pipe could not be watched, or too much was said */
     int64_t started;            /* monotonic ms; of the fork */
     int64_t timeout_ms;
     bool paused; /* attempt_pause */
+    bool muted;  /* its log is full: what it says is dropped, and not read as fast as it comes */
     bool fenced; /* attempt_write found that the claim is gone */
 
     struct channel out, err, events;
     struct buf result;
     struct lines out_lines, err_lines, event_lines; /* out_lines: with `stdout = log` */
+    int turn; /* whose lines are read first, when there was no room for all */
     struct outbox outbox;
     char *context;           /* the newest that it gave to its group; NULL: none */
     int64_t context_version; /* of the one that it was given */

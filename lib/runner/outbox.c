@@ -147,11 +147,15 @@ void outbox_settle(struct outbox *o, int64_t mono, int64_t wall)
     o->redrawn = NULL;
 }
 
-enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c, struct error *e)
+enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c, bool *dropped,
+                      struct error *e)
 {
+    *dropped = false;
     for (size_t i = 0; i < o->count; i++) {
         const struct said *s = &o->items[i];
-        enum err rc = s->type ? claim_event(db, c, s->type, s->json, s->at, e)
+        if (s->type && *dropped)
+            continue; /* what has reached a bound stays there until the commit */
+        enum err rc = s->type ? claim_event(db, c, s->type, s->json, s->at, dropped, e)
                               : claim_progress(db, c, s->report.percent, s->report.phase,
                                                s->report.message, s->at, e);
         if (rc) return rc;

@@ -7,6 +7,7 @@
 #include "store/claims.h"
 #include "task/progress.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,8 +57,9 @@ int64_t outbox_next(const struct outbox *o);
 void outbox_due(struct outbox *o, int64_t mono, int64_t wall, bool now_or_never);
 
 /* Writes all into the open transaction; nothing is forgotten before outbox_clear, so that it can be
- * written again after a rollback. Errors as claim_event. */
-enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c,
+ * written again after a rollback. *dropped: the log has reached a bound, and events were dropped. Errors as
+ * claim_event. */
+enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c, bool *dropped,
                       struct error *e);
 
 /* Forgets what was written. What is held back stays. */

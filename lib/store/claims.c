@@ -201,14 +201,16 @@ enum err claim_progress(struct db *db, const struct claim *c, double percent, co
 }
 
 enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
-                     int64_t now, struct error *e)
+                     int64_t now, bool *dropped, struct error *e)
 {
     struct q_claim_held_row held;
     enum err rc = hold(db, c, &held, e);
     if (rc) return rc;
     if (strncmp(type, "file.", 5) != 0) {
         struct bound bound;
-        if (bound_reached(db, &held, &bound)) return drop(db, c, &held, &bound, now, e);
+        bool reached = bound_reached(db, &held, &bound);
+        if (dropped) *dropped = reached;
+        if (reached) return drop(db, c, &held, &bound, now, e);
         if (held.muted && (rc = q_claim_mute(db, c->n, false, e))) return rc;
     }
     return write_event(db, c, type, payload, now, e);

@@ -26,7 +26,7 @@ static enum err write_row(struct db *db, const struct claim *c, const struct fil
 {
     struct buf payload = {0};
     file_document(&payload, f, end->prefix, end->id);
-    enum err rc = claim_event(db, c, "file.created", payload.data, end->now, e);
+    enum err rc = claim_event(db, c, "file.created", payload.data, end->now, NULL, e);
     buf_free(&payload);
     if (rc) return rc;
     const struct q_file_create_in in = {

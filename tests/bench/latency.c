@@ -152,7 +152,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < events; i++) {
         for (size_t w = 0; w < watchers; w++) readers[w].frames = 0;
         if (txn_begin(db, TXN_SYNC_NONE, &e) ||
-            claim_event(db, &claim, "bench.tick", "{}", clock_wall_ms(), &e) || txn_commit(db, &e))
+            claim_event(db, &claim, "bench.tick", "{}", clock_wall_ms(), NULL, &e) || txn_commit(db, &e))
             die("cannot write an event", &e);
         int64_t committed = clock_monotonic_us();
         wait_all(readers, watchers, 1, at);

@@ -78,6 +78,20 @@ is $l->once, 0, 'a job that floods';
 my @lines = $l->logged($flood);
 cmp_ok scalar @lines, '<', 90, 'its log is bounded by bytes';
 cmp_ok scalar @lines, '>', 70, '... and not before';
+
+# A flood on one descriptor does not drown what another one says.
+$l->job(drowns => <<'EOS');
+#!/bin/sh
+yes 'all work and no play' >&2 &
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    sleep 0.3
+    echo "{\"progress\":$i,\"message\":\"step $i\"}" >&3
+done
+kill $!
+EOS
+my $drowns = $l->task('drowns');
+is $l->once, 0, 'a job that floods one descriptor and reports on another';
+cmp_ok scalar(() = $l->events($drowns, 'task.progress')), '>=', 5, 'its reports are written while the flood goes on';
 is $lines[-1],
     'warn: the log of the task takes 100000 bytes: nothing more that its job says is written (event_bytes_per_task)',
     '... with one warning at the end';

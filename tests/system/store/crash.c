@@ -77,7 +77,7 @@ static void report(struct room *r, struct writer *w, struct acts *acts)
     const struct claim *c = &w->claims[id_random((uint32_t)w->held)];
     enum err rc =
         id_random(2) ? claim_progress(r->db, c, id_random(100), "phase", "message", T0 + 101, &r->e)
-                     : claim_event(r->db, c, "doc.created", "{\"a\":null}", T0 + 101, &r->e);
+                     : claim_event(r->db, c, "doc.created", "{\"a\":null}", T0 + 101, NULL, &r->e);
     if (rc == ERR_FENCED) return; /* a rescuer took it for abandoned */
     MUST(!rc);
     note(r, acts, c->n, NULL);

@@ -68,8 +68,9 @@ static int tear_down(void **state)
 static void write_out(struct bench *b, struct outbox *o)
 {
     struct error e = {0};
+    bool dropped;
     assert_int_equal(txn_begin(b->db, TXN_SYNC_NONE, NULL), ERR_OK);
-    if (outbox_write(o, b->db, &b->claim, &e)) fail_msg("%s", e.text);
+    if (outbox_write(o, b->db, &b->claim, &dropped, &e)) fail_msg("%s", e.text);
     assert_int_equal(txn_commit(b->db, NULL), ERR_OK);
     outbox_clear(o);
 }
@@ -205,11 +206,12 @@ static void after_a_rollback_all_is_written_again(void **state)
 {
     struct bench *b = *state;
     struct outbox o;
+    bool dropped;
     outbox_open(&o, 10);
     report(&o, 40, NULL, NULL, 0);
     outbox_event(&o, mem_str("doc.created"), mem_str("{}"), 1001);
     assert_int_equal(txn_begin(b->db, TXN_SYNC_NONE, NULL), ERR_OK);
-    assert_int_equal(outbox_write(&o, b->db, &b->claim, NULL), ERR_OK);
+    assert_int_equal(outbox_write(&o, b->db, &b->claim, &dropped, NULL), ERR_OK);
     txn_rollback(b->db);
     write_out(b, &o);
     assert_logged(b, "task.progress {\"percent\":40,\"elapsed_seconds\":0.0,"
@@ -222,11 +224,12 @@ static void without_the_claim_nothing_is_written(void **state)
     struct bench *b = *state;
     struct claim other = b->claim;
     struct outbox o;
+    bool dropped;
     other.attempt++;
     outbox_open(&o, 10);
     outbox_event(&o, mem_str("doc.created"), mem_str("{}"), 1001);
     assert_int_equal(txn_begin(b->db, TXN_SYNC_NONE, NULL), ERR_OK);
-    assert_int_equal(outbox_write(&o, b->db, &other, NULL), ERR_FENCED);
+    assert_int_equal(outbox_write(&o, b->db, &other, &dropped, NULL), ERR_FENCED);
     assert_int_equal(txn_commit(b->db, NULL), ERR_OK);
     assert_logged(b, "");
     outbox_free(&o);

@@ -329,7 +329,7 @@ static void say(const struct claim *c, const char *type, int count, size_t bytes
     buf_str(&payload, "\"}");
     begin();
     for (int i = 0; i < count; i++)
-        assert_int_equal(claim_event(writer, c, type, payload.data, 1, NULL), ERR_OK);
+        assert_int_equal(claim_event(writer, c, type, payload.data, 1, NULL, NULL), ERR_OK);
     commit();
     buf_free(&payload);
 }

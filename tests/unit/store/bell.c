@@ -116,7 +116,7 @@ static void what_only_triggers_change_rings_too(void **state)
     assert_true(rings_within(bell, 0));
     bell_answer(bell);
     OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
-    OK(r, claim_event(r->db, &c, "doc.created", "{}", T0, &r->e));
+    OK(r, claim_event(r->db, &c, "doc.created", "{}", T0, NULL, &r->e));
     OK(r, txn_commit(r->db, &r->e));
     assert_true(rings_within(bell, 0));
     bell_close(bell);

@@ -415,7 +415,7 @@ static void is_fenced(struct room *r, const struct claim *c)
         OK(r, txn_begin(r->db, TXN_SYNC_BEFORE, &r->e));
         switch (i) {
         case 0: rc = claim_progress(r->db, c, 50, "p", "m", T0 + 50, &r->e); break;
-        case 1: rc = claim_event(r->db, c, "a.b", "{}", T0 + 50, &r->e); break;
+        case 1: rc = claim_event(r->db, c, "a.b", "{}", T0 + 50, NULL, &r->e); break;
         case 2:
             rc = claim_finish(r->db, c,
                               &(struct claim_end){.status = TASK_COMPLETED,
@@ -860,9 +860,9 @@ static void says(struct room *r, const struct claim *c, int lines)
 {
     OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     for (int i = 0; i < lines; i++)
-        OK(r, claim_event(r->db, c, "doc.created", "{\"n\":1}", T0 + 1, &r->e));
+        OK(r, claim_event(r->db, c, "doc.created", "{\"n\":1}", T0 + 1, NULL, &r->e));
     OK(r, claim_progress(r->db, c, 50, NULL, NULL, T0 + 1, &r->e));
-    OK(r, claim_event(r->db, c, "file.created", "{}", T0 + 1, &r->e));
+    OK(r, claim_event(r->db, c, "file.created", "{}", T0 + 1, NULL, &r->e));
     OK(r, txn_commit(r->db, &r->e));
 }
 

@@ -407,9 +407,9 @@ static void an_event_of_a_job_is_kept_on_one_line(void **state)
     int64_t at = newest(r);
     OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
     OK(r, claim_event(r->db, &c, "doc.created", "{\n \"a\" : null,\r\n \"t\":\"x\\ny\" }", T0 + 1,
-                      &r->e));
-    OK(r, claim_event(r->db, &c, "message.delta", "\"hé\"", T0 + 2, &r->e));
-    OK(r, claim_event(r->db, &c, "message.delta", "null", T0 + 2, &r->e));
+                      NULL, &r->e));
+    OK(r, claim_event(r->db, &c, "message.delta", "\"hé\"", T0 + 2, NULL, &r->e));
+    OK(r, claim_event(r->db, &c, "message.delta", "null", T0 + 2, NULL, &r->e));
     OK(r, txn_commit(r->db, &r->e));
     events_are(r, at,
                "doc.created {\"a\":null,\"t\":\"x\\ny\"}\nmessage.delta \"hé\"\n"

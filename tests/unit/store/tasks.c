@@ -605,7 +605,8 @@ static void a_read_stops_after_so_many_bytes_but_never_before_the_first(void **s
     for (int i = 0; i < 1000; i++) buf_str(&payload, "x");
     buf_char(&payload, '"');
     OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
-    for (int i = 0; i < 10; i++) OK(r, claim_event(r->db, &c, "big.one", payload.data, T0, &r->e));
+    for (int i = 0; i < 10; i++)
+        OK(r, claim_event(r->db, &c, "big.one", payload.data, T0, NULL, &r->e));
     OK(r, txn_commit(r->db, &r->e));
     struct event_list l = {0};
     const struct event_scope scope = {.kind = SCOPE_TASK, .task = c.n};
