@@ -20,12 +20,21 @@ enum { HOUR_MS = 3600 * 1000 };
 /* Where a value comes from, if not from a line of the file. */
 enum { FROM_NOWHERE = 0, FROM_VARIABLE = -1 };
 
+/* A row of [routes]: the line as it was written, without the blanks and the comment around. */
+struct row {
+    char *text;
+    int line;
+};
+
 struct conf {
     char *file;
     char *text[CONF_KEYS]; /* as written, or NULL: unset */
     int64_t number[CONF_KEYS];
     int line[CONF_KEYS]; /* of the file, or FROM_ */
-    int reading;         /* the line that is being read */
+    struct row *rows;    /* of [routes], by their order */
+    size_t row_count;
+    int reading;             /* the line that is being read */
+    struct buf reading_text; /* as it is written */
     bool cgi;
 };
 
@@ -338,11 +347,26 @@ static enum err name_key(const char *section, const char *key, struct error *e)
     return error_set(e, inner.code, "[%s] %s: %s", section, key, inner.text);
 }
 
+/* Keeps the line that is being read as a row. What an INI file splits it at may stand inside of its path. */
+static enum err take_row(struct conf *c, struct error *e)
+{
+    const char *text = buf_text(&c->reading_text);
+    size_t len = 0;
+    while (text[len] && !(text[len] == ';' && len && isspace((unsigned char)text[len - 1]))) len++;
+    len = without_blanks(&text, len);
+    if (c->row_count == CONF_ROUTES_MAX)
+        return error_set(e, ERR_INVALID, "[routes]: more than %d rows", CONF_ROUTES_MAX);
+    c->rows = mem_grow(c->rows, c->row_count + 1, sizeof *c->rows);
+    c->rows[c->row_count++] = (struct row){.text = mem_dup(text, len), .line = c->reading};
+    return ERR_OK;
+}
+
 static enum err take_setting(void *arg, const char *section, const char *key, const char *value,
                              struct error *e)
 {
     struct conf *c = arg;
     bool section_known = false;
+    if (!strcmp(section, "routes")) return take_row(c, e);
     for (enum conf_key k = 0; k < CONF_KEYS; k++) {
         bool here = !strcmp(conf_settings[k].section, section);
         section_known |= here;
@@ -358,8 +382,9 @@ struct ini_reader {
     FILE *in;
     conf_take *take;
     void *arg;
-    int *line;    /* the one being read */
-    int bad_line; /* the first that was refused, 0: none */
+    int *line;        /* the one being read */
+    struct buf *text; /* what is written there; NULL: nobody asks */
+    int bad_line;     /* the first that was refused, 0: none */
     struct error error;
 };
 
@@ -369,6 +394,7 @@ static char *next_line(char *out, int size, void *arg)
     struct ini_reader *r = arg;
     if (!fgets(out, size, r->in)) return NULL;
     ++*r->line;
+    if (r->text) buf_clear(r->text), buf_str(r->text, out);
     size_t len = strlen(out);
     int c;
     if (len && out[len - 1] != '\n' && (c = fgetc(r->in)) != EOF) {
@@ -483,7 +509,8 @@ enum err conf_load(struct conf **out, const char *file, const char *program, str
     struct conf *c = defaults();
     enum err rc = ERR_OK;
     c->file = find_file(file, program);
-    const struct ini_reader reader = {.take = take_setting, .arg = c, .line = &c->reading};
+    const struct ini_reader reader = {
+        .take = take_setting, .arg = c, .line = &c->reading, .text = &c->reading_text};
     if (c->file) rc = read_ini(c->file, reader, e);
     for (char **entry = environ; !rc && entry && *entry; entry++)
         if (!strncmp(*entry, "LEAT_", 5)) rc = take_variable(c, *entry, e);
@@ -524,8 +551,23 @@ void conf_free(struct conf *c)
 {
     if (!c) return;
     for (enum conf_key k = 0; k < CONF_KEYS; k++) free(c->text[k]);
+    for (size_t i = 0; i < c->row_count; i++) free(c->rows[i].text);
+    free(c->rows);
+    buf_free(&c->reading_text);
     free(c->file);
     free(c);
+}
+
+const char *conf_route(const struct conf *c, size_t i)
+{
+    return i < c->row_count ? c->rows[i].text : NULL;
+}
+
+enum err conf_blame_route(const struct conf *c, size_t i, struct error *e)
+{
+    if (!e) return ERR_INVALID;
+    struct error inner = *e;
+    return error_set(e, inner.code, "%s:%d: [routes] %s", c->file, c->rows[i].line, inner.text);
 }
 
 const char *conf_text(const struct conf *c, enum conf_key key)

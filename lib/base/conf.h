@@ -46,6 +46,15 @@ const char *conf_item(const char **rest, size_t *len);
  * "[section] key: " where nobody did. Returns its code. */
 enum err conf_blame(const struct conf *c, enum conf_key key, struct error *e);
 
+enum { CONF_ROUTES_MAX = 500 };
+
+/* Row `i` of [routes] in the order of the file, "METHOD PATH = TARGET" as it was written, or NULL behind the
+ * last. No variable adds to them, and an overlay has none. Nobody has judged it yet. Borrowed. */
+const char *conf_route(const struct conf *c, size_t i);
+
+/* Puts "FILE:LINE: [routes] " of row `i` before the text of `e`. Returns its code. */
+enum err conf_blame_route(const struct conf *c, size_t i, struct error *e);
+
 /* Where the settings were read from, or NULL. Borrowed. */
 const char *conf_file(const struct conf *c);
 

@@ -148,6 +148,15 @@ static void read_body(struct exchange *x, void *arg)
 
 /* ---- the parameters ---- */
 
+/* Finds its row, behind a path of the site's own or not. */
+static enum err find_route(struct exchange *x, struct error *e)
+{
+    const struct server *s = x->server;
+    enum err rc = site_routes_apply(s->site_routes, &x->request, &x->route.methods, e);
+    if (rc || x->route.methods) return rc;
+    return route_find(s->program->routes, s->program->route_count, &x->request, &x->route, e);
+}
+
 /* Finds its row and whether the asker may. False: answered. */
 static bool admit(struct exchange *x)
 {
@@ -162,7 +171,7 @@ static bool admit(struct exchange *x)
         problem(r, 421, "wrong_host", "this site does not answer to that name; see [http] hosts");
         return false;
     }
-    if (route_find(s->program->routes, s->program->route_count, r, &x->route, &e)) {
+    if (find_route(x, &e)) {
         exchange_fail(x, &e);
         return false;
     }

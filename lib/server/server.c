@@ -265,6 +265,9 @@ static int load_settings(struct server *s, const char *config, const char *argv0
         if (rc) conf_blame(conf, CONF_LOG_TARGET, &e);
     }
     if (!rc) rc = auth_check(conf, &e);
+    if (!rc)
+        rc = site_routes_open(&s->site_routes, conf, s->program->routes, s->program->route_count,
+                              &e);
     if (rc) {
         fprintf(stderr, "%s: %s\n", s->program->name, e.text);
         conf_free(conf);
@@ -278,6 +281,20 @@ static int load_settings(struct server *s, const char *config, const char *argv0
         return EX_CONFIG;
     }
     return 0;
+}
+
+static void free_settings(struct server *s)
+{
+    site_routes_close(s->site_routes);
+    conf_free((struct conf *)s->conf);
+}
+
+static void print_paths(const struct site_routes *routes)
+{
+    struct buf out = {0};
+    site_routes_paths(routes, &out);
+    fputs(buf_text(&out), stdout);
+    buf_free(&out);
 }
 
 static void unsynced(void *arg)
@@ -368,7 +385,7 @@ static void close_all(struct server *s)
     if (s->db) txn_wait(s->db, conf_int(s->conf, CONF_DATABASE_BUSY_MS));
     metrics_free(s->metrics);
     db_close(s->db);
-    conf_free((struct conf *)s->conf);
+    free_settings(s);
 }
 
 static void raise_file_limit(void)
@@ -381,9 +398,11 @@ static void raise_file_limit(void)
 
 static int usage(const char *name)
 {
-    printf("usage: %s [--config FILE] [--check]\n"
+    printf("usage: %s [--config FILE] [--check | --paths]\n"
            "Answers FastCGI when standard input is a listening socket, else one CGI request.\n"
-           "--check: only looks at the settings.\n",
+           "--check: only looks at the settings.\n"
+           "--paths: prints the paths of [routes] that do not lie below the prefix, a regular\n"
+           "         expression a line, for the settings of a web server.\n",
            name);
     return 0;
 }
@@ -391,7 +410,7 @@ static int usage(const char *name)
 /* What the command line asks for. */
 struct arguments {
     const char *config;
-    bool check, checkpoint;
+    bool check, paths, checkpoint;
 };
 
 /* Reads it. -1: go on; else an exit status. */
@@ -399,6 +418,7 @@ static int read_arguments(const char *name, int argc, char **argv, struct argume
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                             {"check", no_argument, NULL, 'C'},
+                                            {"paths", no_argument, NULL, 'p'},
                                             {"checkpoint", no_argument, NULL, 'k'}, /* of its own */
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
@@ -408,6 +428,7 @@ static int read_arguments(const char *name, int argc, char **argv, struct argume
         switch (c) {
         case 'c': out->config = optarg; break;
         case 'C': out->check = true; break;
+        case 'p': out->check = out->paths = true; break;
         case 'k': out->checkpoint = true; break;
         case 'h': return usage(name);
         case 'V': printf("%s " LEAT_VERSION "\n", name); return EX_OK;
@@ -440,6 +461,7 @@ int server_main(const struct server_program *program, int argc, char **argv)
     if (status) return status;
     if (!given.check && !given.checkpoint) return serve(&s);
     if (given.checkpoint) status = checkpoint_alone(s.conf);
-    conf_free((struct conf *)s.conf);
+    if (given.paths) print_paths(s.site_routes);
+    free_settings(&s);
     return status;
 }

@@ -15,6 +15,7 @@
 #include "store/db.h"
 #include "web/fcgi.h"
 #include "web/route.h"
+#include "web/site_routes.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +24,7 @@
 struct server {
     const struct server_program *program;
     const struct conf *conf;
+    struct site_routes *site_routes;
     struct db *db;
     struct bell *bell;
     struct loop *loop;

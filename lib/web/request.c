@@ -1,7 +1,7 @@
 #include "web/request.h"
 
 #include "base/id.h"
-#include "base/json.h"
+#include "web/uri.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -9,23 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum {
-    TARGET_MAX = 32768, /* bytes of path and query */
-    PREFIX_MAX = 8,     /* segments of a prefix */
-    SPLIT_MAX = REQUEST_SEGMENTS_MAX + PREFIX_MAX,
-};
-
-/* The segments of a path; owned. */
-struct split {
-    char *at[SPLIT_MAX];
-    size_t count;
-};
-
-/* A part of a header. p NULL: nothing (left). */
-struct span {
-    const char *p;
-    size_t len;
-};
+enum { TARGET_MAX = 32768 }; /* bytes of path and query */
 
 /* Fields that may come in several lines which are one list (RFC 9110, 5.3; RFC 6265, 5.4 for Cookie). */
 static const struct {
@@ -51,7 +35,7 @@ const char *request_method(const struct request *r)
     return "OTHER";
 }
 
-static enum method parse_method(const char *name)
+enum method method_parse(const char *name)
 {
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (!strcmp(name, methods[i].name)) return methods[i].method;
@@ -75,95 +59,10 @@ static void choose_request_id(struct request *r)
         id_hex(r->request_id, 32);
 }
 
-static bool is_control(char c)
-{
-    return (unsigned char)c < 0x20 || c == 0x7f;
-}
-
-static int hex_value(char c)
-{
-    const char *digits = "0123456789abcdef";
-    const char *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-/* Appends `len` bytes percent-decoded. False: bad encoding, a NUL or not UTF-8. */
-static bool decode(struct buf *out, const char *text, size_t len, bool plus_is_space)
-{
-    size_t from = out->len;
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        if (c == '+' && plus_is_space) {
-            c = ' ';
-        } else if (c == '%') {
-            int high = i + 2 < len ? hex_value(text[i + 1]) : -1;
-            int low = i + 2 < len ? hex_value(text[i + 2]) : -1;
-            if (high < 0 || low < 0) return false;
-            c = (char)(high * 16 + low);
-            i += 2;
-        }
-        if (!c) return false;
-        buf_char(out, c);
-    }
-    return utf8_valid(out->data ? out->data + from : "", out->len - from);
-}
-
-static void split_free(struct split *s)
-{
-    for (size_t i = 0; i < s->count; i++) free(s->at[i]);
-    s->count = 0;
-}
-
-/* Adds the segments of a path, decoded where it is encoded. */
-static enum err split_path(struct split *s, const char *path, size_t len, bool encoded,
-                           struct error *e)
-{
-    enum err rc = ERR_OK;
-    struct buf segment = {0};
-    for (size_t i = 0, n; !rc && i < len; i += n + 1) {
-        for (n = 0; i + n < len && path[i + n] != '/';) n++;
-        buf_clear(&segment);
-        if (encoded) {
-            if (!decode(&segment, path + i, n, false))
-                rc = error_set(e, ERR_INVALID, "the path is not percent-encoded UTF-8");
-        } else {
-            buf_add(&segment, path + i, n);
-            if (!utf8_valid(path + i, n)) rc = error_set(e, ERR_INVALID, "the path is not UTF-8");
-        }
-        const char *text = buf_text(&segment);
-        for (const char *p = text; !rc && *p; p++)
-            if (is_control(*p)) rc = error_set(e, ERR_INVALID, "the path has a control character");
-        if (rc || !*text || !strcmp(text, ".")) continue;
-        if (!strcmp(text, ".."))
-            rc = error_set(e, ERR_INVALID, "the path has a '..'");
-        else if (s->count == SPLIT_MAX)
-            rc = error_set(e, ERR_INVALID, "the path is too deep");
-        else
-            s->at[s->count++] = mem_str(text);
-    }
-    buf_free(&segment);
-    return rc;
-}
-
-/* How many first segments of `s` are `prefix` ("/a/b"), or -1 when it does not lie below. */
-static int prefix_length(const struct split *s, const char *prefix)
-{
-    size_t i = 0;
-    for (const char *p = prefix ? prefix : ""; *p;) {
-        size_t n = strcspn(p, "/");
-        if (n) {
-            if (i == s->count || strlen(s->at[i]) != n || strncmp(s->at[i], p, n) != 0) return -1;
-            i++;
-        }
-        p += n + (p[n] == '/');
-    }
-    return (int)i;
-}
-
 /* Moves what lies below a prefix into the request; `s` keeps the rest. */
-static enum err place_segments(struct request *r, struct split *s, struct error *e)
+static enum err place_segments(struct request *r, struct uri_path *s, struct error *e)
 {
-    int skip = prefix_length(s, conf_text(r->conf, CONF_HTTP_PREFIX));
+    int skip = uri_below(s->at, s->count, conf_text(r->conf, CONF_HTTP_PREFIX));
     r->below_prefix = skip >= 0;
     if (skip < 0) skip = 0;
     for (size_t i = (size_t)skip; i < s->count; i++) {
@@ -204,14 +103,14 @@ static enum err parse_target(struct request *r, struct error *e)
         buf_fmt(&decoded, "%s%s", script ? script : "", info ? info : "");
         target = buf_text(&decoded);
     }
-    struct split s = {0};
+    struct uri_path s = {0};
     struct span path = {target, strlen(target)}, query = {NULL, 0};
     enum err rc = ERR_OK;
     if (path.len > TARGET_MAX) rc = error_set(e, ERR_INVALID, "the path is too long");
-    for (const char *p = target; !rc && *p; p++)
-        if (is_control(*p)) rc = error_set(e, ERR_INVALID, "the path has a control character");
+    if (!rc && uri_has_control(target))
+        rc = error_set(e, ERR_INVALID, "the path has a control character");
     if (!rc && encoded) rc = cut_target(target, &path, &query, e);
-    if (!rc) rc = split_path(&s, path.p, path.len, encoded, e);
+    if (!rc) rc = uri_split(&s, path.p, path.len, encoded, e);
 
     if (!rc) {
         struct buf whole = {0};
@@ -224,22 +123,9 @@ static enum err parse_target(struct request *r, struct error *e)
         const char *other = encoded ? NULL : conn_param(r->conn, "QUERY_STRING");
         r->query = query.p ? mem_dup(query.p, query.len) : mem_str(other ? other : "");
     }
-    split_free(&s);
+    uri_path_free(&s);
     buf_free(&decoded);
     return rc;
-}
-
-/* Takes the next parameter of a query. False: there is none. */
-static bool next_parameter(const char **at, struct span *name, struct span *value)
-{
-    const char *p = *at;
-    if (!p || !*p) return false;
-    size_t len = strcspn(p, "&");
-    const char *equals = memchr(p, '=', len);
-    *name = (struct span){p, equals ? (size_t)(equals - p) : len};
-    *value = equals ? (struct span){equals + 1, len - name->len - 1} : (struct span){p + len, 0};
-    *at = p + len + (p[len] == '&');
-    return true;
 }
 
 /* Whether every parameter is percent-encoded UTF-8, also those that nobody asks for. */
@@ -247,14 +133,14 @@ static enum err check_query(const char *query, struct error *e)
 {
     enum err rc = ERR_OK;
     struct buf b = {0};
-    for (struct span name, value; !rc && next_parameter(&query, &name, &value);) {
+    for (struct span name, value; !rc && uri_parameter(&query, &name, &value);) {
         buf_clear(&b);
-        bool named = decode(&b, name.p, name.len, true);
+        bool named = uri_decode(&b, name.p, name.len, true);
         size_t len = b.len;
         if (!named)
             rc =
                 error_set(e, ERR_INVALID, "the query has a name that is not percent-encoded UTF-8");
-        else if (!decode(&b, value.p, value.len, true))
+        else if (!uri_decode(&b, value.p, value.len, true))
             rc = error_set(e, ERR_INVALID, "query parameter '%.*s' is not percent-encoded UTF-8",
                            len < 100 ? (int)len : 100, buf_text(&b));
     }
@@ -295,13 +181,27 @@ enum err request_parse(struct request *r, struct conn *conn, const struct conf *
     const char *method = conn_param(conn, "REQUEST_METHOD");
     if (!method)
         return error_set(e, ERR_INVALID, "no REQUEST_METHOD: a web server starts this program");
-    r->method = parse_method(method);
+    r->method = method_parse(method);
 
     enum err rc = conf_overlay(&r->own_conf, conf, conn_params(conn), e);
     if (rc) return rc;
     if (r->own_conf) r->conf = r->own_conf;
     rc = parse_target(r, e);
     return rc ? rc : check_query(r->query, e);
+}
+
+void request_become(struct request *r, char *const *segments, size_t count, char *query)
+{
+    assert(count <= REQUEST_SEGMENTS_MAX);
+    for (size_t i = 0; i < r->segment_count; i++) free(r->segments[i]);
+    free(r->query);
+    r->segment_count = 0;
+    while (r->segment_count < count) {
+        r->segments[r->segment_count] = segments[r->segment_count];
+        r->segment_count++;
+    }
+    r->query = query;
+    r->below_prefix = true;
 }
 
 void request_free(struct request *r)
@@ -358,12 +258,12 @@ enum err request_query(const struct request *r, const char *name, char **value, 
     struct buf b = {0};
     const char *at = r->query;
     *value = NULL;
-    for (struct span key, text; !found && next_parameter(&at, &key, &text);) {
+    for (struct span key, text; !found && uri_parameter(&at, &key, &text);) {
         buf_clear(&b);
-        found = key.len && decode(&b, key.p, key.len, true) && !strcmp(buf_text(&b), name);
+        found = key.len && uri_decode(&b, key.p, key.len, true) && !strcmp(buf_text(&b), name);
         if (!found) continue;
         buf_clear(&b);
-        if (decode(&b, text.p, text.len, true))
+        if (uri_decode(&b, text.p, text.len, true))
             *value = mem_str(buf_text(&b));
         else
             rc = error_set(e, ERR_INVALID, "query parameter '%s' is not percent-encoded UTF-8",

@@ -63,6 +63,13 @@ enum err request_parse(struct request *r, struct conn *conn, const struct conf *
                        struct error *e);
 void request_free(struct request *r);
 
+/* Makes it a request for what lies at these segments below the prefix, with this query; both are taken over.
+ * `path` stays what the client asked for. */
+void request_become(struct request *r, char *const *segments, size_t count, char *query);
+
+/* The method of that name; METHOD_OTHER: none that is known. */
+enum method method_parse(const char *name);
+
 /* The name of its method: "GET"; of one that is not known "OTHER". */
 const char *request_method(const struct request *r);
 

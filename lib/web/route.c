@@ -27,6 +27,7 @@ static bool plain(const char *segment)
 
 static enum fit fit_segment(const char *pattern, size_t len, const char *segment)
 {
+    if (!segment) return *pattern == '{' ? FIT_ANY : FIT_NOT;
     if (*pattern != '{')
         return strlen(segment) == len && !strncmp(pattern, segment, len) ? FIT_LITERAL : FIT_NOT;
     if (len == 4 && !strncmp(pattern, "{id}", len)) return id_valid(segment) ? FIT_TYPED : FIT_NOT;
@@ -35,21 +36,22 @@ static enum fit fit_segment(const char *pattern, size_t len, const char *segment
     return plain(segment) ? FIT_ANY : FIT_NOT;
 }
 
-/* How well the request's path fits a pattern: two bits a segment, the first ones weighing most,
- * over a 1 that makes even the empty path count; 0: not at all. Fills `params` (when not NULL). */
-static unsigned fit_path(const char *pattern, const struct request *request, const char **params)
+/* How well a path fits a pattern: two bits a segment, the first ones weighing most, over a 1 that makes even
+ * the empty path count; 0: not at all. Fills `params` (when not NULL). */
+static unsigned fit_path(const char *pattern, char *const *segments, size_t count,
+                         const char **params)
 {
     unsigned score = 1;
     size_t i = 0, given = 0;
     for (const char *p = pattern; *p;) {
         size_t len = strcspn(p, "/");
         if (len) {
-            if (i == request->segment_count) return 0;
-            enum fit fit = fit_segment(p, len, request->segments[i]);
+            if (i == count) return 0;
+            enum fit fit = fit_segment(p, len, segments[i]);
             if (fit == FIT_NOT) return 0;
             if (*p == '{') {
                 assert(given < ROUTE_PARAMS_MAX);
-                if (params) params[given] = request->segments[i];
+                if (params) params[given] = segments[i];
                 given++;
             }
             score = score << 2 | (unsigned)fit;
@@ -57,7 +59,28 @@ static unsigned fit_path(const char *pattern, const struct request *request, con
         }
         p += len + (p[len] == '/');
     }
-    return i == request->segment_count ? score : 0;
+    return i == count ? score : 0;
+}
+
+/* The same for a request. */
+static unsigned fit_request(const char *pattern, const struct request *r, const char **params)
+{
+    return fit_path(pattern, r->segments, r->segment_count, params);
+}
+
+bool route_fits(const struct route *row, char *const *segments, size_t count, bool literal)
+{
+    char *tried[REQUEST_SEGMENTS_MAX];
+    if (count > REQUEST_SEGMENTS_MAX) return false;
+    /* what is not known becomes the literal segment that it would have to be */
+    char *words = mem_str(row->pattern), *rest = words, *word;
+    for (size_t i = 0; i < count; i++) {
+        word = strtok_r(i ? NULL : words, "/", &rest);
+        tried[i] = segments[i] ? segments[i] : literal && word && *word != '{' ? word : NULL;
+    }
+    bool fits = fit_path(row->pattern, tried, count, NULL) != 0;
+    free(words);
+    return fits;
 }
 
 static void list_methods(struct buf *out, unsigned methods)
@@ -89,16 +112,16 @@ enum err route_find(const struct route *table, size_t count, struct request *req
     unsigned best = 0;
     *out = (struct route_match){0};
     for (size_t i = 0; request->below_prefix && i < count; i++) {
-        unsigned score = fit_path(table[i].pattern, request, NULL);
+        unsigned score = fit_request(table[i].pattern, request, NULL);
         if (score > best) best = score, out->methods = 0, request->route = table[i].pattern;
         if (score && score == best) out->methods |= table[i].methods;
     }
     unsigned method = request->method;
     if (method == METHOD_HEAD && !(out->methods & METHOD_HEAD)) method = METHOD_GET;
     for (size_t i = 0; best && !out->row && i < count; i++)
-        if (table[i].methods & method && fit_path(table[i].pattern, request, NULL) == best)
+        if (table[i].methods & method && fit_request(table[i].pattern, request, NULL) == best)
             out->row = &table[i];
-    if (out->row) fit_path(out->row->pattern, request, out->params);
+    if (out->row) fit_request(out->row->pattern, request, out->params);
     return out->row ? name_group(request, out, e) : ERR_OK;
 }
 

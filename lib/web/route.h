@@ -48,6 +48,10 @@ void route_match_free(struct route_match *m);
 enum err route_find(const struct route *table, size_t count, struct request *request,
                     struct route_match *out, struct error *e);
 
+/* Whether a path of these segments below the prefix fits a row. NULL is a segment that is not known: it fits what
+ * stands in braces, and a literal segment where `literal` says so. */
+bool route_fits(const struct route *row, char *const *segments, size_t count, bool literal);
+
 /* Answers a request that has found no row: 404 not_found, 405 with Allow, 204 with Allow to OPTIONS. */
 void route_refuse(struct request *request, const struct route_match *m);
 

@@ -372,6 +372,39 @@ sub reaches {
     return $task;
 }
 
+# cgi(METHOD, URI, BODY, VARIABLE => VALUE..): one request to leat.fcgi as a web server makes it that knows plain CGI
+# only, on this server's settings. Gives what http() gives.
+sub cgi {
+    my ($self, $method, $uri, $body, %variables) = @_;
+    write_file("$self->{dir}/cgi.in", $body // '');
+    my $pid = open(my $out, '-|') // croak "fork: $!";
+    if (!$pid) {
+        open STDIN, '<', "$self->{dir}/cgi.in" or POSIX::_exit(127);
+        my ($path, $query) = split /\?/, $uri;
+        %ENV = (
+            GATEWAY_INTERFACE => 'CGI/1.1',
+            REQUEST_METHOD    => $method,
+            REQUEST_URI       => $uri,
+            SCRIPT_NAME       => $path,
+            QUERY_STRING      => $query // '',
+            CONTENT_LENGTH    => $method eq 'POST' ? length $body : '',
+            REMOTE_ADDR       => '127.0.0.1',
+            %variables,
+        );
+        exec("$build/leat.fcgi", '--config', $self->conf_file) or POSIX::_exit(127);
+    }
+    my ($head, $rest) = split /\r\n\r\n/, do { local $/; readline($out) // '' }, 2;
+    {
+        local $?;
+        close $out;
+    }
+    my ($status) = ($head // '') =~ /^Status: (.*?)\r?$/m;
+    my $answer = Leat::Answer::parse('HTTP/1.1 ' . ($status // '') . "\r\n" . ($head // ''));
+    $answer->{body} = $rest // '';
+    $answer->{json} = decode($answer->{body});
+    return $answer;
+}
+
 # stream(PATH, headers => .., method => .., body => ..): opens the connection, reads the headers
 # (within `timeout`, 10 s) and leaves the rest to next_frame and its like.
 sub stream {

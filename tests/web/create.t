@@ -381,70 +381,39 @@ subtest 'the wait is capped' => sub {
     $short->stop;
 };
 
-# One request to leat.fcgi as a web server makes it that knows plain CGI only.
-sub cgi {
-    my ($method, $uri, $body, %headers) = @_;
-    my $program = ($ENV{BUILD} || 'build') . '/leat.fcgi';
-    Leat::write_file("$l->{dir}/cgi.in", $body);
-    my $pid = open(my $out, '-|') // die "fork: $!";
-    if (!$pid) {
-        open STDIN, '<', "$l->{dir}/cgi.in" or die "cgi.in: $!";
-        my $length = $method eq 'POST' ? length $body : '';
-        my ($path, $query) = split /\?/, $uri;
-        %ENV = (
-            GATEWAY_INTERFACE => 'CGI/1.1',
-            REQUEST_METHOD    => $method,
-            REQUEST_URI       => $uri,
-            SCRIPT_NAME       => $path,
-            QUERY_STRING      => $query // '',
-            CONTENT_LENGTH    => $length,
-            REMOTE_ADDR       => '127.0.0.1',
-            %headers,
-        );
-        exec {$program} $program, '--config', $l->conf_file or POSIX::_exit(127);
-    }
-    my ($head, $rest) = split /\r\n\r\n/, do { local $/; readline($out) // '' }, 2;
-    close $out;
-    my ($status) = $head =~ /^Status: (.*?)\r?$/m;
-    my $answer = Leat::Answer::parse('HTTP/1.1 ' . ($status // '') . "\r\n$head");
-    $answer->{body} = $rest;
-    $answer->{json} = eval { decode_json($rest) };
-    return $answer;
-}
-
 subtest 'leat.fcgi is a CGI program as well, and then waits itself' => sub {
     my $json = '{"type":"mirror","input":"by CGI"}';
-    my $r = cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json');
+    my $r = $l->cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json');
     is $r->status, 202, 'create';
     is output($r), '<text/plain; charset=utf-8>by CGI', 'it reaches the job';
-    $r = cgi(POST => '/api/tasks?type=mirror', "\0\xff", CONTENT_TYPE => 'image/png', HTTP_PREFER => 'wait=20');
+    $r = $l->cgi(POST => '/api/tasks?type=mirror', "\0\xff", CONTENT_TYPE => 'image/png', HTTP_PREFER => 'wait=20');
     is $r->status . ' ' . $r->json->{status}, '200 completed', 'create and wait';
     is $r->header('Preference-Applied'), 'wait=20', 'Preference-Applied';
     is $l->http(GET => $r->json->{links}{result})->body, "<image/png>\0\xff", 'every byte';
     my $begin = time;
-    $r = cgi(POST => '/api/tasks?type=nap', '30', HTTP_PREFER => 'wait=1');
+    $r = $l->cgi(POST => '/api/tasks?type=nap', '30', HTTP_PREFER => 'wait=1');
     my $took = time - $begin;
     is $r->status, 202, 'and give up in time';
     cmp_ok $took, '>=', 0.95, 'not before';
     cmp_ok $took, '<',  5,    'nor much later';
     is cancel($r), 202, '(cancelled)';
-    my $task = cgi(GET => '/api/tasks/' . $r->json->{task_id}, '');
+    my $task = $l->cgi(GET => '/api/tasks/' . $r->json->{task_id}, '');
     is $task->status . ' ' . $task->json->{id}, '200 ' . $r->json->{task_id}, 'read';
-    $r = cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', HTTP_ACCEPT => 'text/event-stream');
+    $r = $l->cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', HTTP_ACCEPT => 'text/event-stream');
     like $r->status . ' ' . $r->header('Content-Location'), qr{^200 /api/tasks/$uuid7/events$}, 'answered by the events';
     is +(events_in($r->{body}))[-1]{payload}{reason}, 'finished', 'to their end';
-    my $count = sub { scalar @{ cgi(GET => '/api/tasks?type=mirror&page_size=200', '')->json->{tasks} } };
+    my $count = sub { scalar @{ $l->cgi(GET => '/api/tasks?type=mirror&page_size=200', '')->json->{tasks} } };
     my $before = $count->();
-    $r = cgi(POST => '/api/tasks?type=mirror', 'half', CONTENT_LENGTH => 9);
+    $r = $l->cgi(POST => '/api/tasks?type=mirror', 'half', CONTENT_LENGTH => 9);
     is $r->status . ' ' . $r->json->{code}, '400 bad_request', 'half a body is refused';
     is $count->(), $before, 'and makes no task';
-    $r = cgi(GET => '/', '', REQUEST_URI => '', SCRIPT_NAME => '');
+    $r = $l->cgi(GET => '/', '', REQUEST_URI => '', SCRIPT_NAME => '');
     is $r->status . ' ' . $r->json->{code}, '404 not_found', 'a request without any path';
 };
 
 subtest 'as a CGI program it also answers when it cannot open the database' => sub {
     my $json = '{"type":"mirror"}';
-    my $r = cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', LEAT_DATABASE_PATH => "$l->{dir}/none/leat.db");
+    my $r = $l->cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', LEAT_DATABASE_PATH => "$l->{dir}/none/leat.db");
     is $r->status, 500, 'a folder that is not there';
     is $r->header('Content-Type'), 'application/problem+json', '... is a problem';
     unlike $r->{body}, qr{none/leat}, '... that does not tell where the database is';
@@ -453,11 +422,11 @@ subtest 'as a CGI program it also answers when it cannot open the database' => s
     open my $lock, '>', "$path.lock" or die;
     flock $lock, LOCK_EX or die;
     my @locked = (LEAT_DATABASE_PATH => $path, LEAT_DATABASE_BUSY_MS => 50);
-    $r = cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', @locked);
+    $r = $l->cgi(POST => '/api/tasks', $json, CONTENT_TYPE => 'application/json', @locked);
     is $r->status, 503, 'a database that somebody else is at work in';
     is $r->json->{code}, 'database_busy', '... is busy';
     ok $r->header('Retry-After'), '... for a while';
-    $r = cgi(GET => '/api/events', '', HTTP_ACCEPT => 'text/event-stream', @locked);
+    $r = $l->cgi(GET => '/api/events', '', HTTP_ACCEPT => 'text/event-stream', @locked);
     is $r->status, 200, 'a stream ends in a way that EventSource comes back from';
     like $r->{body}, qr/^retry: \d+\n.*"stream\.end".*"overloaded"/s, '... which says why';
 };
