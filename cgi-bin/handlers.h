@@ -36,6 +36,9 @@ route_handler openapi_get;
 route_handler metrics_get, metrics_stats;
 
 /* ops.c */
-route_handler ops_health, ops_types;
+route_handler ops_health;
+
+/* types.c */
+route_handler types_list, types_pause, types_resume;
 
 #endif

@@ -7,6 +7,7 @@
 #include "handlers.h"
 #include "server/server.h"
 #include "store/queue_stats.h"
+#include "store/type_rows.h"
 #include "web/response.h"
 
 #include <inttypes.h>
@@ -17,12 +18,14 @@
 struct known {
     int64_t now;
     struct queue_stats stats;
+    struct type_rows types;
     struct metrics_snapshot snapshot;
 };
 
 static void known_free(struct known *k)
 {
     queue_stats_free(&k->stats);
+    type_rows_free(&k->types);
     metrics_snapshot_free(&k->snapshot);
 }
 
@@ -35,6 +38,7 @@ static bool find_out(struct exchange *x, struct known *k)
     /* this process is part of the picture */
     if (!commit_group_locking(x->server->commits)) metrics_flush(x->server->metrics);
     enum err rc = queue_stats_read(db, k->now, &k->stats, &e);
+    if (!rc) rc = type_rows_read(db, k->now, &k->types, &e);
     if (!rc) rc = metrics_read(db, x->server->metrics, &k->snapshot, &e);
     if (!rc) return true;
     exchange_fail(x, &e);
@@ -164,6 +168,17 @@ static void write_resident(struct buf *out, const char *program, int64_t value)
     buf_fmt(out, "leat_resident_bytes{program=\"%s\"} %" PRId64 "\n", program, value);
 }
 
+/* Which types are held back, and by whom. */
+static void held_types(struct buf *out, const struct type_rows *t)
+{
+    head(out, "leat_type_paused", "gauge", "Types that somebody has paused.");
+    for (size_t i = 0; i < t->paused_count; i++)
+        buf_fmt(out, "leat_type_paused{type=\"%s\"} 1\n", t->paused[i]);
+    head(out, "leat_type_broken", "gauge", "Types whose jobs a runner cannot start.");
+    for (size_t i = 0; i < t->broken_count; i++)
+        buf_fmt(out, "leat_type_broken{type=\"%s\"} 1\n", t->broken[i].type);
+}
+
 /* GET /metrics: text exposition format 0.0.4. */
 void metrics_get(struct exchange *x)
 {
@@ -175,6 +190,7 @@ void metrics_get(struct exchange *x)
     for (size_t i = 0; i < c->task_rows; i++)
         buf_fmt(&body, "leat_tasks{type=\"%s\",status=\"%s\"} %" PRId64 "\n", c->tasks[i].type,
                 task_status_name(c->tasks[i].status), c->tasks[i].count);
+    held_types(&body, &k.types);
     gauge(&body, "leat_queue_age_seconds", "How long the oldest task that is due has been waiting.",
           age_seconds(&k));
     gauge(&body, "leat_runners_alive", "Runners whose lease has not ended.", (double)c->runners);
@@ -272,6 +288,21 @@ static void processes_document(struct buf *out, const struct known *k)
     buf_char(out, ']');
 }
 
+static void types_document(struct buf *out, const struct type_rows *t)
+{
+    buf_str(out, ",\"paused_types\":[");
+    for (size_t i = 0; i < t->paused_count; i++) {
+        buf_str(out, i ? "," : "");
+        json_text(out, t->paused[i]);
+    }
+    buf_str(out, "],\"broken_types\":[");
+    for (size_t i = 0; i < t->broken_count; i++) {
+        buf_str(out, i ? "," : "");
+        json_text(out, t->broken[i].type);
+    }
+    buf_char(out, ']');
+}
+
 static void lag_document(struct buf *out, const char *name, const struct metrics_snapshot *t,
                          enum metric f)
 {
@@ -321,8 +352,10 @@ void metrics_stats(struct exchange *x)
             ",\"queue\":{\"pending\":%" PRId64 ",\"running\":%" PRId64 ",\"oldest_due_seconds\":",
             pending, running);
     json_number(&body, age_seconds(&k));
+    buf_char(&body, '}');
+    types_document(&body, &k.types);
     buf_fmt(&body,
-            "},\"streams\":{\"active\":%" PRId64 ",\"opened\":%" PRId64 ",\"resumed\":%" PRId64 "}",
+            ",\"streams\":{\"active\":%" PRId64 ",\"opened\":%" PRId64 ",\"resumed\":%" PRId64 "}",
             total(&k.snapshot, METRIC_STREAMS_OPEN), total(&k.snapshot, METRIC_STREAMS_OPENED),
             total(&k.snapshot, METRIC_STREAM_RESUMES));
     buf_str(&body, ",\"lag\":{");

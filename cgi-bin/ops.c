@@ -2,17 +2,17 @@
 #include "answers.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "handlers.h"
+#include "ops/type_list.h"
 #include "server/server.h"
 #include "store/claims.h"
 #include "store/lock_holder.h"
 #include "store/runner_lock.h"
-#include "task/jobtype.h"
 #include "web/problem.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+enum { BROKEN_NAMED_MAX = 100 };
 
 /* Whether the write lock has been held for too long: in words, with a member that says by whom. */
 static bool lock_is_stuck(const struct server *site, struct buf *member, struct buf *detail)
@@ -46,6 +46,27 @@ static void name_database(const struct server *site, struct buf *detail)
             slash ? slash + 1 : path);
 }
 
+/* Types that are broken are the site's to mend, and no reason to send its requests elsewhere: they are named, at
+ * most so many, and the rest goes on. */
+static void name_broken_types(const struct server *site, struct buf *members)
+{
+    struct type_rows rows;
+    struct type_list list;
+    int named = 0;
+    job_types_refresh(site->types, NULL); /* what is not known now stays as it was */
+    type_rows_read(site->db, clock_wall_ms(), &rows, NULL);
+    type_list_make(&list, site->types, &rows);
+    buf_str(members, ",\"broken_types\":[");
+    for (size_t i = 0; i < list.count && named < BROKEN_NAMED_MAX; i++) {
+        if (!list.items[i].broken) continue;
+        buf_str(members, named++ ? "," : "");
+        json_text(members, list.items[i].conf.name);
+    }
+    buf_char(members, ']');
+    type_list_free(&list);
+    type_rows_free(&rows);
+}
+
 /* GET /health: 200 while the database answers and can be written and a runner lives, else 503, a problem that
  * says what it is. With autostart no runner needs to live while there is nothing to do. */
 void ops_health(struct exchange *x)
@@ -59,6 +80,7 @@ void ops_health(struct exchange *x)
     struct buf found = {0}, detail = {0};
     buf_fmt(&found, ",\"database\":%s,\"runner\":%s", database ? "true" : "false",
             alive ? "true" : "false");
+    name_broken_types(site, &found);
     bool malformed = txn_malformed(site->db);
     bool stuck = lock_is_stuck(site, &found, &detail);
     if (database && !malformed && !stuck && (alive || !wanted)) {
@@ -75,49 +97,4 @@ void ops_health(struct exchange *x)
     }
     buf_free(&found);
     buf_free(&detail);
-}
-
-static void type_document(struct buf *out, const struct jobtype *t, const struct conf *conf)
-{
-    int64_t input_max = conf_int(conf, CONF_HTTP_MAX_RAW_BYTES);
-    if (t->max_input_bytes >= 0 && t->max_input_bytes < input_max) input_max = t->max_input_bytes;
-    buf_str(out, "{\"type\":");
-    json_text(out, t->name);
-    json_key(out, "timeout");
-    json_number(out, (double)t->timeout_ms / 1000);
-    json_key(out, "max_attempts");
-    buf_int(out, t->attempts);
-    json_key(out, "max_input_bytes");
-    buf_int(out, input_max);
-    json_key(out, "result_type");
-    json_text(out, *t->result_type ? t->result_type : NULL);
-    buf_fmt(out, ",\"serialize\":%s,\"get\":%s}", t->serialize ? "\"group\"" : "null",
-            t->get ? "true" : "false");
-}
-
-/* GET /types: the job types that may be created, with their limits. One whose conf is wrong is left out,
- * and logged. */
-void ops_types(struct exchange *x)
-{
-    struct job_types *types = x->server->types;
-    struct error e = {0};
-    if (job_types_refresh(types, &e)) {
-        exchange_fail(x, &e);
-        return;
-    }
-    struct buf body = {0};
-    buf_str(&body, "{\"types\":[");
-    const struct job_type *t;
-    for (size_t at = 0; (t = job_types_next(types, &at));) {
-        char text[480];
-        if (t->broken) {
-            log_warn("a job type is left out", " error=\"%s\"",
-                     log_quote(text, sizeof text, t->broken));
-        } else if (t->file == JOB_FILE_READY || t->file == JOB_FILE_BUSY) {
-            if (body.data[body.len - 1] != '[') buf_char(&body, ',');
-            type_document(&body, &t->conf, x->request.conf);
-        }
-    }
-    buf_str(&body, "]}");
-    answer_json(x, &body);
 }

@@ -1,6 +1,5 @@
 #include "ops/job_types.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
 
 #include <dirent.h>
@@ -128,17 +127,6 @@ static enum job_file state_of(int folder, const char *name, const struct stamp *
         return JOB_FILE_NOT_EXECUTABLE;
     return age_ms(&s->modified) < BUSY_LOOK_MS && is_busy(folder, name) ? JOB_FILE_BUSY
                                                                         : JOB_FILE_READY;
-}
-
-const char *job_file_problem(enum job_file file)
-{
-    switch (file) {
-    case JOB_FILE_READY: break;
-    case JOB_FILE_MISSING: return "missing";
-    case JOB_FILE_NOT_EXECUTABLE: return "not executable";
-    case JOB_FILE_BUSY: return "busy";
-    }
-    return NULL;
 }
 
 /* ---- entries ------------------------------------------------------------------------------------ */
@@ -320,6 +308,28 @@ enum err job_types_find(const struct job_types *r, const char *name, const struc
     if (t->broken) return error_set(e, ERR_INVALID, "%s", t->broken);
     *out = &t->conf;
     return ERR_OK;
+}
+
+bool job_types_problem(const struct job_types *r, const char *name, struct error *why)
+{
+    const struct jobtype *conf;
+    *why = (struct error){0};
+    if (job_types_find(r, name, &conf, why)) return true;
+    if (job_types_get(r, name)->file != JOB_FILE_BUSY) return false;
+    error_set(why, ERR_STATE, "the job file '%s' is being written", name);
+    return true;
+}
+
+void job_types_hide_folder(const struct job_types *r, struct buf *out, const char *text)
+{
+    size_t len = strlen(r->jobs);
+    for (const char *at; (at = strstr(text, r->jobs));) {
+        bool inside = at[len] == '/'; /* JOBS/file, or "... in JOBS" */
+        const char *end = inside || at - text < 4 || strncmp(at - 4, " in ", 4) != 0 ? at : at - 4;
+        buf_add(out, text, (size_t)(end - text));
+        text = at + len + inside;
+    }
+    buf_str(out, text);
 }
 
 const struct job_type *job_types_next(const struct job_types *r, size_t *at)

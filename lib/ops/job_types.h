@@ -4,9 +4,11 @@
 #ifndef LEAT_OPS_JOB_TYPES_H
 #define LEAT_OPS_JOB_TYPES_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "task/jobtype.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The executable of a type. */
@@ -53,8 +55,11 @@ const struct job_type *job_types_get(const struct job_types *r, const char *name
  * Borrowed until the next refresh. */
 const struct job_type *job_types_next(const struct job_types *r, size_t *at);
 
-/* Why the executable cannot be run at present, for people: "missing", "not executable", "busy"; NULL: it
- * can. */
-const char *job_file_problem(enum job_file file);
+/* Whether tasks of the type cannot be run at present, as far as its files tell: *why has the words, else it is
+ * empty. */
+bool job_types_problem(const struct job_types *r, const char *name, struct error *why);
+
+/* Adds `text` without the path of the jobs folder: clients learn what is wrong, and not where it lies. */
+void job_types_hide_folder(const struct job_types *r, struct buf *out, const char *text);
 
 #endif

@@ -138,7 +138,7 @@ static enum err put_checkpoint(struct attempt *a, struct error *e)
     return rc;
 }
 
-/* What TYPE.conf says now. Errors as job_types_find. */
+/* What TYPE.conf says now, and whom it names. Errors as job_types_find and job_user_find. */
 static enum err find_type(struct attempt *a, struct error *e)
 {
     const struct jobtype *type;
@@ -149,7 +149,7 @@ static enum err find_type(struct attempt *a, struct error *e)
     a->timeout_ms = type->timeout_ms;
     if (a->task.timeout_ms != TASK_NONE && a->task.timeout_ms < a->timeout_ms)
         a->timeout_ms = a->task.timeout_ms;
-    return ERR_OK;
+    return job_user_find(&a->user, a->type.user, e);
 }
 
 /* Starts a job of the type that was found. ERR_INVALID: it is the task's own fault. */
@@ -161,7 +161,6 @@ static enum err start_job(struct attempt *a, struct error *e)
     if (!rc && a->type.max_input_bytes >= 0 && bytes > a->type.max_input_bytes)
         rc = error_set(e, ERR_INVALID, "the input is larger than max_input_bytes of the type: %lld",
                        (long long)a->type.max_input_bytes);
-    if (!rc) rc = job_user_find(&a->user, a->type.user, e);
     if (!rc) rc = workdir_make(&a->dir, a->host->work, a->task.id, a->task.attempt, &a->user, e);
     if (!rc) rc = put_context(a, e);
     if (!rc) rc = put_checkpoint(a, e);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "spawn/user.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,12 @@ enum {
 struct broken_type {
     struct broken_types *all;
     char type[JOBTYPE_NAME_MAX + 1];
+    char *why;     /* what is known to be wrong; NULL: nothing at present */
+    bool seen;     /* that by a look, not by starting a job alone */
+    bool held;     /* its tasks wait */
     int64_t since; /* monotonic ms */
     int64_t wait_ms;
-    struct loop_timer look; /* set: the type is held until then */
+    struct loop_timer look;
 };
 
 static void log_type(const char *what, const char *type, const char *why)
@@ -27,15 +31,12 @@ static void log_type(const char *what, const char *type, const char *why)
              log_quote(text, sizeof text, why));
 }
 
-/* What is wrong with the type, as the registry knows it; "" where nothing is. */
-static void find_problem(const struct broken_types *b, const char *type, struct error *why)
+/* What is wrong with the type, as far as looking at it shows. */
+static bool find_problem(const struct broken_types *b, const char *type, struct error *why)
 {
-    const struct jobtype *conf;
-    const struct job_type *t = job_types_get(b->types, type);
-    *why = (struct error){0};
-    if (job_types_find(b->types, type, &conf, why)) return;
-    if (t && t->file == JOB_FILE_BUSY)
-        error_set(why, ERR_STATE, "the job file '%s' is being written", type);
+    struct job_user user;
+    if (job_types_problem(b->types, type, why)) return true;
+    return job_user_find(&user, job_types_get(b->types, type)->conf.user, why) == ERR_INVALID;
 }
 
 static struct broken_type *find(const struct broken_types *b, const char *type)
@@ -50,12 +51,40 @@ static bool is_over(const struct broken_type *t, int64_t now)
     return now - t->since >= t->all->patience_ms;
 }
 
-/* Looks again after a while that grows, but not later than the patience lasts. */
+/* What is known now, for others to read; NULL: nothing is wrong as far as is known. */
+static void know(struct broken_type *t, const char *why)
+{
+    struct buf text = {0};
+    if (why) job_types_hide_folder(t->all->types, &text, why);
+    bool same = t->why && text.data ? !strcmp(t->why, text.data) : t->why == text.data;
+    t->all->changed |= !same;
+    free(t->why);
+    t->why = text.data;
+}
+
+/* Looks again after a while that grows. */
+static void look_later(struct broken_type *t, int64_t at)
+{
+    loop_timer_set(t->all->loop, &t->look, at);
+    t->wait_ms = t->wait_ms * 2 < SELDOM_MS ? t->wait_ms * 2 : SELDOM_MS;
+}
+
+/* Tasks wait, but not longer than the patience lasts. */
 static void hold(struct broken_type *t, int64_t now)
 {
     int64_t at = now + t->wait_ms, over = t->since + t->all->patience_ms;
-    loop_timer_set(t->all->loop, &t->look, at < over ? at : over);
-    t->wait_ms = t->wait_ms * 2 < SELDOM_MS ? t->wait_ms * 2 : SELDOM_MS;
+    t->held = true;
+    look_later(t, at < over ? at : over);
+}
+
+/* Its tasks are tried. What only starting a job shows is unknown until then, and where none waits to be started
+ * in a good while it is taken for mended. */
+static void let_go(struct broken_type *t, int64_t now)
+{
+    t->held = false;
+    t->wait_ms = SELDOM_MS;
+    look_later(t, now + SELDOM_MS);
+    t->all->release(t->all->arg, t->type);
 }
 
 static void look(void *arg)
@@ -63,13 +92,22 @@ static void look(void *arg)
     struct broken_type *t = arg;
     struct broken_types *b = t->all;
     struct error why;
-    job_types_refresh_one(b->types, t->type, NULL);
-    find_problem(b, t->type, &why);
     int64_t now = clock_monotonic_ms();
-    if (*why.text && !is_over(t, now))
-        hold(t, now);
-    else
-        b->release(b->arg, t->type);
+    job_types_refresh_one(b->types, t->type, NULL);
+    bool broken = find_problem(b, t->type, &why);
+    if (broken) {
+        t->seen = true;
+        know(t, why.text);
+        if (is_over(t, now) && t->held)
+            let_go(t, now);
+        else if (t->held)
+            hold(t, now);
+        else
+            look_later(t, now + t->wait_ms);
+        return;
+    }
+    if (t->seen || !t->held) know(t, NULL);
+    if (t->held) let_go(t, now);
 }
 
 static struct broken_type *add(struct broken_types *b, const char *type)
@@ -89,6 +127,7 @@ static struct broken_type *add(struct broken_types *b, const char *type)
 static void drop(struct broken_type *t)
 {
     loop_timer_stop(t->all->loop, &t->look);
+    free(t->why);
     free(t);
 }
 
@@ -106,24 +145,49 @@ void broken_types_close(struct broken_types *b)
     b->count = 0;
 }
 
-bool broken_types_report(struct broken_types *b, const char *type, const char *why)
+/* `seen`: by looking at the type. */
+static bool report(struct broken_types *b, const char *type, const char *why, bool seen)
 {
     struct broken_type *t = find(b, type);
     int64_t now = clock_monotonic_ms();
-    if (!b->patience_ms || (t && is_over(t, now))) return false;
-    if (t && loop_timer_is_set(&t->look)) return true;
+    if (!b->patience_ms) return false;
     if (!t) log_type("a type is broken, its tasks wait", type, why);
-    hold(t ? t : add(b, type), now);
+    if (!t) t = add(b, type);
+    t->seen = seen;
+    know(t, why);
+    if (t->held) return true;
+    if (is_over(t, now)) {
+        look_later(t, now + SELDOM_MS);
+        return false;
+    }
+    hold(t, now);
     return true;
+}
+
+bool broken_types_report(struct broken_types *b, const char *type, const char *why)
+{
+    return report(b, type, why, false);
 }
 
 bool broken_types_hold(struct broken_types *b, const char *type)
 {
-    struct broken_type *t = find(b, type);
+    const struct broken_type *t = find(b, type);
     struct error why;
-    if (t && loop_timer_is_set(&t->look)) return true;
-    find_problem(b, type, &why);
-    return *why.text && broken_types_report(b, type, why.text);
+    if (t && t->held) return true;
+    return job_types_problem(b->types, type, &why) && report(b, type, why.text, true);
+}
+
+size_t broken_types_rows(const struct broken_types *b, struct broken_row **out)
+{
+    int64_t lead = clock_wall_ms() - clock_monotonic_ms();
+    size_t count = 0;
+    *out = mem_grow(NULL, b->count + 1, sizeof **out);
+    for (size_t i = 0; i < b->count && count < TYPE_ROWS_MAX; i++)
+        if (b->items[i]->why)
+            (*out)[count++] = (struct broken_row){.type = b->items[i]->type,
+                                                  .why = b->items[i]->why,
+                                                  .since = b->items[i]->since + lead};
+    return count;
 }
 
 void broken_types_mended(struct broken_types *b, const char *type)
@@ -131,6 +195,7 @@ void broken_types_mended(struct broken_types *b, const char *type)
     for (size_t i = 0; i < b->count; i++) {
         if (strcmp(b->items[i]->type, type) != 0) continue;
         log_info("a type is mended", " type=%s", b->items[i]->type);
+        b->changed |= b->items[i]->why != NULL;
         drop(b->items[i]);
         b->items[i] = b->items[--b->count];
         return;

@@ -24,6 +24,7 @@
 #include "store/files.h"
 #include "store/lock_holder.h"
 #include "store/runner_lock.h"
+#include "store/type_rows.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -148,6 +149,7 @@ static enum err say_alive(struct runner *r, struct error *e)
     enum err rc = r->id ? runner_renew(r->db, r->id, until, until, e) : ERR_NOTFOUND;
     if (rc != ERR_NOTFOUND) return rc;
     struct process_id self = process_name(getpid());
+    r->broken.changed = true; /* the old rows went with its registration */
     return runner_register(r->db, &self, r->scope, now, until, &r->id, e);
 }
 
@@ -458,9 +460,19 @@ static bool has_part(const struct attempt *a, bool ends)
 /* What goes into one transaction. */
 struct part {
     bool ends;               /* of attempts, or all the rest */
-    bool renew, claim;       /* of the rest */
+    bool renew, claim, tell; /* of the rest */
     struct attempt *culprit; /* the attempt at which it failed, if it was one */
 };
+
+/* Which types are broken, into the open transaction. */
+static enum err tell_broken(struct runner *r, struct error *e)
+{
+    struct broken_row *rows;
+    size_t count = broken_types_rows(&r->broken, &rows);
+    enum err rc = type_rows_tell(r->db, r->id, rows, count, e);
+    free(rows);
+    return rc;
+}
 
 /* All that is new into the open transaction. */
 static enum err write_all(struct runner *r, struct part *part, struct error *e)
@@ -468,6 +480,8 @@ static enum err write_all(struct runner *r, struct part *part, struct error *e)
     enum err rc = ERR_OK;
     if (part->renew) rc = say_alive(r, e);
     if (!rc && part->renew) rc = claims_promote(r->db, clock_wall_ms(), e);
+    part->tell = !part->ends && r->broken.changed;
+    if (!rc && part->tell) rc = tell_broken(r, e);
     for (size_t i = 0; !rc && i < r->attempt_count; i++) {
         struct attempt *a = r->attempts[i];
         if (!has_part(a, part->ends)) continue;
@@ -540,7 +554,8 @@ static enum err write_part(struct runner *r, bool ends, struct error *e)
     part.claim =
         !ends && r->phase == CLAIMING && r->working < r->workers && claimer_can_claim(&r->claimer);
     for (size_t i = 0; i < r->attempt_count; i++) news |= has_part(r->attempts[i], ends);
-    if (!part.renew && !part.claim && !news) return ERR_OK;
+    bool tells = !ends && r->broken.changed;
+    if (!part.renew && !part.claim && !tells && !news) return ERR_OK;
 
     enum err rc = txn_begin(r->db, ends ? TXN_SYNC_BEFORE : TXN_SYNC_NONE, e);
     if (!rc) rc = txn_end(r->db, write_all(r, &part, e), e);
@@ -553,6 +568,7 @@ static enum err write_part(struct runner *r, bool ends, struct error *e)
     r->hopeless = false;
     loop_timer_stop(r->loop, &r->give_up);
     checkpointer_committed(&r->checkpointer);
+    if (part.tell) r->broken.changed = false;
     if (part.renew) {
         r->renews = false;
         set_timer(r, &r->renew, lease_ms(r) / 3);
@@ -574,6 +590,7 @@ static enum err write_turn(struct runner *r, struct error *e)
 static bool is_pending(const struct runner *r)
 {
     if (is_blocked(r)) return false;
+    if (r->broken.changed) return true;
     for (size_t i = 0; i < r->attempt_count; i++)
         if (attempt_has_news(r->attempts[i]) &&
             (!attempt_has_end(r->attempts[i]) || !r->working || !loop_timer_is_set(&r->ends)))
@@ -660,7 +677,7 @@ static bool is_done(struct runner *r)
     if (r->left) return true;
     bool idle = !r->busy && !r->dying && claimer_is_idle(&r->claimer);
     if (idle && r->options->once) return !r->retention.more;
-    if (!idle || r->claimer.due_at != INT64_MAX) /* one that is due later waits, too */
+    if (!idle)
         loop_timer_stop(r->loop, &r->idle_exit);
     else if (r->options->idle_exit_ms >= 0 && !loop_timer_is_set(&r->idle_exit))
         set_timer(r, &r->idle_exit, r->options->idle_exit_ms);

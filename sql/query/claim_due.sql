@@ -6,6 +6,7 @@ SELECT coalesce(
     (SELECT 0 FROM task_counts p
       WHERE p.status = 'pending' AND p.tasks > 0
         AND EXISTS (SELECT 1 FROM queues q WHERE q.type = p.type AND q.ready > 0)
+        AND NOT EXISTS (SELECT 1 FROM paused_types s WHERE s.type = p.type)
         AND (:bounds IS NULL OR NOT EXISTS (
              SELECT 1 FROM json_each(:bounds) j
               WHERE j.key = p.type AND (j.value = 0 OR EXISTS (

@@ -1,12 +1,13 @@
 -- Of the owner that was served longest ago and has one, the task that goes next: of the highest priority the
 -- oldest; and how many of its type run. Walks queue_owners_by_turn and stops at the first owner with an open
--- queue; what is delayed or blocked costs nothing. A queue is not open while as many tasks of its type run as
--- :bounds, a JSON object, says.
+-- queue; what is delayed or blocked costs nothing. A queue is not open while its type is paused, or as many
+-- tasks of it run as :bounds, a JSON object, says.
 -- in: bounds text?
 -- row: n int, since int, type text, running int
 WITH open AS NOT MATERIALIZED (
     SELECT q.owner, q.priority, q.type FROM queues q
      WHERE q.ready > 0
+       AND NOT EXISTS (SELECT 1 FROM paused_types s WHERE s.type = q.type)
        AND (:bounds IS NULL OR NOT EXISTS (
             SELECT 1 FROM json_each(:bounds) j
              WHERE j.key = q.type AND (j.value = 0 OR EXISTS (

@@ -47,7 +47,8 @@ cmp_ok most(), '>', 2, 'more ran at a time';
 cmp_ok most(), '<=', 4, '... and not more than it says';
 is $l->stop($_), 0, 'a runner stops' for @pids;
 
-# whom a job runs as
+# whom a job runs as; what is wrong with that fails at once
+$l->conf("workers = 6\nbroken_type_seconds = 0\n");
 $l->job(who => "#!/bin/sh\nid -un\nid -Gn\necho \$HOME\n: >mine && echo wrote\necho 50 >&3\necho 60 >\"\$LEAT_EVENTS\"\n", "user = nobody\n");
 $l->job(nobody => "#!/bin/sh\n:\n", "user = no-such-user\n");
 my ($who, $nobody) = map { $l->task($_) } qw(who nobody);

@@ -16,6 +16,16 @@ sub held {
     ok wait_until { $l->log =~ /a type is broken, its tasks wait" type=$type why="[^\n]*$why/ }, "$name: the runner says so" or diag $l->log;
     my $row = $l->row($id);
     is "$row->{status} $row->{attempt}", 'pending 0', '... and its task waits';
+    my $said = told($l, $type);
+    like $said, qr/$why/, '... and others can read why';
+    unlike $said, qr/\Q$l->{jobs}/, '... but not where';
+}
+
+# What the runner has told the database about the type; undef: nothing is wrong.
+sub told {
+    my ($l, $type) = @_;
+    my ($row) = $l->sql("SELECT why FROM broken_types WHERE type = '$type';");
+    return $row && $row->{why};
 }
 
 sub runs {
@@ -42,6 +52,7 @@ subtest 'the type is held until it is mended' => sub {
     $l->job(gone => $job);
     runs($l, $t{$_}, "$_ is mended: it runs") for sort keys %t;
     ok wait_until { $l->log =~ /a type is mended" type=bad/ }, 'the runner says so';
+    ok wait_until { !$l->sql('SELECT * FROM broken_types;') }, '... to others too';
     is $l->stop($runner), 0, 'the runner stops';
 };
 
@@ -56,6 +67,30 @@ subtest 'a job file that is being written' => sub {
     close $writes;
     my $row = $l->finished($id);
     is $row->{status}, 'completed', 'it is written: it runs' or diag $l->log;
+    is $l->stop($runner), 0, 'the runner stops';
+};
+
+subtest 'a user that is not there' => sub {
+    my $l = Leatd->new;
+    $l->job(nobodys => $job, "user = no-such-user\n");
+    my $runner = $l->start;
+    my $id     = $l->task('nobodys');
+    held($l, 'nobodys', "no user 'no-such-user'", $id, 'a conf that names nobody');
+    Leatd::spew("$l->{jobs}/nobodys.conf", '');
+    my $row = $l->finished($id);
+    is $row->{status}, 'completed', 'it is mended: it runs' or diag $l->log;
+    is $l->stop($runner), 0, 'the runner stops';
+};
+
+subtest 'what is mended is no longer said to be broken, though nothing waits for it' => sub {
+    my $l = Leatd->new;
+    $l->job(bad => $job, "timeout = soon\n");
+    my $runner = $l->start;
+    my $id     = $l->task('bad');
+    ok wait_until { told($l, 'bad') }, 'it is broken';
+    $l->sql("UPDATE tasks SET status = 'cancelled', completed_at = 1, updated_at = 1 WHERE id = '$id';");
+    Leatd::spew("$l->{jobs}/bad.conf", "timeout = 5\n");
+    ok wait_until { !told($l, 'bad') } 30, 'it is not';
     is $l->stop($runner), 0, 'the runner stops';
 };
 

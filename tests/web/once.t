@@ -343,11 +343,13 @@ subtest 'GET /api/types' => sub {
         result_type     => 'text/csv',
         serialize       => undef,
         get             => JSON::PP::true,
+        paused          => JSON::PP::false,
+        broken          => undef,
         },
         'with its limits';
     ok $types{$_}, $_ for qw(wordcount gated picky);
     ok !$types{wordcount}{get}, 'not to be got';
-    ok !$types{crooked}, 'one whose conf is wrong is left out';
+    like $types{crooked}{broken}, qr/^crooked\.conf:1: /, 'what is wrong with a conf is said, and not where it lies';
     is $l->http(GET => '/api/types', headers => {token($l, 'reader', 'read')})->status, 403, 'needs the scope to create';
 };
 

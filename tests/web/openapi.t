@@ -460,6 +460,11 @@ subtest 'tickets' => sub {
 };
 
 subtest 'the site' => sub {
+    for my $what ('pause', 'resume') {
+        my $r = gives(200, undef, POST => "/api/types/asks/$what");
+        is !!$r->json->{paused}, $what eq 'pause', "it is so after $what";
+        gives(404, 'not_found', POST => "/api/types/nosuch/$what");
+    }
     gives(200, undef, GET => $_) for '/api/types', '/api/health', '/api/metrics', '/api/stats', '/api/stats?dialect=notify';
     my $etag = gives(200, undef, GET => '/api/openapi.json')->header('ETag');
     gives(304, undef, GET => '/api/openapi.json', headers => {'If-None-Match' => $etag});

@@ -88,6 +88,20 @@ static enum err finding(const char *name)
     return job_types_find(types, name, &t, NULL);
 }
 
+/* What keeps its tasks waiting, with JOBS for the path of the folder. */
+static const char *problem(const char *name)
+{
+    static char text[300];
+    struct error why;
+    bool wrong = job_types_problem(types, name, &why);
+    assert_int_equal(wrong, *why.text != '\0');
+    const char *path = strstr(why.text, jobs);
+    size_t before = path ? (size_t)(path - why.text) : strlen(why.text);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)before, why.text, path ? "JOBS" : "",
+             path ? path + strlen(jobs) : "");
+    return text;
+}
+
 /* The names of all types, with a blank behind each. */
 static const char *all(char out[200])
 {
@@ -272,12 +286,12 @@ static void a_file_that_lost_its_permission_is_told(void **state)
     assert_int_equal(chmod(path_of(path, "a"), 0644), 0);
     assert_int_equal(job_types_refresh_one(types, "a", NULL), ERR_OK);
     assert_int_equal(job_types_get(types, "a")->file, JOB_FILE_NOT_EXECUTABLE);
-    assert_string_equal(job_file_problem(job_types_get(types, "a")->file), "not executable");
+    assert_string_equal(problem("a"), "'a' in JOBS is not executable");
     assert_int_equal(finding("a"), ERR_NOTFOUND);
     assert_int_equal(chmod(path, 0755), 0);
     assert_int_equal(job_types_refresh_one(types, "a", NULL), ERR_OK);
     assert_int_equal(job_types_get(types, "a")->file, JOB_FILE_READY);
-    assert_null(job_file_problem(JOB_FILE_READY));
+    assert_string_equal(problem("a"), "");
     find("a");
 }
 
@@ -305,11 +319,41 @@ static void a_file_that_is_being_written_is_busy(void **state)
     int fd = open(path_of(path, "a"), O_WRONLY | O_APPEND | O_CLOEXEC);
     refresh();
     assert_int_equal(job_types_get(types, "a")->file, JOB_FILE_BUSY);
-    assert_string_equal(job_file_problem(JOB_FILE_BUSY), "busy");
+    assert_string_equal(problem("a"), "the job file 'a' is being written");
     find("a"); /* it is a type all the same */
     close(fd);
     assert_int_equal(job_types_refresh_one(types, "a", NULL), ERR_OK);
     assert_int_equal(job_types_get(types, "a")->file, JOB_FILE_READY);
+}
+
+static void clients_do_not_learn_where_the_jobs_are(void **state)
+{
+    static const struct {
+        const char *text, *shown; /* %s: the folder */
+    } rows[] = {
+        {"no executable 'a' in %s", "no executable 'a'"},
+        {"'a' in %s is not executable", "'a' is not executable"},
+        {"%s/a.conf:1: timeout: 'soon'", "a.conf:1: timeout: 'soon'"},
+        {"cannot execute %s/a: Text file busy", "cannot execute a: Text file busy"},
+        {"%s", ""},
+        {"in %s", "in "},
+        {"%s/%s/x", "x"},
+        {"the job file 'a' is being written", "the job file 'a' is being written"},
+        {"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf text = {0}, shown = {0};
+        for (const char *p = rows[i].text; *p; p++) {
+            bool path = p[0] == '%' && p[1] == 's';
+            if (path) buf_str(&text, jobs), p++;
+            if (!path) buf_char(&text, *p);
+        }
+        job_types_hide_folder(types, &shown, buf_text(&text));
+        assert_string_equal(buf_text(&shown), rows[i].shown);
+        buf_free(&text);
+        buf_free(&shown);
+    }
 }
 
 static void a_folder_that_is_gone_leaves_what_was_known(void **state)
@@ -368,6 +412,7 @@ int main(void)
         TEST(a_file_that_lost_its_permission_is_told),
         TEST(a_file_that_becomes_executable_later_is_seen),
         TEST(a_file_that_is_being_written_is_busy),
+        TEST(clients_do_not_learn_where_the_jobs_are),
         TEST(a_folder_that_is_gone_leaves_what_was_known),
         TEST(a_folder_that_is_exchanged_by_a_link_is_seen_at_once),
     };

@@ -1,0 +1,2 @@
+-- in: type text
+DELETE FROM paused_types WHERE type = :type;

@@ -1,0 +1,2 @@
+-- in: runner int
+DELETE FROM broken_types WHERE runner = :runner;
