@@ -71,6 +71,21 @@ if ($> == 0) {
 }
 is $l->row($nobody)->{error_code}, 'exec_failed', 'a user that is not there';
 like $l->row($nobody)->{error_message}, qr/user: there is no user 'no-such-user'/, '... is reported by name';
+
+# none of a paused type, and no runner stays for it
+$l->sql("INSERT INTO paused_types VALUES ('mail', 1);");
+my ($paused, $later) = ($l->task('mail'), $l->task('mail', run_at => 9_000_000_000_000));
+is $l->once, 0, 'a runner that has only tasks of a paused type to do ends';
+is $l->ended($l->start('--idle-exit', '0.1')), 0, '... at once, or when it has been idle for long enough';
+is $l->status($_), 'pending', 'they wait' for $paused, $later;
+my $runner = $l->start;
+ok $l->finished($l->task('import')), 'others run';
+is $l->status($paused), 'pending', 'they wait';
+$l->sql("DELETE FROM paused_types;");
+$l->ring;
+is $l->finished($paused)->{status}, 'completed', 'it is resumed: they run';
+is $l->stop($runner), 0, 'the runner stops';
+
 $l->gapless;
 is_deeply [$l->finish], [], 'nothing is left running';
 done_testing;

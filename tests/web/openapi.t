@@ -587,12 +587,13 @@ subtest 'a server that bounds what an owner changes and has' => sub {
     gives(507, 'owner_full', PUT => '/api/groups/g/context', json => {text => $much}, headers => [@bob], server => $c);
     gives(507, 'owner_full', POST => '/api/groups/g/events', json => {type => 'doc.created', payload => {text => $much}}, headers => [@bob], server => $c);
 
-    my @alice = token('alice', 'create,read,publish', $c);
+    my @alice = token('alice', 'create,read,publish,admin', $c);
     my $id = gives(202, undef, POST => '/api/tasks?type=asks', body => 'x', headers => [@alice], server => $c)->json->{task_id};
     my @ticket = (POST => '/api/tickets', json => {group => 'g'}, headers => [@alice]);
     for (
         \@ticket, [PUT => '/api/groups/g/context', json => {}], [POST => '/api/groups/g/events', json => {type => 'doc.created'}],
         (map { [POST => $_] } '/api/groups/g/cancel', "/api/tasks/$id/cancel"), [DELETE => "/api/tasks/$id"],
+        (map { [POST => "/api/types/asks/$_"] } 'pause', 'resume'),
     ) {
         $c->http(@ticket);    # in this minute too
         gives(429, 'rate_limited', @$_[0 .. ($_ == \@ticket ? 3 : $#$_)], headers => [@alice], server => $c);
