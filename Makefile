@@ -198,7 +198,7 @@ test:
 
 # Clients from npm, as published; of these versions each, which node 18 can run.
 NPM           := $(BUILD)/npm
-NPM_CLIENTS   := eventsource@3.0.7 eventsource-parser@3.1.1 undici@6.29.1 playwright-core@1.60.0
+NPM_CLIENTS   := eventsource@3.0.7 eventsource-parser@3.1.1 undici@6.29.1 playwright-core@1.60.0 axe-core@4.10.3
 BROWSER_TESTS := $(if $(TESTS),$(filter tests/browser/%,$(TESTS:./%=%)),all)
 
 # $(call npm-install,PACKAGE...): Debian has none of these
@@ -288,8 +288,9 @@ install: all
 	for piece in nginx/*.conf; do to='$(DESTDIR)$(PREFIX)/share/leat'/$$piece; \
 	  sed 's|include leat-pass.conf;|include $(PREFIX)/share/leat/nginx/leat-pass.conf;|; s|/usr/local/|$(PREFIX)/|g' \
 	    $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
-	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/html'
-	$(INSTALL) -m 644 nginx/html/* '$(DESTDIR)$(PREFIX)/share/leat/html/'
+	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/html/dashboard'
+	$(INSTALL) -m 644 $(wildcard nginx/html/*.*) '$(DESTDIR)$(PREFIX)/share/leat/html/'
+	$(INSTALL) -m 644 nginx/html/dashboard/* '$(DESTDIR)$(PREFIX)/share/leat/html/dashboard/'
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	for unit in nginx/systemd/*; do to='$(DESTDIR)$(PREFIX)/lib/systemd/system'/$${unit##*/}; \
 	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done

@@ -1,9 +1,9 @@
 // The EventSource of a real browser, in pages of the site itself and of other origins.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { after, before, test } from 'node:test'
-import { RUN, GROUP, TASK, assertIds, assertWhole, calm, ends, finished, load, quiet, restless, resumed, until } from './server.mjs'
+import { launch } from './page.mjs'
+import { RUN, GROUP, TASK, assertIds, assertWhole, calm, ends, finished, quiet, restless, resumed, until } from './server.mjs'
 
 const CLOSED = 2
 const LISTED = `http://localhost:${process.env.LISTED}`
@@ -21,13 +21,7 @@ const others = [process.env.LISTED, process.env.FOREIGN].map(port => {
 
 let browser
 before(async () => {
-  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(path => existsSync(path))
-  assert.ok(executablePath, 'chromium is installed')
-  browser = await load('playwright-core').chromium.launch({
-    executablePath,
-    chromiumSandbox: process.getuid() !== 0, // it refuses to have one as root
-    args: ['--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server', '--disable-extensions']
-  })
+  browser = await launch()
 })
 after(async () => {
   await browser?.close()

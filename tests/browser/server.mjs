@@ -21,7 +21,7 @@ export async function until(condition, seconds = 20, what = condition.toString()
 // Longer than any client waits before it asks again (retry_ms is 100). The time is what is measured.
 export const quiet = () => pause(600)
 
-class Server {
+export class Server {
   constructor(name) {
     this.url = process.env[`${name}_URL`]
     this.dir = process.env[`${name}_DIR`]

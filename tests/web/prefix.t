@@ -42,7 +42,8 @@ sub works_below {
 
     is $l->http(GET => "$prefix/openapi.json")->json->{servers}[0]{url}, $prefix, 'the description says where';
     like Leat::slurp($l->state . '/nginx/try.txt'), qr{localhost:\d+\Q$prefix\E/tasks/}, 'so does what there is to try';
-    like $l->http(GET => '/')->body, qr/^Leat runs here/, 'which is shown at the root';
+    like $l->http(GET => '/')->body, $prefix ? qr{<meta name="leat-api" content="\Q$prefix\E">} : qr/^Leat runs here/,
+        $prefix ? 'and the dashboard' : 'which is shown at the root';
 }
 
 # As it is at the next start.

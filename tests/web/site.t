@@ -62,7 +62,8 @@ subtest 'ADMIN=no, and pages of its own' => sub {
     $l->down;
     $l->{env} = {};
     $l->up;
-    like $l->http(GET => '/')->body, qr/^Leat runs here/, 'without pages there is what to try';
+    like $l->http(GET => '/')->body, qr{^<!doctype html>.*<title>Leat</title>}s, 'without pages there is the dashboard';
+    like $l->http(GET => '/try.txt')->body, qr/^Leat runs here/, '... and what to try';
     is $l->http(GET => '/api/stats')->status, 200, 'an admin';
 };
 
@@ -72,12 +73,12 @@ subtest 'what there is to try names jobs that there are' => sub {
     my $shipped = $l->{jobs};
     $l->{jobs} = $jobs;
     $l->up;
-    like $l->http(GET => '/')->body, qr/put an executable into \Q$jobs\E/, 'there is none';
+    like $l->http(GET => '/try.txt')->body, qr/put an executable into \Q$jobs\E/, 'there is none';
     $l->down;
     Leat::write_file("$jobs/mine.conf", "timeout = 5\n");
     $l->job(mine => "#!/bin/sh\nexec cat\n");
     $l->up;
-    my $try = $l->http(GET => '/')->body;
+    my $try = $l->http(GET => '/try.txt')->body;
     like $try, qr/"type":"mine"/, 'one of its own';
     unlike $try, qr/wordcount|countdown|sha256/, '... and no other';
     $l->{jobs} = $shipped;

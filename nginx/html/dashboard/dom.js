@@ -1,0 +1,100 @@
+// Elements without markup, and words for numbers. Whatever a task says becomes a text node or an attribute's value here,
+// never HTML; the page's policy (require-trusted-types-for) holds every module to that.
+
+// h('td.wide', {title, click: f}, child, ...): functions are listeners, null and false are left out.
+export function h(name, props, ...children) {
+  const [tag, ...classes] = name.split('.')
+  const node = document.createElement(tag)
+  if (classes.length) node.className = classes.join(' ')
+  for (const [key, value] of Object.entries(props ?? {})) {
+    if (typeof value === 'function') node.addEventListener(key, value)
+    else if (value != null && value !== false) node.setAttribute(key, value === true ? '' : value)
+  }
+  put(node, ...children)
+  return node
+}
+
+export function put(node, ...children) {
+  node.replaceChildren(...children.flat(9).filter(child => child != null && child !== false))
+  return node
+}
+
+// Touches the document only where the text differs: a screen reader and a selection are left alone.
+export function say(node, text) {
+  if (node.textContent !== text) node.textContent = text
+}
+
+export function svg(tag, attributes, ...children) {
+  const node = document.createElementNS('http://www.w3.org/2000/svg', tag)
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value)
+  node.append(...children)
+  return node
+}
+
+export const button = (label, click, props) => h(props?.primary ? 'button.primary' : 'button', { type: 'button', click, ...props }, label)
+
+// The function that calls f once before the next frame, however often it is called.
+export function framed(f) {
+  let asked = false
+  return () => {
+    if (asked) return
+    asked = true
+    requestAnimationFrame(() => {
+      asked = false
+      f()
+    })
+  }
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+export const at = ms => clock.format(ms)
+
+export function span(seconds) {
+  const s = Math.max(0, seconds)
+  if (s < 1) return `${Math.round(s * 1000)} ms`
+  if (s < 10) return `${s.toFixed(1)} s`
+  if (s < 60) return `${Math.round(s)} s`
+  const [large, small, unit] = s < 3600 ? [60, 1, ['min', 's']] : s < 86400 ? [3600, 60, ['h', 'min']] : [86400, 3600, ['d', 'h']]
+  const rest = Math.floor(s % large / small)
+  return `${Math.floor(s / large)} ${unit[0]}${rest ? ` ${rest} ${unit[1]}` : ''}`
+}
+
+export function ago(ms, now = Date.now()) {
+  const s = (now - ms) / 1000
+  if (s < -1) return `in ${span(-s)}`
+  if (s < 5) return 'just now'
+  if (s < 60) return `${Math.floor(s)} s ago`
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`
+  if (s < 86400) return `${Math.floor(s / 3600)} h ago`
+  return `${Math.floor(s / 86400)} d ago`
+}
+
+export function bytes(n) {
+  const units = ['bytes', 'KB', 'MB', 'GB', 'TB']
+  let i = 0
+  for (; n >= 1000 && i < 4; i++) n /= 1000
+  return `${i && n < 100 ? n.toFixed(1) : Math.round(n)} ${units[i]}`
+}
+
+export const time = ms => h('time', { datetime: new Date(ms).toISOString(), title: at(ms) }, ago(ms))
+export const status = word => h(`span.status.${word}`, null, word)
+export const bar = (value, label) => h('progress', { max: 100, value, 'aria-label': label })
+export const text = value => typeof value === 'string' ? value : JSON.stringify(value, null, 2)
+
+// A notice at the foot of the page; errors stay longer.
+export function toast(message, kind = 'note') {
+  const node = h(`p.${kind}`, null, message)
+  document.getElementById('toasts').append(node)
+  setTimeout(() => node.remove(), kind === 'error' ? 12000 : 5000)
+}
+
+// Asks before something is done that cannot be undone: true or false.
+export function confirm(question, verb) {
+  return new Promise(resolve => {
+    const dialog = h('dialog', { 'aria-label': question, close: () => (dialog.remove(), resolve(dialog.returnValue === 'yes')) },
+      h('p', null, question),
+      h('form.row', { method: 'dialog' }, h('button', { value: 'no' }, 'Keep'), h('button.danger', { value: 'yes' }, verb)))
+    document.body.append(dialog)
+    dialog.showModal()
+  })
+}

@@ -1,0 +1,374 @@
+// The dashboard as somebody uses it: what it shows is what the API says, also after the network was away.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { after, afterEach, before, test } from 'node:test'
+import { launch, wire } from './page.mjs'
+import { Server, until } from './server.mjs'
+
+const open = new Server('OPEN')
+const closed = new Server('CLOSED')
+const AXE = readFileSync(`${process.env.NODE_MODULES}/axe-core/axe.min.js`, 'utf8')
+const MARKUP = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+let browser
+const contexts = []
+before(async () => { browser = await launch() })
+after(() => browser?.close())
+afterEach(async () => {
+  for (const context of contexts.splice(0)) await context.close()
+})
+
+// A page of the dashboard with nothing of an earlier one. What goes wrong in it is in `wrong`, what it asks for in `asked`.
+async function visit(view = '#/tasks', { url = open.url, ...options } = {}) {
+  const context = await browser.newContext(options)
+  contexts.push(context)
+  const page = await context.newPage()
+  page.setDefaultTimeout(30000)
+  page.wrong = []
+  page.asked = []
+  page.on('pageerror', error => page.wrong.push(`${error}`))
+  page.on('console', message => {
+    if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) page.wrong.push(message.text())
+  })
+  page.on('request', request => page.asked.push(request.url()))
+  await page.goto(`${url}/${view}`)
+  return page
+}
+
+const row = (page, id) => page.locator(`tr[data-id="${id}"]`)
+const state = (page, id, word) => row(page, id).locator('.status', { hasText: word })
+const text = locator => locator.evaluate(node => node.textContent)
+const submit = (server, body, headers) => server.ask('POST', '/api/tasks', body, headers).then(answer => answer.task_id)
+const read = (server, id) => server.ask('GET', `/api/tasks/${id}`)
+const reaches = (id, status) => until(async () => (await read(open, id)).status === status, 30, `${id} is ${status}`)
+
+// A task of `walk`: {id, step(n)} lets it come as far as n of 10.
+async function walk(more = {}) {
+  const dir = mkdtempSync(`${open.dir}/walk-`)
+  let at = 0
+  return {
+    id: await submit(open, { type: 'walk', input: dir, ...more }),
+    step(n) {
+      while (at < n) writeFileSync(`${dir}/${++at}`, '')
+    }
+  }
+}
+
+// Each row that is shown says what the API says of its task.
+async function same(page, expected) {
+  const shown = () => page.locator('tr[data-id]').evaluateAll(rows => rows.map(row => [row.dataset.id,
+    row.querySelector('.status').textContent, row.querySelector('progress').value]))
+  const { tasks } = await open.ask('GET', `/api/tasks?page_size=50${expected}`)
+  const told = JSON.stringify(tasks.map(task => [task.id, task.status, task.progress]))
+  await until(async () => JSON.stringify(await shown()) === told, 30, `the page shows ${told}`).catch(async error => {
+    throw new Error(`${error.message}\nbut it shows ${JSON.stringify(await shown())}`)
+  })
+}
+
+test('tasks appear, move and end by themselves, and the list is what the API says', async () => {
+  const page = await visit('#/tasks?type=walk')
+  await page.getByText('Live', { exact: true }).waitFor()
+  const task = await walk({ group: 'a batch' })
+  await row(page, task.id).waitFor()
+  task.step(3)
+  await until(async () => await row(page, task.id).locator('progress').evaluate(bar => bar.value) === 30)
+  assert.equal(await text(row(page, task.id).locator('.said')), 'step 3 of 10')
+  assert.match(await text(row(page, task.id)), /running.*a batch.*30 %.* left/)
+  task.step(10)
+  await state(page, task.id, 'completed').waitFor()
+  await same(page, '&type=walk')
+  assert.deepEqual(page.wrong, [])
+})
+
+test('filters and search narrow the list, and stay in the address', async () => {
+  const failed = await submit(open, { type: 'fails', group: 'needle' })
+  const counted = await submit(open, { type: 'wordcount', input: 'a b' })
+  await reaches(failed, 'failed')
+  await reaches(counted, 'completed')
+  const page = await visit()
+  await row(page, counted).waitFor()
+  await page.getByRole('button', { name: /^failed/ }).click()
+  await row(page, counted).waitFor({ state: 'detached' })
+  await same(page, '&status=failed')
+  assert.match(await text(row(page, failed)), /it does not work/)
+  await page.getByRole('button', { name: /^all/ }).click()
+  await row(page, counted).waitFor()
+  await page.keyboard.press('/')
+  await page.keyboard.type('NEEDLE')
+  await row(page, counted).waitFor({ state: 'detached' })
+  assert.equal(await page.locator('tr[data-id]').count(), 1)
+  await page.reload()
+  await row(page, failed).waitFor()
+  assert.equal(await page.locator('tr[data-id]').count(), 1)
+})
+
+test('a task is cancelled and run again by its buttons, with the keyboard', async () => {
+  const task = await walk()
+  const page = await visit()
+  await row(page, task.id).getByRole('button', { name: 'Cancel' }).focus()
+  await page.keyboard.press('Enter')
+  await state(page, task.id, 'cancelled').waitFor()
+  assert.equal((await read(open, task.id)).status, 'cancelled')
+  await row(page, task.id).getByRole('button', { name: 'Retry' }).focus()
+  await page.keyboard.press('Enter')
+  await state(page, task.id, 'running').waitFor()
+  await row(page, task.id).getByRole('link', { name: /^walk/ }).click()
+  task.step(10)
+  await page.getByRole('button', { name: 'Run again' }).waitFor()
+  const { status, attempt, event_count: events } = await read(open, task.id)
+  assert.deepEqual([status, attempt], ['completed', 2])
+  await page.locator('summary').click()
+  await until(async () => await page.locator('.events tbody tr').count() === events, 30, 'it lists every event')
+  assert.deepEqual(page.wrong, [])
+})
+
+test('text of a task stays text, in colours where a terminal shows them', async () => {
+  const id = await submit(open, { type: 'hostile', group: MARKUP })
+  const page = await visit()
+  await state(page, id, 'completed').waitFor()
+  assert.equal(await text(row(page, id).locator('.group')), MARKUP)
+  await row(page, id).locator('.group').click()
+  await page.getByRole('heading', { name: 'Group <img' }).waitFor()
+  await row(page, id).getByRole('link', { name: /^hostile/ }).click()
+  await page.getByRole('button', { name: 'Run again' }).waitFor()
+  await page.locator('summary').click()
+  const lines = page.getByRole('log', { name: 'Log', exact: true })
+  await until(async () => (await text(lines)).includes('red on blue <i>markup</i> green'))
+  assert.ok((await text(lines)).includes(MARKUP))
+  assert.notEqual(...await lines.locator('span.f1').evaluate(node => [node, node.parentNode].map(each => getComputedStyle(each).color)))
+  assert.equal(await lines.locator('span.f1').evaluate(node => node.textContent), 'red')
+  assert.equal(await lines.locator('span.b4.s1').evaluate(node => node.textContent), 'on blue')
+  assert.equal(await lines.locator('span.f10').evaluate(node => node.textContent), 'green')
+  assert.equal((await text(page.getByRole('region', { name: 'Result' }))).trim(), MARKUP)
+  await page.getByRole('button', { name: /^Show <img/ }).click()
+  await until(async () => (await text(page.locator('.files pre'))).trim() === MARKUP)
+  await until(() => page.locator('.files img').evaluate(image => image.naturalWidth === 1), 30, 'the picture is shown')
+  assert.equal(await page.getByRole('button', { name: 'Show page.html' }).count(), 0, 'a page is only downloaded')
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download page.html' }).click()])
+  assert.equal(readFileSync(await saved.path(), 'utf8').trim(), MARKUP)
+  assert.equal(await page.evaluate(() => window.hacked), undefined)
+  assert.equal(await page.locator('main img').count(), 1, 'but the picture there is none')
+  assert.equal(await page.locator('main :is(script, i, b, style)').count(), 0)
+  assert.deepEqual(page.wrong, [])
+})
+
+test('the policy of the page lets no inline script, style or markup in', async () => {
+  const page = await visit()
+  const { headers } = await fetch(open.url)
+  assert.match(headers.get('content-security-policy'), /default-src 'none'; script-src 'self'; style-src 'self'/)
+  assert.doesNotMatch(headers.get('content-security-policy'), /unsafe/)
+  const tried = await page.evaluate(() => {
+    const node = document.body.appendChild(document.createElement('p'))
+    const attempts = [
+      () => { node.innerHTML = '<b>x</b>' },
+      () => { document.createElement('script').text = 'window.hacked=1' },
+      () => node.setAttribute('onclick', 'window.hacked=1'),
+      () => document.write('<b>x</b>')
+    ].map(attempt => {
+      try {
+        attempt()
+        return 'done'
+      } catch (error) {
+        return error.name
+      }
+    })
+    node.setAttribute('style', 'font-size: 99px')
+    return [...attempts, getComputedStyle(node).fontSize !== '99px']
+  })
+  assert.deepEqual(tried, ['TypeError', 'TypeError', 'TypeError', 'TypeError', true])
+})
+
+test('text, JSON and a dropped file are submitted byte for byte', async () => {
+  const page = await visit('#/new')
+  const digest = bytes => createHash('sha256').update(bytes).digest('hex')
+  const result = async () => {
+    await page.getByRole('button', { name: 'Run again' }).waitFor()
+    return (await text(page.getByRole('region', { name: 'Result' }))).trim()
+  }
+  const begin = async () => {
+    await page.getByRole('link', { name: 'New task', exact: true }).click()
+    await page.locator('select[name=type]').selectOption('sha256')
+  }
+
+  await begin()
+  await page.getByLabel('Input', { exact: true }).fill('two words ä\n')
+  await page.getByText('Options').click()
+  await page.getByLabel('Group').fill('by hand')
+  await page.getByRole('button', { name: 'Create task' }).click()
+  assert.equal(await result(), digest('two words ä\n'))
+  const [{ group_id: group }] = (await open.ask('GET', '/api/tasks?type=sha256')).tasks
+  assert.equal(group, 'by hand')
+
+  await begin()
+  await page.getByLabel('JSON').check()
+  await page.getByLabel('Input', { exact: true }).fill('{"a": [1,}')
+  await page.getByRole('button', { name: 'Create task' }).click()
+  await page.getByRole('alert').getByText(/JSON/).waitFor()
+  await page.getByLabel('Input', { exact: true }).fill('{"a":  [1]}')
+  await page.getByRole('button', { name: 'Create task' }).click()
+  assert.equal(await result(), digest('{"a":  [1]}'))
+
+  await begin()
+  const size = 3 << 20
+  const slow = await page.context().newCDPSession(page)
+  await slow.send('Network.enable')
+  await slow.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 3 << 20 })
+  await page.evaluate(size => {
+    const data = new DataTransfer()
+    data.items.add(new File([new Uint8Array(size).fill(7)], 'seven.bin'))
+    for (const type of ['dragover', 'drop']) document.querySelector('form').dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }))
+    // what the bar shows while it goes up
+    window.sent = new Set()
+    const bar = document.querySelector('form progress')
+    new MutationObserver(() => window.sent.add(bar.value)).observe(bar, { attributes: true })
+  }, size)
+  await page.getByText('seven.bin, 3.1 MB').waitFor()
+  await page.getByRole('button', { name: 'Create task' }).click()
+  assert.equal(await result(), digest(Buffer.alloc(size, 7)))
+  assert.ok(await page.evaluate(() => [...window.sent].some(value => value > 0 && value < 1)), 'the bar showed how far it was')
+  assert.deepEqual(page.wrong, [])
+})
+
+test('a type is paused and goes on', async () => {
+  const page = await visit('#/types')
+  const line = page.getByRole('row').filter({ has: page.getByRole('link', { name: 'sha256', exact: true }) })
+  await line.getByRole('button', { name: 'Pause' }).click()
+  await line.getByText('paused').waitFor()
+  const id = await submit(open, { type: 'sha256', input: 'later' })
+  assert.equal((await open.ask('GET', '/api/types')).types.find(each => each.type === 'sha256').paused, true)
+  assert.equal((await read(open, id)).status, 'pending')
+  await line.getByRole('button', { name: 'Resume' }).click()
+  await line.getByText('ready').waitFor()
+  await reaches(id, 'completed')
+})
+
+test('a group shows its tasks, and retries those that failed', async () => {
+  const group = 'group/of its own'
+  const ids = [await submit(open, { type: 'fails', group }), await submit(open, { type: 'wordcount', input: 'a', group })]
+  await reaches(ids[0], 'failed')
+  await reaches(ids[1], 'completed')
+  const page = await visit('#/groups')
+  await page.getByRole('link', { name: group }).click()
+  await row(page, ids[1]).waitFor()
+  await same(page, `&group=${encodeURIComponent(group)}`)
+  await page.getByRole('button', { name: 'Retry failed' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Retry failed' }).click()
+  await until(async () => (await read(open, ids[0])).attempt === 2)
+  await reaches(ids[0], 'failed')
+  await same(page, `&group=${encodeURIComponent(group)}`)
+})
+
+test('a network that was away costs nothing: what happened meanwhile is there, and the list goes on', async () => {
+  const way = await wire(open.url)
+  const page = await visit('#/tasks?type=walk', { url: way.url })
+  const [early, late] = [await walk(), await walk()]
+  await row(page, late.id).waitFor()
+  early.step(2)
+  await until(async () => await row(page, early.id).locator('progress').evaluate(bar => bar.value) === 20)
+  way.cut()
+  early.step(10)
+  const meanwhile = await walk()
+  meanwhile.step(10)
+  await reaches(early.id, 'completed')
+  await reaches(meanwhile.id, 'completed')
+  await page.getByText('Reconnecting…').waitFor()
+  assert.match(await text(row(page, early.id)), /running/)
+  way.mend()
+  await page.getByText('Live', { exact: true }).waitFor()
+  await same(page, '&type=walk')
+  late.step(10)
+  await state(page, late.id, 'completed').waitFor()
+  await same(page, '&type=walk')
+  way.close()
+})
+
+test('a reload in the middle, and a server that dies, lose no line of the log', async () => {
+  const task = await walk()
+  const page = await visit(`#/task/${task.id}`)
+  const lines = () => page.getByRole('log', { name: 'Log', exact: true }).locator('div').allTextContents()
+  const walked = n => Array.from({ length: n }, (_, i) => `walked to ${i + 1}`)
+  const shows = n => until(async () => JSON.stringify(await lines()) === JSON.stringify(walked(n)), 40, `${n} lines`)
+  task.step(3)
+  await shows(3)
+  await page.reload()
+  task.step(5)
+  await shows(5)
+  await open.killWeb()
+  task.step(8)
+  await shows(8)
+  task.step(10)
+  await page.getByRole('button', { name: 'Run again' }).waitFor()
+  await shows(10)
+  assert.equal(await page.locator('main progress').first().evaluate(bar => bar.value), 100)
+  assert.match(await text(page.getByRole('region', { name: 'Result' })), /"walked": 10/)
+})
+
+test('who is nobody signs in by a token, sees what is theirs, and is asked again when it ends', async () => {
+  const id = (await closed.alice('POST', '/api/tasks', { type: 'hostile' })).task_id
+  const page = await visit('#/tasks', { url: closed.url })
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Token').fill('wrong')
+  await dialog.getByRole('button', { name: 'Sign in' }).click()
+  await dialog.getByText(/not known/).waitFor()
+  await dialog.getByLabel('Token').fill(closed.token)
+  await dialog.getByRole('button', { name: 'Sign in' }).click()
+  await state(page, id, 'completed').waitFor()
+  assert.equal(await page.locator('.figure').count(), 0, 'statistics are for admins')
+  await row(page, id).getByRole('link').click()
+  await until(() => page.locator('.files img').evaluate(image => image.naturalWidth === 1), 30, 'a picture, by a ticket')
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download page.html' }).click()])
+  assert.equal(readFileSync(await saved.path(), 'utf8').trim(), MARKUP)
+  assert.ok(!page.asked.some(url => url.includes(closed.token)), 'the token is in no address')
+  await page.reload()
+  await page.locator('.files img').waitFor()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await dialog.waitFor()
+  assert.equal(await page.locator('.files').count(), 0, 'nothing of theirs stays')
+  await dialog.getByLabel('Token').fill(process.env.CLOSED_ADMIN)
+  await dialog.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('link', { name: 'System' }).click()
+  await page.getByText('leat.fcgi').first().waitFor()
+  assert.deepEqual(page.wrong, [])
+})
+
+for (const [name, options] of Object.entries({
+  light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, phone: { viewport: { width: 390, height: 800 }, hasTouch: true }
+})) {
+  test(`axe finds nothing in any view: ${name}`, async () => {
+    const id = await submit(open, { type: 'hostile', group: 'axe' })
+    await walk({ group: 'axe' })
+    await reaches(id, 'completed')
+    const page = await visit('#/tasks', options)
+    const views = { tasks: 'tr[data-id]', [`task/${id}`]: '.lines div', groups: 'tbody tr', 'group?id=axe': 'tr[data-id]', types: 'tbody tr', new: 'option', system: '.plain td' }
+    for (const [view, sign] of Object.entries(views)) {
+      await page.evaluate(view => { location.hash = `#/${view}` }, view)
+      await page.locator(sign).first().waitFor({ state: 'attached' })
+      if (view.startsWith('task/')) await page.locator('summary').click()
+      await page.evaluate(`${AXE};0`)
+      const { violations } = await page.evaluate(() => window.axe.run(document))
+      assert.deepEqual(violations.map(each => [view, each.id, each.nodes.map(node => node.html)]), [])
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+      assert.ok(wide <= 0, `${view} is ${wide} pixels too wide`)
+    }
+  })
+}
+
+test('the whole of it is small, and asks nothing while nothing happens', async () => {
+  const page = await visit()
+  await page.getByText('Live', { exact: true }).waitFor()
+  const bytes = await page.evaluate(() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+    .filter(entry => !entry.name.includes('/api/')).reduce((sum, entry) => sum + entry.encodedBodySize, 0))
+  assert.ok(bytes > 10000 && bytes < 60000, `${bytes} bytes`)
+  for (const { id, status } of (await open.ask('GET', '/api/tasks?page_size=200')).tasks) {
+    if (['pending', 'running'].includes(status)) await open.ask('POST', `/api/tasks/${id}/cancel`)
+  }
+  let before
+  await until(async () => {
+    before = page.asked.length
+    await page.waitForTimeout(3000)
+    return page.asked.length === before
+  }, 60, 'the page becomes quiet')
+  await page.waitForTimeout(3000)
+  assert.deepEqual(page.asked.slice(before), [])
+})

@@ -1,0 +1,48 @@
+// Chromium, and a network that can be cut between it and a server.
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { load } from './server.mjs'
+
+export function launch() {
+  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(path => existsSync(path))
+  assert.ok(executablePath, 'chromium is installed')
+  return load('playwright-core').chromium.launch({
+    executablePath,
+    chromiumSandbox: process.getuid() !== 0, // it refuses to have one as root
+    args: ['--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server', '--disable-extensions']
+  })
+}
+
+// A way to the server that passes bytes on until it is cut: then every connection breaks, and none is made.
+export async function wire(url) {
+  const { hostname, port } = new URL(url)
+  const open = new Set()
+  let whole = true
+  const server = createServer(socket => {
+    if (!whole) return socket.resetAndDestroy()
+    const upstream = connect(Number(port), hostname)
+    for (const [from, to] of [[socket, upstream], [upstream, socket]]) {
+      open.add(from)
+      from.on('error', () => {})
+      from.on('close', () => {
+        open.delete(from)
+        to.destroy()
+      })
+      from.pipe(to)
+    }
+  })
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    cut() {
+      whole = false
+      for (const socket of open) socket.resetAndDestroy()
+    },
+    mend() { whole = true },
+    close() {
+      this.cut()
+      server.close()
+    }
+  }
+}
