@@ -1,9 +1,12 @@
 /* Making tasks. */
 #include "answers.h"
+#include "bulk.h"
 #include "handlers.h"
 #include "ops/autostart.h"
+#include "portions.h"
 #include "server/server.h"
 #include "store/events.h"
+#include "store/inputs.h"
 #include "store/tasks.h"
 #include "streams.h"
 #include "task_request.h"
@@ -52,56 +55,27 @@ static void create_one(struct exchange *x)
         exchange_refused(x, &s->op);
         drop_submit(s);
     } else {
-        commit_group_add(x->server->commits, x, &s->op, created, s);
+        portions_submit(x, s, created, s);
     }
 }
 
-/* ---- many ---- */
-
-static void drop_many(struct submit_many *m)
+/* A raw body that may be large is not asked for where it is known already that nothing can come of it. */
+bool tasks_admit(struct exchange *x)
 {
-    submit_many_free(m);
-    free(m);
-}
-
-static void answer_many(struct exchange *x, const struct submit_many *m)
-{
-    struct task_view view = answer_view(x);
-    struct buf body = {0};
-    buf_str(&body, "{\"tasks\":[");
-    for (size_t i = 0; i < m->count; i++) {
-        const struct submit *s = &m->items[i];
-        buf_fmt(&body, "%s{\"task_id\":\"%s\"%s,\"links\":", i ? "," : "", s->task.id,
-                s->joined ? ",\"joined\":true" : "");
-        task_links(&body, &s->task, &view);
-        buf_char(&body, '}');
-    }
-    buf_str(&body, "]}");
-    struct response r;
-    response_start(&r, &x->request, 202);
-    response_json(&r, &body);
-    buf_free(&body);
-}
-
-static void many_created(struct exchange *x, void *arg)
-{
-    struct submit_many *m = arg;
-    x->request.line = m->line;
-    if (!exchange_refused(x, &m->op)) {
-        autostart(x->server->conf);
-        answer_many(x, m);
-    }
-    drop_many(m);
-}
-
-static void create_many(struct exchange *x)
-{
-    struct submit_many *m = mem_alloc(sizeof *m);
-    submit_many_init(m);
-    if (task_request_read_many(x, m))
-        commit_group_add(x->server->commits, x, &m->op, many_created, m);
-    else
-        drop_many(m);
+    if (!x->raw || task_request_is_many(&x->request)) return true;
+    if (x->body_length >= 0 && x->body_length <= INPUT_PORTION) return true;
+    struct caller caller = exchange_caller(x);
+    struct submit s;
+    submit_init(&s, &caller);
+    if (x->body_length > 0) s.input_bytes = (size_t)x->body_length;
+    bool may = answer_shown(x) && task_request_read_fields(x, &s);
+    /* A key or `unique` may name a task that is there already. */
+    bool limited = !s.unique && !request_header_given(&x->request, "Idempotency-Key");
+    if (may && !submit_check(&s, &s.op.error) && limited)
+        s.op.error.code = submit_may(&s, x->server->db, &s.op.error);
+    may = may && !exchange_refused(x, &s.op);
+    submit_free(&s);
+    return may;
 }
 
 /* POST /tasks: 202; the task's events for a client that accepts text/event-stream; with Prefer: wait the
@@ -110,7 +84,7 @@ void tasks_create(struct exchange *x)
 {
     if (!answer_shown(x)) return;
     if (task_request_is_many(&x->request))
-        create_many(x);
+        bulk_create(x);
     else
         create_one(x);
 }

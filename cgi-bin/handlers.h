@@ -4,6 +4,7 @@
 
 #include "web/route.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The one table of routes (routes.c). */
@@ -12,6 +13,7 @@ extern const size_t site_route_count;
 
 /* create.c */
 route_handler tasks_create, tasks_run;
+bool tasks_admit(struct exchange *x);
 
 /* tasks.c */
 route_handler tasks_list, tasks_get, tasks_result, tasks_cancel, tasks_retry, tasks_delete;

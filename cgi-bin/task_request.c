@@ -186,10 +186,19 @@ static enum err take_key(const struct request *request, char **key, struct error
     return ERR_OK;
 }
 
-/* What makes a POST what it is. */
-static void take_fingerprint(const struct exchange *x, unsigned char *out)
+/* What makes a POST what it is. A body that is in a file was hashed as it came. */
+static void take_fingerprint(struct exchange *x, unsigned char *out)
 {
     const char *type = request_header(&x->request, "Content-Type");
+    if (x->spool.open) {
+        char hash[crypto_hash_sha256_BYTES];
+        spool_hash(&x->spool, (unsigned char *)hash);
+        const char *large[] = {x->request.query, type ? type : "", "sha256", hash};
+        submit_fingerprint(
+            out, large,
+            (size_t[]){strlen(large[0]), strlen(large[1]), strlen(large[2]), sizeof hash}, 4);
+        return;
+    }
     const char *parts[] = {x->request.query, type ? type : "", buf_text(&x->body)};
     submit_fingerprint(out, parts, (size_t[]){strlen(parts[0]), strlen(parts[1]), x->body.len}, 3);
 }
@@ -199,10 +208,18 @@ static void take_raw(struct exchange *x, struct submit *s)
 {
     const char *type = request_header(&x->request, "Content-Type");
     s->content_type = mem_str(type ? type : "application/octet-stream");
+    s->input_bytes = (size_t)exchange_body_bytes(x);
     if (!x->body.len) return;
     s->input = x->body.data;
-    s->input_bytes = x->body.len;
     x->body = (struct buf){0};
+}
+
+bool task_request_read_fields(struct exchange *x, struct submit *s)
+{
+    struct error e = {0};
+    if (!from_query(s, &x->request, &e)) return true;
+    exchange_fail(x, &e);
+    return false;
 }
 
 bool task_request_read(struct exchange *x, struct submit *s)
@@ -250,19 +267,27 @@ static bool blank(const char *p, size_t len)
     return true;
 }
 
-/* Reads and checks one line. False: answered. */
-static bool read_line(struct exchange *x, struct submit *s, const char *p, size_t len)
+bool task_request_read_line(struct exchange *x, struct submit_many *m, int64_t line,
+                            const char *text, size_t len)
 {
     struct request *request = &x->request;
-    struct buf body = {0};
-    int status = 422;
+    request->line = line;
+    if (blank(text, len)) return true;
+    if (m->count == (size_t)conf_int(request->conf, CONF_HTTP_BULK_MAX)) {
+        problem(request, 413, "too_many_lines", "more requests than bulk_max allows in one");
+        return false;
+    }
     if (len > (size_t)conf_int(request->conf, CONF_HTTP_MAX_BODY_BYTES)) {
         problem(request, 413, "body_too_large", "the line is larger than max_body_bytes");
         return false;
     }
-    buf_add(&body, p, len);
+    struct caller caller = exchange_caller(x);
+    struct submit *s = submit_many_add(m, &caller, line);
+    struct buf body = {0};
+    int status = 422;
+    buf_add(&body, text, len);
     enum err rc = from_json(s, &body, &status, &s->op.error);
-    if (!rc) rc = submit_check(s, &s->op.error);
+    if (!rc) rc = submit_many_check(m, &s->op.error);
     if (rc && status == 400)
         problem(request, 400, "bad_json", "%s", s->op.error.text);
     else if (rc)
@@ -273,34 +298,14 @@ static bool read_line(struct exchange *x, struct submit *s, const char *p, size_
 
 bool task_request_read_many(struct exchange *x, struct submit_many *m)
 {
-    struct request *request = &x->request;
     struct error e = {0};
-    struct caller caller = exchange_caller(x);
-    int64_t most = conf_int(request->conf, CONF_HTTP_BULK_MAX), line = 0;
-    const char *p = buf_text(&x->body), *end = p + x->body.len;
-    if (take_key(request, &m->key, &e)) {
+    if (take_key(&x->request, &m->key, &e)) {
         exchange_fail(x, &e);
         return false;
     }
-    m->key_ms = key_ms(request);
+    m->key_ms = key_ms(&x->request);
     if (m->key) take_fingerprint(x, m->fingerprint);
-    while (p < end) {
-        const char *stop = memchr(p, '\n', (size_t)(end - p));
-        size_t len = (size_t)((stop ? stop : end) - p);
-        request->line = ++line;
-        if (!blank(p, len)) {
-            if (m->count == (size_t)most) {
-                problem(request, 413, "too_many_lines",
-                        "more requests than bulk_max allows in one");
-                return false;
-            }
-            if (!read_line(x, submit_many_add(m, &caller, line), p, len)) return false;
-        }
-        p += len + 1;
-    }
-    request->line = 0;
-    if (!m->count) problem(request, 422, "invalid_request", "there is no request in the body");
-    return m->count > 0;
+    return true;
 }
 
 /* ---- GET /run ---- */

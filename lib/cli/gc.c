@@ -25,7 +25,8 @@ const struct command command_gc = {
             "without "
             "tasks\n"
             "  and context go by their own age; keys, tickets, runners and rates when they have "
-            "expired.\n"
+            "expired;\n"
+            "  uploads that became no task.\n"
             "  Unfinished tasks, contexts and tokens stay. Nobody waits meanwhile: it is done in "
             "many\n"
             "  small transactions.\n",
@@ -88,6 +89,7 @@ static void print(const struct retention_count *n, const struct wish *w)
         {"tickets", "ticket", "tickets", n->tickets},
         {"runners", "dead runner", "dead runners", n->runners},
         {"rates", "passed rate", "passed rates", n->rates},
+        {"uploads", "upload", "uploads", n->uploads},
     };
     struct buf out = {0};
     if (w->json) buf_fmt(&out, "{\"dry_run\":%s", w->dry_run ? "true" : "false");

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "ops/limits.h"
+#include "store/inputs.h"
 #include "store/tasks.h"
 
 #include <sodium.h>
@@ -71,7 +72,7 @@ enum err submit_check(struct submit *s, struct error *e)
     if (!s->type) return refuse(s, error_set(e, ERR_INVALID, "type: missing"), "invalid_request");
     enum err rc = ERR_NOTFOUND;
     if (jobtype_name_valid(s->type)) {
-        rc = job_types_refresh_one(s->caller.types, s->type, e);
+        rc = s->fresh ? ERR_OK : job_types_refresh_one(s->caller.types, s->type, e);
         if (!rc) rc = job_types_find(s->caller.types, s->type, &type, e);
     }
     if (rc == ERR_NOTFOUND)
@@ -173,6 +174,7 @@ static enum err insert(struct submit *s, struct db *db, int64_t now, struct erro
         .content_type = s->content_type,
         .input = s->input,
         .input_bytes = s->input_bytes,
+        .upload = s->upload,
         .now = now,
     };
     enum err rc = task_create(db, &new, &n, e);
@@ -181,21 +183,126 @@ static enum err insert(struct submit *s, struct db *db, int64_t now, struct erro
     return rc;
 }
 
+/* The task that there is already for this request, if any. */
+static enum err find(struct submit *s, struct db *db, int64_t now, bool *found, bool *by_key,
+                     struct error *e)
+{
+    task_free(&s->task);
+    s->created = s->joined = false;
+    enum err rc = find_by_key(s, db, now, found, e);
+    *by_key = *found;
+    return rc || *found ? rc : find_unique(s, db, found, e);
+}
+
+/* Whether its owner may have one more task, and so many bytes. */
+static enum err may_have(struct submit *s, struct db *db, int64_t bytes, int64_t now,
+                         struct error *e)
+{
+    enum err rc = limits_create(db, &s->caller, run_at(s, now), now, &s->op.limit, e);
+    return rc ? rc : limits_bytes(db, s->caller.conf, s->caller.owner, bytes, &s->op, e);
+}
+
 static enum err apply_one(struct operation *op, struct db *db, struct error *e)
 {
     struct submit *s = (struct submit *)op;
-    int64_t now = clock_wall_ms();
-    bool found = false;
-    task_free(&s->task);
-    s->created = s->joined = false;
-    enum err rc = find_by_key(s, db, now, &found, e);
-    if (rc || found) return rc;
-    rc = find_unique(s, db, &found, e);
-    if (!rc && !found) rc = limits_create(db, &s->caller, run_at(s, now), now, &op->limit, e);
-    if (!rc && !found)
-        rc = limits_bytes(db, s->caller.conf, s->caller.owner, (int64_t)s->input_bytes + 1, op, e);
+    int64_t now = clock_wall_ms(), bytes = s->upload ? 1 : (int64_t)s->input_bytes + 1;
+    bool found, by_key;
+    enum err rc = find(s, db, now, &found, &by_key, e);
+    if (!rc && found && s->upload) rc = upload_drop(db, s->upload, e);
+    if (!rc && !found) rc = may_have(s, db, bytes, now, e);
     if (!rc && !found) rc = insert(s, db, now, e);
-    return rc ? rc : keep_key(s, db, now, e);
+    return rc || by_key ? rc : keep_key(s, db, now, e);
+}
+
+/* ---- an input in portions ---- */
+
+enum err submit_may(struct submit *s, struct db *db, struct error *e)
+{
+    return may_have(s, db, (int64_t)s->input_bytes + 1, clock_wall_ms(), e);
+}
+
+static enum err apply_reserve(struct operation *op, struct db *db, struct error *e)
+{
+    struct submit *s = (struct submit *)op;
+    int64_t now = clock_wall_ms();
+    bool found, by_key;
+    enum err rc = find(s, db, now, &found, &by_key, e);
+    if (!rc && found) return by_key ? rc : keep_key(s, db, now, e);
+    if (!rc) rc = may_have(s, db, (int64_t)s->input_bytes + 1, now, e);
+    if (!rc) rc = upload_begin(db, s->caller.owner, (int64_t)s->input_bytes, now, &s->upload, e);
+    return rc;
+}
+
+void submit_reserve(struct submit *s)
+{
+    s->op.apply = apply_reserve;
+}
+
+void submit_uploaded(struct submit *s)
+{
+    s->op.apply = apply_one;
+}
+
+static enum err apply_portion(struct operation *op, struct db *db, struct error *e)
+{
+    struct submit_portion *p = (struct submit_portion *)op;
+    return upload_add(db, p->upload, p->bytes, p->len, clock_wall_ms(), e);
+}
+
+void submit_portion_init(struct submit_portion *p, int64_t upload, const void *bytes, size_t len)
+{
+    *p = (struct submit_portion){
+        .op = {.apply = apply_portion}, .upload = upload, .bytes = bytes, .len = len};
+}
+
+/* The input of one of many. */
+static enum err store_input(struct submit *s, struct db *db, struct error *e)
+{
+    int64_t now = clock_wall_ms();
+    enum err rc =
+        limits_bytes(db, s->caller.conf, s->caller.owner, (int64_t)s->input_bytes, &s->op, e);
+    if (!rc) rc = upload_begin(db, s->caller.owner, (int64_t)s->input_bytes, now, &s->upload, e);
+    for (size_t at = 0; !rc && at < s->input_bytes; at += INPUT_PORTION) {
+        size_t left = s->input_bytes - at;
+        rc = upload_add(db, s->upload, s->input + at, left < INPUT_PORTION ? left : INPUT_PORTION,
+                        now, e);
+    }
+    return rc;
+}
+
+static enum err apply_inputs(struct operation *op, struct db *db, struct error *e)
+{
+    struct submit_inputs *in = (struct submit_inputs *)op;
+    struct submit_many *m = in->many;
+    enum err rc = ERR_OK;
+    for (size_t i = in->from; !rc && i < m->count; i++) {
+        struct submit *s = &m->items[i];
+        if (s->input) rc = store_input(s, db, e);
+        if (!rc) continue;
+        m->line = m->lines[i];
+        op->code = s->op.code;
+    }
+    return rc;
+}
+
+void submit_inputs_init(struct submit_inputs *in, struct submit_many *many, size_t from)
+{
+    *in = (struct submit_inputs){.op = {.apply = apply_inputs}, .many = many, .from = from};
+}
+
+static enum err apply_drop(struct operation *op, struct db *db, struct error *e)
+{
+    struct submit_drop *d = (struct submit_drop *)op;
+    enum err rc = ERR_OK;
+    for (size_t i = 0; !rc && i < d->count; i++)
+        if (d->items[i].upload) rc = upload_drop(db, d->items[i].upload, e);
+    return rc;
+}
+
+void submit_drop_init(struct submit_drop *d, const struct submit *items, size_t count)
+{
+    *d = (struct submit_drop){
+        .op = {.apply = apply_drop, .fleeting = true}, .items = items, .count = count};
 }
 
 /* ---- many ---- */
@@ -210,6 +317,7 @@ void submit_many_free(struct submit_many *m)
     for (size_t i = 0; i < m->count; i++) submit_free(&m->items[i]);
     free(m->items);
     free(m->lines);
+    free(m->types);
     free(m->key);
 }
 
@@ -223,6 +331,18 @@ struct submit *submit_many_add(struct submit_many *m, const struct caller *calle
     submit_init(&m->items[m->count], caller);
     m->lines[m->count] = line;
     return &m->items[m->count++];
+}
+
+enum err submit_many_check(struct submit_many *m, struct error *e)
+{
+    struct submit *s = &m->items[m->count - 1];
+    for (size_t i = 0; s->type && !s->fresh && i < m->type_count; i++)
+        s->fresh = !strcmp(s->type, m->types[i]);
+    enum err rc = submit_check(s, e);
+    if (rc || s->fresh) return rc;
+    m->types = mem_grow(m->types, m->type_count + 1, sizeof *m->types);
+    m->types[m->type_count++] = s->type;
+    return ERR_OK;
 }
 
 /* One key covers the request: it is kept with the number of each line's task, "KEY" for the first and

@@ -2,8 +2,9 @@
 #include "base/clock.h"
 #include "runner/attempt_parts.h"
 #include "store/groups.h"
-#include "store/tasks.h"
+#include "store/inputs.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,15 +12,37 @@
 
 enum { PIPE_MAX = 65536 }; /* bytes of input that go through a pipe */
 
-struct input {
+/* What a descriptor is to hold. */
+struct copying {
     struct db *db;
-    int64_t task;
+    struct input input;
 };
 
+static enum err write_all(int fd, const char *bytes, size_t len, struct error *e)
+{
+    while (len) {
+        ssize_t n = write(fd, bytes, len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return error_errno(e, ERR_IO, "cannot write the input");
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return ERR_OK;
+}
+
+/* Copies all of it, to a file or a pipe that it fits in. */
 static enum err copy_input(void *arg, int fd, struct error *e)
 {
-    const struct input *in = arg;
-    return task_input_copy(in->db, in->task, fd, e);
+    struct copying *from = arg;
+    struct buf part = {0};
+    enum err rc;
+    from->input.at = 0;
+    do {
+        rc = input_read(from->db, &from->input, &part, e);
+        if (!rc) rc = write_all(fd, part.data, part.len, e);
+    } while (!rc && part.len);
+    buf_free(&part);
+    return rc;
 }
 
 static enum err no_input(int *fd, struct error *e)
@@ -30,14 +53,14 @@ static enum err no_input(int *fd, struct error *e)
 
 /* A pipe that holds all of the input already. *fd is -1 when it is too small for that: the system gives
  * small ones to a user who has many. */
-static enum err piped_input(struct input *in, int64_t bytes, int *fd, struct error *e)
+static enum err piped_input(struct copying *from, int *fd, struct error *e)
 {
     int ends[2];
     *fd = -1;
     if (pipe2(ends, O_CLOEXEC)) return error_errno(e, ERR_IO, "pipe");
     enum err rc = ERR_OK;
-    bool fits = fcntl(ends[1], F_GETPIPE_SZ) >= bytes;
-    if (fits) rc = copy_input(in, ends[1], e);
+    bool fits = fcntl(ends[1], F_GETPIPE_SZ) >= from->input.bytes;
+    if (fits) rc = copy_input(from, ends[1], e);
     close(ends[1]);
     if (fits && !rc)
         *fd = ends[0];
@@ -47,12 +70,12 @@ static enum err piped_input(struct input *in, int64_t bytes, int *fd, struct err
 }
 
 /* The job's standard input in *fd. */
-static enum err open_input(struct attempt *a, int64_t bytes, int *fd, struct error *e)
+static enum err open_input(struct attempt *a, const struct input *input, int *fd, struct error *e)
 {
-    struct input in = {a->host->db, a->task.n};
-    if (bytes < 0) return no_input(fd, e);
-    enum err rc = bytes <= PIPE_MAX ? piped_input(&in, bytes, fd, e) : ERR_OK;
-    if (!rc && *fd < 0) rc = workdir_temporary(&a->dir, copy_input, &in, fd, e);
+    struct copying from = {a->host->db, *input};
+    if (input->bytes < 0) return no_input(fd, e);
+    enum err rc = input->bytes <= PIPE_MAX ? piped_input(&from, fd, e) : ERR_OK;
+    if (!rc && *fd < 0) rc = workdir_temporary(&a->dir, copy_input, &from, fd, e);
     return rc;
 }
 
@@ -86,17 +109,16 @@ static char **environment(const struct attempt *a, const char *content_type)
 }
 
 /* Has the child become the job, with its four descriptors. */
-static enum err start_child(struct attempt *a, int64_t input_bytes, const char *content_type,
-                            struct error *e)
+static enum err start_child(struct attempt *a, const struct input *input, struct error *e)
 {
     int fds[4] = {-1, -1, -1, -1};
-    enum err rc = open_input(a, input_bytes, &fds[0], e);
+    enum err rc = open_input(a, input, &fds[0], e);
     if (!rc) rc = attempt_open_pipes(a, fds, e);
     if (!rc) {
         struct buf file = {0};
         buf_fmt(&file, "%s/%s", a->host->jobs, a->task.type);
         a->started = clock_monotonic_ms();
-        char **env = environment(a, content_type);
+        char **env = environment(a, input->content_type);
         rc = child_go(&a->child,
                       &(struct exec_plan){
                           .file = file.data,
@@ -155,17 +177,16 @@ static enum err find_type(struct attempt *a, struct error *e)
 /* Starts a job of the type that was found. ERR_INVALID: it is the task's own fault. */
 static enum err start_job(struct attempt *a, struct error *e)
 {
-    int64_t bytes = -1;
-    char *content_type = NULL;
-    enum err rc = task_input_info(a->host->db, a->task.n, &bytes, &content_type, e);
-    if (!rc && a->type.max_input_bytes >= 0 && bytes > a->type.max_input_bytes)
+    struct input input;
+    enum err rc = input_find(a->host->db, a->task.n, &input, e);
+    if (!rc && a->type.max_input_bytes >= 0 && input.bytes > a->type.max_input_bytes)
         rc = error_set(e, ERR_INVALID, "the input is larger than max_input_bytes of the type: %lld",
                        (long long)a->type.max_input_bytes);
     if (!rc) rc = workdir_make(&a->dir, a->host->work, a->task.id, a->task.attempt, &a->user, e);
     if (!rc) rc = put_context(a, e);
     if (!rc) rc = put_checkpoint(a, e);
-    if (!rc) rc = start_child(a, bytes, content_type, e);
-    free(content_type);
+    if (!rc) rc = start_child(a, &input, e);
+    input_free(&input);
     return rc;
 }
 

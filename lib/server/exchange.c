@@ -24,6 +24,23 @@ void exchange_resume(struct exchange *x, void (*go)(struct exchange *x, void *ar
     if (!x->held) exchange_end(x);
 }
 
+static void on_later(void *arg)
+{
+    struct exchange *x = arg;
+    exchange_resume(x, x->later_go, x->later_arg);
+}
+
+void exchange_later(struct exchange *x, void (*go)(struct exchange *x, void *arg), void *arg)
+{
+    struct loop *loop = x->server->loop;
+    exchange_hold(x);
+    loop_timer_stop(loop, &x->later);
+    x->later_go = go;
+    x->later_arg = arg;
+    x->later = (struct loop_timer){.fire = on_later, .arg = x};
+    loop_timer_set(loop, &x->later, clock_monotonic_ms());
+}
+
 struct conn *exchange_give_conn(struct exchange *x)
 {
     struct conn *conn = x->conn;
@@ -54,7 +71,7 @@ void exchange_unwatch(struct exchange *x)
     if (x->watched) loop_del(loop, &x->fd);
     x->watched = false;
     loop_timer_stop(loop, &x->limit);
-    loop_timer_stop(loop, &x->more);
+    loop_timer_stop(loop, &x->later);
 }
 
 void exchange_drop(struct exchange *x)
@@ -74,8 +91,14 @@ void exchange_end(struct exchange *x)
     route_match_free(&x->route);
     request_free(&x->request);
     buf_free(&x->body);
+    spool_close(&x->spool);
     free(x->account);
     free(x);
+}
+
+int64_t exchange_body_bytes(const struct exchange *x)
+{
+    return x->spool.open ? x->spool.bytes : (int64_t)x->body.len;
 }
 
 struct caller exchange_caller(struct exchange *x)

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/loop.h"
 #include "ops/operation.h"
+#include "server/spool.h"
 #include "web/request.h"
 #include "web/route.h"
 
@@ -23,12 +24,16 @@ struct exchange {
     struct loop_fd fd; /* until the request is there whole */
     bool watched;
     struct loop_timer limit; /* when it has to be there */
-    struct loop_timer more;  /* set: a part of the body is read in the next turn */
+    struct loop_timer later; /* set: it goes on in the next turn, see exchange_later */
+    void (*later_go)(struct exchange *x, void *arg);
+    void *later_arg;
 
     struct request request;
     char *account; /* see exchange_caller */
     struct route_match route;
-    struct buf body; /* whole, of rows that take one */
+    struct buf body;    /* whole, of rows that take one; empty of a raw one that is in `spool` */
+    struct spool spool; /* holds a body that is too large for memory; of a raw one until the end */
+    bool raw;           /* any body is taken, see ROUTE_RAW */
     size_t body_max;
     int64_t body_length; /* as declared; -1: it was not */
     int64_t began_at;    /* monotonic ms: when its parameters were read */
@@ -39,8 +44,14 @@ struct exchange {
 void exchange_hold(struct exchange *x);
 void exchange_resume(struct exchange *x, void (*go)(struct exchange *x, void *arg), void *arg);
 
+/* Holds it, and goes on with it in the next turn: for what takes longer than a slice. */
+void exchange_later(struct exchange *x, void (*go)(struct exchange *x, void *arg), void *arg);
+
 /* Gives the connection to a stream, which ends it by server.end_conn; the exchange then ends without one. */
 struct conn *exchange_give_conn(struct exchange *x);
+
+/* The bytes of its body, wherever that is. */
+int64_t exchange_body_bytes(const struct exchange *x);
 
 /* Who asks, for operations. Borrows from the exchange. */
 struct caller exchange_caller(struct exchange *x);

@@ -1,6 +1,6 @@
 /* From a connection that is readable to the handler of its request:
  *
- *     parameters -> route -> origin -> who asks -> may they -> body -> handler
+ *     parameters -> route -> origin -> who asks -> may they -> admit -> body -> handler
  *
  * What can be refused is refused on the parameters, before anything of a body was read. */
 #include "base/clock.h"
@@ -16,7 +16,9 @@
 
 enum {
     PIECE = 64 * 1024,
-    TURN_BYTES = 512 * 1024, /* of one body, before others get their turn */
+    MEMORY_MAX = 256 * 1024, /* of a body; a larger one goes to a file */
+    TURN_BYTES = 256 * 1024, /* of one body, before others get their turn */
+    TURN_US = 10 * 1000,     /* of all bodies in one turn */
 };
 
 static void run_handler(struct exchange *x, void *arg)
@@ -51,10 +53,10 @@ static bool admit_body(struct exchange *x)
     const char *media = request_header(r, "Content-Type");
     bool lines = media && !strncasecmp(media, "application/x-ndjson", 20);
     request_query(r, "type", &type, NULL);
-    bool raw = x->route.row->flags & ROUTE_RAW && (type || lines);
+    x->raw = x->route.row->flags & ROUTE_RAW && (type || lines);
     free(type);
     x->body_max =
-        (size_t)conf_int(r->conf, raw ? CONF_HTTP_MAX_RAW_BYTES : CONF_HTTP_MAX_BODY_BYTES);
+        (size_t)conf_int(r->conf, x->raw ? CONF_HTTP_MAX_RAW_BYTES : CONF_HTTP_MAX_BODY_BYTES);
     if (x->body_length < 0 || (uint64_t)x->body_length <= x->body_max) return true;
     answer_too_large(x);
     return false;
@@ -63,10 +65,10 @@ static bool admit_body(struct exchange *x)
 /* The body has come to its end: what was declared must have come. False: answered. */
 static bool complete(struct exchange *x)
 {
-    int64_t length = x->body_length;
-    if (length < 0 || (uint64_t)length == x->body.len) return true;
+    int64_t length = x->body_length, came = exchange_body_bytes(x);
+    if (length < 0 || length == came) return true;
     problem(&x->request, 400, "bad_request", "the body is %s than its Content-Length",
-            x->body.len < (uint64_t)length ? "shorter" : "longer");
+            came < length ? "shorter" : "longer");
     return false;
 }
 
@@ -79,23 +81,57 @@ static void on_body(void *arg, int events)
     exchange_resume(x, read_body, NULL);
 }
 
-static void on_more(void *arg)
+/* Takes a body out of its file where the handler reads it at once: it is no larger than max_body_bytes. */
+static bool load(struct exchange *x)
 {
-    exchange_resume(arg, read_body, NULL);
+    struct error e = {0};
+    if (!x->spool.open || x->raw) return true;
+    size_t len = (size_t)x->spool.bytes;
+    enum err rc = spool_read(&x->spool, buf_reserve(&x->body, len), len, 0, &e);
+    spool_close(&x->spool);
+    if (rc) {
+        exchange_fail(x, &e);
+        return false;
+    }
+    x->body.len = len;
+    x->body.data[len] = '\0';
+    return true;
 }
 
-/* Others have their turn first. What is left may lie in memory already, so that no socket would tell. */
-static void read_on_later(struct exchange *x)
+/* Moves what has come into the file. */
+static enum err move_to_file(struct exchange *x, struct error *e)
 {
-    exchange_hold(x);
-    loop_timer_stop(x->server->loop, &x->more); /* set before, and the socket was faster */
-    x->more = (struct loop_timer){.fire = on_more, .arg = x};
-    loop_timer_set(x->server->loop, &x->more, clock_monotonic_ms());
+    struct spool *s = &x->spool;
+    enum err rc = ERR_OK;
+    if (!s->open)
+        rc = spool_open(s, conf_text(x->server->conf, CONF_DATABASE_PATH),
+                        x->raw && request_header_given(&x->request, "Idempotency-Key"), e);
+    if (!rc) rc = spool_add(s, x->body.data, x->body.len, e);
+    if (x->body.len > PIECE) buf_free(&x->body);
+    buf_clear(&x->body);
+    return rc;
+}
+
+/* Keeps what has come, in memory or in the file. False: answered. */
+static bool keep(struct exchange *x)
+{
+    struct error e = {0};
+    size_t bytes = x->body.len + (x->spool.open ? (size_t)x->spool.bytes : 0);
+    if (bytes > x->body_max) {
+        exchange_unwatch(x);
+        answer_too_large(x);
+        return false;
+    }
+    if (bytes <= MEMORY_MAX || !move_to_file(x, &e)) return true;
+    exchange_unwatch(x);
+    exchange_fail(x, &e);
+    return false;
 }
 
 static void wait_for_body(struct exchange *x)
 {
     exchange_hold(x);
+    if (x->spool.open) buf_free(&x->body);
     if (x->watched) return;
     x->fd = (struct loop_fd){
         .fd = conn_body_fd(x->conn), .events = LOOP_IN, .ready = on_body, .arg = x};
@@ -114,18 +150,17 @@ static void begin_body(struct exchange *x)
 static void body_ended(struct exchange *x, bool broken)
 {
     exchange_unwatch(x);
-    x->body.data[x->body.len] = '\0';
+    if (x->body.data) x->body.data[x->body.len] = '\0';
     if (broken)
         problem(&x->request, 400, "bad_request", "the body did not come");
-    else if (complete(x))
+    else if (complete(x) && load(x))
         run_handler(x, NULL);
 }
 
-/* Takes what is there of the body. */
-static void read_body(struct exchange *x, void *arg)
+/* Takes what is there of the body, for as long as a turn may take. */
+static void take_body(struct exchange *x, int64_t until_us)
 {
-    (void)arg;
-    for (size_t taken = 0; taken < TURN_BYTES;) {
+    for (size_t taken = 0; taken < TURN_BYTES && clock_monotonic_us() < until_us;) {
         ssize_t n = conn_take(x->conn, buf_reserve(&x->body, PIECE), PIECE);
         if (n == CONN_AGAIN) {
             wait_for_body(x);
@@ -137,13 +172,19 @@ static void read_body(struct exchange *x, void *arg)
         }
         x->body.len += (size_t)n;
         taken += (size_t)n;
-        if (x->body.len > x->body_max) {
-            exchange_unwatch(x);
-            answer_too_large(x);
-            return;
-        }
+        if (!keep(x)) return;
     }
-    read_on_later(x);
+    /* Others have their turn first. What is left may lie in memory already, so that no socket would tell. */
+    exchange_later(x, read_body, NULL);
+}
+
+static void read_body(struct exchange *x, void *arg)
+{
+    (void)arg;
+    struct server *s = x->server; /* *x may be gone afterwards */
+    int64_t from = clock_monotonic_us();
+    take_body(x, from + TURN_US - s->bodies_us);
+    s->bodies_us += clock_monotonic_us() - from;
 }
 
 /* ---- the parameters ---- */
@@ -196,7 +237,7 @@ static void begin(struct exchange *x, void *arg)
     row = x->route.row;
     if (!(row->flags & (ROUTE_JSON | ROUTE_RAW)))
         run_handler(x, NULL);
-    else if (admit_body(x))
+    else if (admit_body(x) && (!row->admit || row->admit(x)))
         begin_body(x);
 }
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "gen/query.h"
 #include "store/credentials.h"
+#include "store/inputs.h"
 #include "store/tasks.h"
 #include "task/task.h"
 
@@ -13,6 +14,7 @@ enum {
     STEP_MS = 10,         /* after so long a step begins nothing more */
     EVENTS_AT_ONCE = 500, /* between two looks at the clock */
     ROWS_AT_ONCE = 200,
+    PORTIONS_AT_ONCE = 4, /* of inputs: a megabyte */
     DAY_MS = 24 * 3600 * 1000,
     WINDOW_MS = 60 * 1000, /* of rates */
     WINDOWS_KEPT = 10,     /* a row in use is updated, not made anew each minute */
@@ -30,6 +32,7 @@ static struct q_retention_any_in bounds_of(const struct retention *what)
         /* One that only slept (a suspended machine) wakes up to the row that it renews. */
         .runners = what->now - INT64_C(7) * DAY_MS,
         .rates = what->now / WINDOW_MS - WINDOWS_KEPT,
+        .uploads = what->now - UPLOAD_LEFT_MS,
     };
 }
 
@@ -121,6 +124,7 @@ static enum err remove_all(struct progress *p, struct error *e)
 {
     struct retention_count *removed = &p->out->removed;
     const struct q_retention_any_in *b = &p->bounds;
+    int64_t others = 0; /* rows that belong to one that is counted */
     const struct {
         remove_query query;
         int64_t bound, *count;
@@ -132,6 +136,9 @@ static enum err remove_all(struct progress *p, struct error *e)
         {q_retention_tickets, b->tickets, &removed->tickets, ROWS_AT_ONCE},
         {q_retention_runners, b->runners, &removed->runners, ROWS_AT_ONCE},
         {q_retention_rates, b->rates, &removed->rates, ROWS_AT_ONCE},
+        {q_retention_uploads, b->uploads, &others, ROWS_AT_ONCE},
+        {q_retention_portions, 0, &others, PORTIONS_AT_ONCE},
+        {q_retention_emptied, 0, &removed->uploads, ROWS_AT_ONCE},
     };
     int64_t before = 0, after = 0;
     enum err rc = q_log_deleted(p->db, &before, e);
@@ -153,6 +160,7 @@ void retention_add(struct retention_count *to, const struct retention_count *n)
     to->tickets += n->tickets;
     to->runners += n->runners;
     to->rates += n->rates;
+    to->uploads += n->uploads;
 }
 
 enum err retention_step(struct db *db, const struct retention *what, int64_t wait_ms,
@@ -187,6 +195,7 @@ enum err retention_due(struct db *db, const struct retention *what, struct reten
         .tickets = row.tickets,
         .runners = row.runners,
         .rates = row.rates,
+        .uploads = row.uploads,
     };
     return rc;
 }

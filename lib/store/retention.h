@@ -29,6 +29,7 @@ struct retention {
 /* How many rows are, or were, removed. `events` are those of the tasks too. */
 struct retention_count {
     int64_t tasks, events, groups, keys, tickets, runners, rates;
+    int64_t uploads; /* that became no task's, or whose task was deleted */
 };
 
 /* Adds `n` to *to, member by member. */

@@ -2,14 +2,12 @@
 
 #include "gen/query.h"
 #include "store/file_rows.h"
-#include "store/sqlite.h"
+#include "store/inputs.h"
 #include "store/transitions.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum err task_create(struct db *db, const struct task_new *t, int64_t *n, struct error *e)
 {
@@ -32,8 +30,10 @@ enum err task_create(struct db *db, const struct task_new *t, int64_t *n, struct
     if (rc) return rc;
     struct transition new = transition_of(t->id, t->request_id, t->type, TASK_STATUSES, t->now);
     transition_note(db, &new, TASK_PENDING, t->now);
-    if (!t->input) return ERR_OK;
-    return q_input_create(db, *n, t->content_type, t->input, t->input_bytes, e);
+    if (t->input || t->upload)
+        rc = q_input_create(db, *n, t->content_type, t->upload ? "" : t->input,
+                            t->upload ? 0 : t->input_bytes, e);
+    return rc || !t->upload ? rc : upload_give(db, t->upload, *n, e);
 }
 
 /* Copies a row, with the files of the task, of which only a completed one has any. The cursor stays where it
@@ -268,44 +268,6 @@ enum err task_result(struct db *db, int64_t n, struct buf *body, char **type, st
     }
     enum err rc = q_result_get_close(&c);
     return rc || found ? rc : error_set(e, ERR_NOTFOUND, "the task has no result");
-}
-
-enum err task_input_info(struct db *db, int64_t n, int64_t *bytes, char **type, struct error *e)
-{
-    struct q_input_info_row row;
-    bool found;
-    enum err rc = q_input_info(db, n, &row, &found, e);
-    *bytes = found ? row.bytes : -1;
-    *type = row.content_type;
-    return rc;
-}
-
-static enum err write_all(int fd, const char *bytes, size_t len, struct error *e)
-{
-    while (len) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return error_errno(e, ERR_IO, "cannot write the input");
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return ERR_OK;
-}
-
-enum err task_input_copy(struct db *db, int64_t n, int fd, struct error *e)
-{
-    enum { PIECE = 256 * 1024 };
-    struct blob blob;
-    enum err rc = blob_open(db_sqlite(db), "inputs", "body", n, &blob, e);
-    char *piece = rc ? NULL : mem_alloc(PIECE);
-    for (int64_t at = 0; !rc && at < blob.size; at += PIECE) {
-        size_t len = blob.size - at < PIECE ? (size_t)(blob.size - at) : PIECE;
-        rc = blob_read(&blob, piece, len, at, e);
-        if (!rc) rc = write_all(fd, piece, len, e);
-    }
-    free(piece);
-    blob_close(&blob);
-    return rc;
 }
 
 void task_etag(struct buf *out, const struct task *t, const char *epoch)

@@ -25,8 +25,9 @@ struct task_new {
     int64_t run_at;     /* TASK_NONE: at once */
     bool serialize;     /* one such task of its group at a time */
     const char *content_type;
-    const void *input; /* NULL: none */
+    const void *input; /* NULL: none, or it is an upload */
     size_t input_bytes;
+    int64_t upload; /* that holds the input, complete (store/inputs.h); 0: none does */
     int64_t now;
 };
 
@@ -94,14 +95,6 @@ enum err task_remove(struct db *db, int64_t n, int64_t now, struct error *e);
 
 /* The whole result; *type is owned by the caller. ERR_NOTFOUND when there is none. */
 enum err task_result(struct db *db, int64_t n, struct buf *body, char **type, struct error *e);
-
-/* The size of a task's input in *bytes, -1 when it has none, and its content type (owned by the
- * caller, NULL when none). */
-enum err task_input_info(struct db *db, int64_t n, int64_t *bytes, char **type, struct error *e);
-
-/* Writes the input to a descriptor that never blocks for long (a file, or a pipe it fits in). ERR_IO
- * with errno. */
-enum err task_input_copy(struct db *db, int64_t n, int fd, struct error *e);
 
 /* ETag of a task: changes with its events and its cancel request (RFC 9110, 8.8.3; weak). */
 void task_etag(struct buf *out, const struct task *t, const char *epoch);

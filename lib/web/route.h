@@ -32,6 +32,8 @@ struct route {
     unsigned flags;           /* ROUTE_ bits */
     enum ticket_kind subject; /* what the first parameter names, for tickets */
     route_handler *handler;
+    /* looks at a request before its body comes; false: it has answered. NULL: nothing to look at */
+    bool (*admit)(struct exchange *x);
 };
 
 /* What a request has found. Parameters of the pattern in order: "/tasks/{id}/files/{name}" has two. */

@@ -1,3 +1,5 @@
 -- in: task int
--- row: content_type text, bytes int
-SELECT content_type, length(body) AS bytes FROM inputs WHERE task = :task;
+-- row: content_type text, bytes int, portions bool
+SELECT content_type, coalesce((SELECT bytes FROM uploads WHERE task = :task), length(body)) AS bytes,
+       EXISTS (SELECT 1 FROM uploads WHERE task = :task) AS portions
+  FROM inputs WHERE task = :task;

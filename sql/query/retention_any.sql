@@ -1,5 +1,5 @@
 -- Whether retention_due would find anything.
--- in: before int?, events int?, keys int?, tickets int?, runners int?, rates int?
+-- in: before int?, events int?, keys int?, tickets int?, runners int?, rates int?, uploads int?
 -- value: any bool
 SELECT EXISTS (SELECT 1 FROM remains)
     OR EXISTS (SELECT 1 FROM tasks WHERE completed_at < :before)
@@ -13,4 +13,5 @@ SELECT EXISTS (SELECT 1 FROM remains)
                 WHERE r.seen_until < :runners
                   AND NOT EXISTS (SELECT 1 FROM tasks x
                                    WHERE x.status = 'running' AND x.runner = r.id))
-    OR EXISTS (SELECT 1 FROM rates WHERE window < :rates) AS any;
+    OR EXISTS (SELECT 1 FROM rates WHERE window < :rates)
+    OR EXISTS (SELECT 1 FROM uploads WHERE task IS NULL AND touched_at < :uploads) AS any;

@@ -1,6 +1,7 @@
 -- What there is to remove. A NULL bound removes nothing.
 -- in: like retention_any
--- row: tasks int, events int, groups int, keys int, tickets int, runners int, rates int
+-- row: tasks int, events int, groups int, keys int, tickets int, runners int, rates int,
+--      uploads int
 SELECT (SELECT count(*) FROM tasks
          WHERE completed_at < :before) AS tasks,
        (SELECT count(*) FROM events x WHERE x.task IN
@@ -16,4 +17,5 @@ SELECT (SELECT count(*) FROM tasks
        (SELECT count(*) FROM runners r
          WHERE r.seen_until < :runners
            AND NOT EXISTS (SELECT 1 FROM tasks x WHERE x.status = 'running' AND x.runner = r.id)) AS runners,
-       (SELECT count(*) FROM rates WHERE window < :rates) AS rates;
+       (SELECT count(*) FROM rates WHERE window < :rates) AS rates,
+       (SELECT count(*) FROM uploads WHERE task IS NULL AND touched_at < :uploads) AS uploads;

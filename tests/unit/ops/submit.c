@@ -1,6 +1,7 @@
 #include "ops/submit.h"
 
 #include "fixture.h"
+#include "store/inputs.h"
 
 /* A request for a task of this type, unchecked. */
 static void ask(struct site *s, struct submit *out, const char *owner, const char *type)
@@ -353,6 +354,141 @@ static void one_key_covers_many(void **state)
     }
 }
 
+/* ---- inputs in portions ---- */
+
+/* Does what is to be done with one whose input is of so many bytes, up to the task; the first thing that fails. */
+static enum err run_large(struct site *s, struct submit *one, size_t bytes)
+{
+    static const char zeros[INPUT_PORTION];
+    one->input_bytes = bytes;
+    one->content_type = mem_str("text/plain");
+    submit_reserve(one);
+    enum err rc = run(s, one);
+    if (rc || !one->upload) return rc;
+    for (size_t at = 0; !rc && at < bytes; at += INPUT_PORTION) {
+        struct submit_portion p;
+        size_t left = bytes - at;
+        assert_int_equal(tasks(s), sql_number(s->db, "SELECT count(*) FROM inputs"));
+        submit_portion_init(&p, one->upload, zeros, left < INPUT_PORTION ? left : INPUT_PORTION);
+        rc = operation_run(&p.op, s->db, &s->r->e);
+    }
+    submit_uploaded(one);
+    return rc ? rc : run(s, one);
+}
+
+static void a_large_input_is_stored_before_its_task(void **state)
+{
+    struct site *s = *state;
+    struct submit one;
+    ask(s, &one, "ann", "t");
+    one.max_attempts = 1;
+    OK(s->r, run_large(s, &one, 2 * INPUT_PORTION + 5));
+    assert_true(one.created);
+    assert_int_equal(sql_number(s->db, "SELECT sum(length(body)) FROM portions"),
+                     2 * INPUT_PORTION + 5);
+    assert_int_equal(sql_number(s->db, "SELECT task FROM uploads"), one.task.n);
+    submit_free(&one);
+    assert_consistent(s->db);
+}
+
+static void a_task_that_is_there_already_takes_no_large_input(void **state)
+{
+    struct site *s = *state;
+    for (int i = 0; i < 3; i++) {
+        struct submit one;
+        ask(s, &one, "ann", "t");
+        one.max_attempts = 1;
+        set_key(&one, i < 2 ? "k" : "other", "the same");
+        one.unique = mem_str("u");
+        OK(s->r, run_large(s, &one, INPUT_PORTION + 1));
+        assert_int_equal(one.created, i == 0);
+        assert_int_equal(one.joined, i == 2);
+        assert_int_equal(tasks(s), 1);
+        assert_int_equal(sql_number(s->db, "SELECT count(*) FROM uploads"), 1);
+        submit_free(&one);
+    }
+    sql_is(s->db, "2", "SELECT count(*) FROM idempotency"); /* also of the one that joined */
+}
+
+static void two_large_requests_of_one_key_make_one_task_and_leave_one_input(void **state)
+{
+    struct site *s = *state;
+    struct submit both[2];
+    for (int i = 0; i < 2; i++) {
+        struct submit *one = &both[i];
+        ask(s, one, "ann", "t");
+        one->max_attempts = 1;
+        one->input_bytes = 0;
+        one->content_type = mem_str("text/plain");
+        set_key(one, "k", "the same");
+        submit_reserve(one);
+        OK(s->r, run(s, one));
+        assert_true(one->upload);
+    }
+    for (int i = 0; i < 2; i++) {
+        submit_uploaded(&both[i]);
+        OK(s->r, run(s, &both[i]));
+        assert_int_equal(both[i].created, i == 0);
+    }
+    assert_string_equal(both[0].task.id, both[1].task.id);
+    sql_is(s->db, "1", "SELECT count(*) FROM uploads WHERE touched_at > 0");
+    for (int i = 0; i < 2; i++) submit_free(&both[i]);
+    assert_consistent(s->db);
+}
+
+static void the_bytes_of_an_owner_are_looked_at_before_anything_is_stored(void **state)
+{
+    struct site *s = *state;
+    struct submit one, other;
+    site_set(s, "LEAT_LIMITS_BYTES_PER_OWNER=1000000");
+    ask(s, &one, "ann", "t");
+    ask(s, &other, "ann", "t");
+    one.input_bytes = 600000;
+    other.input_bytes = 600000;
+    assert_int_equal(submit_may(&one, s->db, &s->r->e), ERR_OK);
+    submit_reserve(&one);
+    submit_reserve(&other);
+    OK(s->r, run(s, &one));
+    assert_int_equal(submit_may(&other, s->db, &s->r->e), ERR_FULL);
+    assert_int_equal(run(s, &other), ERR_FULL); /* what is on its way counts */
+    assert_string_equal(other.op.code, "owner_full");
+    struct submit_drop drop;
+    submit_drop_init(&drop, &one, 1);
+    OK(s->r, operation_run(&drop.op, s->db, &s->r->e));
+    OK(s->r, run(s, &other));
+    submit_free(&one);
+    submit_free(&other);
+    assert_consistent(s->db);
+}
+
+static void inputs_of_many_are_stored_before_their_tasks_all_or_none(void **state)
+{
+    static const char *const uniques[] = {NULL, "u", "u"};
+    struct site *s = *state;
+    struct submit_many m;
+    struct submit_inputs in;
+    fill(s, &m, uniques, 3);
+    for (size_t i = 0; i < 3; i++) {
+        m.items[i].input = mem_alloc(INPUT_PORTION + 1);
+        m.items[i].input_bytes = INPUT_PORTION + 1;
+        m.items[i].content_type = mem_str("text/plain");
+    }
+    site_set(s, "LEAT_LIMITS_BYTES_PER_OWNER=600000");
+    for (size_t i = 0; i < 3; i++) m.items[i].caller.conf = s->conf;
+    submit_inputs_init(&in, &m, 0);
+    assert_int_equal(operation_run(&in.op, s->db, &s->r->e), ERR_FULL);
+    assert_int_equal(m.line, 12);
+    sql_is(s->db, "0", "SELECT count(*) FROM uploads");
+    for (size_t i = 0; i < 3; i++) m.items[i].caller.conf = s->base;
+    OK(s->r, operation_run(&in.op, s->db, &s->r->e));
+    OK(s->r, operation_run(&m.op, s->db, &s->r->e));
+    assert_int_equal(tasks(s), 2);
+    sql_is(s->db, "2", "SELECT count(*) FROM uploads WHERE task IS NOT NULL");
+    sql_is(s->db, "1", "SELECT count(*) FROM uploads WHERE touched_at = 0");
+    assert_consistent(s->db);
+    submit_many_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +503,11 @@ int main(void)
         site_test(many_are_made_in_their_order_and_join_each_other),
         site_test(of_many_one_that_fails_undoes_all_and_says_which),
         site_test(one_key_covers_many),
+        site_test(a_large_input_is_stored_before_its_task),
+        site_test(a_task_that_is_there_already_takes_no_large_input),
+        site_test(two_large_requests_of_one_key_make_one_task_and_leave_one_input),
+        site_test(the_bytes_of_an_owner_are_looked_at_before_anything_is_stored),
+        site_test(inputs_of_many_are_stored_before_their_tasks_all_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define NONE "01890000-0000-7000-8000-000000000000"
 #define SSE  "HTTP_ACCEPT=text/event-stream"
@@ -330,6 +331,7 @@ static char *contents(struct world *w)
         "SELECT group_concat(owner || name || version) FROM groups",
         "SELECT group_concat(owner || name || json) FROM contexts",
         "SELECT count(*) FROM inputs",
+        "SELECT count(*) FROM uploads",
         "SELECT count(*) FROM credentials",
         "SELECT count(*) FROM idempotency",
     };
@@ -860,12 +862,51 @@ static void a_large_body_comes_in_over_many_turns(void **state)
         struct answer a = serve(w, "bob", &r, piped ? pipe.from : file);
         if (a.status != 202) fail_msg("piped %d: %s", piped, a.text);
         if (piped) pthread_join(writer, NULL);
-        assert_int_equal(sql_number(w->s->db, "SELECT length(body) FROM inputs ORDER BY task DESC"),
+        assert_int_equal(sql_number(w->s->db, "SELECT bytes FROM uploads ORDER BY task DESC"),
+                         LARGE);
+        assert_int_equal(sql_number(w->s->db,
+                                    "SELECT sum(length(body)) FROM portions WHERE upload ="
+                                    " (SELECT id FROM uploads ORDER BY task DESC)"),
                          LARGE);
         answer_free(&a);
         pipe_close(&pipe);
         close(file);
     }
+}
+
+/* No room for what is written to files without a name. */
+static bool disk_full;
+
+ssize_t write(int fd, const void *bytes, size_t len)
+{
+    struct stat st;
+    if (!disk_full || fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink || st.st_size < 600000)
+        return syscall(SYS_write, fd, bytes, len);
+    errno = ENOSPC;
+    return -1;
+}
+
+static void a_body_that_the_disk_has_no_room_for_is_503_and_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+    static const struct request_row r = {
+        "POST", "/api/tasks?type=cat", {"CONTENT_LENGTH=2000000"}, NULL};
+    strcpy(w->variables[4], "LEAT_HTTP_MAX_RAW_BYTES=3000000");
+    int file = memory_file();
+    char *before = contents(w);
+    write_large(&file);
+    lseek(file, 0, SEEK_SET);
+    disk_full = true;
+    struct answer a = serve(w, "bob", &r, file);
+    disk_full = false;
+    close(file);
+    char *after = contents(w);
+    assert_int_equal(a.status, 503);
+    assert_string_equal(member(&a, "code"), "database_full");
+    assert_string_equal(before, after);
+    answer_free(&a);
+    free(before);
+    free(after);
 }
 
 static void a_body_that_does_not_come_is_408(void **state)
@@ -1257,6 +1298,7 @@ int main(void)
         TEST(bodies_that_are_too_large_are_413),
         TEST(a_body_must_have_its_length),
         TEST(a_large_body_comes_in_over_many_turns),
+        TEST(a_body_that_the_disk_has_no_room_for_is_503_and_leaves_nothing),
         TEST(a_body_that_does_not_come_is_408),
         TEST(wrong_values_are_422_and_name_their_field),
         TEST(a_type_whose_conf_is_wrong_is_500_and_names_the_line),

@@ -486,6 +486,11 @@ static const struct invariant {
      "SELECT (SELECT count(*) FROM inputs WHERE task NOT IN (SELECT n FROM tasks))"
      " + (SELECT count(*) FROM results WHERE task NOT IN"
      " (SELECT n FROM tasks WHERE status = 'completed'))"},
+    {"an upload is a task's only when it is whole, and portions are of uploads",
+     "SELECT (SELECT count(*) FROM portions WHERE upload NOT IN (SELECT id FROM uploads))"
+     " + (SELECT count(*) FROM uploads u WHERE u.task IS NOT NULL AND (u.stored <> u.bytes OR"
+     " u.task NOT IN (SELECT task FROM inputs) OR u.stored <>"
+     " (SELECT coalesce(sum(length(p.body)), 0) FROM portions p WHERE p.upload = u.id)))"},
     {"a deletion leaves its mark, older than the event that tells of it",
      "SELECT count(*) FROM events e WHERE e.type = 'task.deleted' AND NOT EXISTS (SELECT 1 FROM"
      " owners o WHERE o.name = e.owner AND o.evicted_seq > 0 AND o.evicted_seq < (SELECT max(seq)"
@@ -511,6 +516,7 @@ static const struct invariant {
      "o.name)"
      " + (SELECT coalesce(sum(length(i.body)), 0) FROM inputs i JOIN tasks t ON t.n = i.task"
      "     WHERE t.owner = o.name)"
+     " + (SELECT coalesce(sum(u.bytes), 0) FROM uploads u WHERE u.owner = o.name)"
      " + (SELECT coalesce(sum(length(r.body) + coalesce(length(CAST(r.inline AS BLOB)), 0)), 0)"
      "      FROM results r JOIN tasks t ON t.n = r.task WHERE t.owner = o.name)"
      " + (SELECT coalesce(sum(f.bytes), 0) FROM files f JOIN tasks t ON t.n = f.task"

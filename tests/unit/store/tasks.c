@@ -64,11 +64,6 @@ static void what_is_not_given_is_absent(void **state)
     assert_null(t.group);
     assert_true(t.timeout_ms == TASK_NONE && t.run_at == TASK_NONE);
     task_free(&t);
-    int64_t bytes;
-    char *type;
-    OK(r, task_input_info(r->db, 1, &bytes, &type, &r->e));
-    assert_int_equal(bytes, -1);
-    assert_null(type);
 }
 
 static void every_column_of_a_row_arrives_in_its_own_place(void **state)
@@ -304,83 +299,6 @@ static void the_unfinished_are_those_that_wait_or_run(void **state)
     OK(r, task_list_unfinished(r->db, "alice", 5, &l, &r->e));
     assert_true(l.count == 2 && !l.more && l.items[0].n == 5 && l.items[1].n == 3);
     task_list_free(&l);
-}
-
-/* ---- inputs --------------------------------------------------------------------------------- */
-
-/* The input of a task as it is copied out, compared byte for byte. */
-static void input_is(struct room *r, int64_t n, const void *expected, size_t len)
-{
-    char path[80];
-    snprintf(path, sizeof path, "%s/copy", r->dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    OK(r, task_input_copy(r->db, n, fd, &r->e));
-    struct stat st;
-    assert_int_equal(fstat(fd, &st), 0);
-    assert_int_equal(st.st_size, len);
-    char *copy = mem_alloc(len);
-    assert_int_equal(pread(fd, copy, len, 0), len);
-    assert_memory_equal(copy, expected, len);
-    free(copy);
-    close(fd);
-}
-
-static void an_input_of_five_megabytes_comes_back_byte_for_byte(void **state)
-{
-    struct room *r = *state;
-    size_t len = 5 * 1024 * 1024 + 7;
-    unsigned char *bytes = mem_alloc(len);
-    uint32_t x = 12345;
-    for (size_t i = 0; i < len; i++)
-        bytes[i] = (unsigned char)((x = x * 1664525 + 1013904223) >> 24);
-    int64_t n =
-        make(r, (struct sketch){.input = bytes, .input_bytes = len, .content_type = "image/x"});
-    input_is(r, n, bytes, len);
-    int64_t size;
-    char *type;
-    OK(r, task_input_info(r->db, n, &size, &type, &r->e));
-    assert_int_equal(size, len);
-    assert_string_equal(type, "image/x");
-    free(type);
-    free(bytes);
-    assert_true(txn_idle(r->db));
-}
-
-static void an_empty_input_is_an_input(void **state)
-{
-    struct room *r = *state;
-    int64_t n = make(r, (struct sketch){.input = "", .input_bytes = 0}), size;
-    input_is(r, n, "", 0);
-    char *type;
-    OK(r, task_input_info(r->db, n, &size, &type, &r->e));
-    assert_int_equal(size, 0);
-    free(type);
-}
-
-static void an_input_of_zero_bytes_and_newlines_is_kept(void **state)
-{
-    struct room *r = *state;
-    input_is(r, make(r, (struct sketch){.input = "\0a\n\r\0\xff", .input_bytes = 6}),
-             "\0a\n\r\0\xff", 6);
-}
-
-static void copying_to_a_closed_pipe_is_an_error_and_leaves_nothing_open(void **state)
-{
-    struct room *r = *state;
-    size_t len = 300 * 1024;
-    char *bytes = mem_alloc(len);
-    int64_t n = make(r, (struct sketch){.input = bytes, .input_bytes = len});
-    free(bytes);
-    signal(SIGPIPE, SIG_IGN);
-    struct signal_pipe p = pipe_open();
-    close(p.from);
-    assert_int_equal(task_input_copy(r->db, n, p.to, &r->e), ERR_IO);
-    close(p.to);
-    signal(SIGPIPE, SIG_DFL);
-    assert_true(txn_idle(r->db));
-    /* no snapshot is held: the next write succeeds and is seen */
-    make(r, (struct sketch){0});
 }
 
 /* ---- cancel, delete ------------------------------------------------------------------------- */
@@ -794,10 +712,6 @@ int main(void)
         room_test(pages_are_newest_first_and_end),
         room_test(a_page_holds_what_all_its_conditions_hold_for),
         room_test(the_unfinished_are_those_that_wait_or_run),
-        room_test(an_input_of_five_megabytes_comes_back_byte_for_byte),
-        room_test(an_empty_input_is_an_input),
-        room_test(an_input_of_zero_bytes_and_newlines_is_kept),
-        room_test(copying_to_a_closed_pipe_is_an_error_and_leaves_nothing_open),
         room_test(cancelling_a_waiting_task_ends_it),
         room_test(cancelling_a_running_task_asks_its_runner),
         room_test(cancelling_twice_is_once),

@@ -11,19 +11,19 @@ static void nothing(struct exchange *x)
 
 /* Rows as a site has them: what the first parameter names is what tickets are looked at by. */
 static const struct route table[] = {
-    {METHOD_GET | METHOD_POST, "/tasks", 0, 0, TICKET_NONE, nothing},
-    {METHOD_GET | METHOD_DELETE, "/tasks/{id}", 0, 0, TICKET_TASK, nothing},
-    {METHOD_GET, "/tasks/{id}/events", 0, 0, TICKET_TASK, nothing},
-    {METHOD_GET, "/tasks/{id}/files/{name}", 0, 0, TICKET_TASK, nothing},
-    {METHOD_POST, "/tasks/{id}/cancel", 0, 0, TICKET_TASK, nothing},
-    {METHOD_GET, "/groups", 0, 0, TICKET_NONE, nothing},
-    {METHOD_GET, "/groups/{group}", 0, 0, TICKET_GROUP, nothing},
-    {METHOD_GET | METHOD_PUT, "/groups/{group}/context", 0, 0, TICKET_GROUP, nothing},
-    {METHOD_POST, "/groups/{group}/events", 0, 0, TICKET_GROUP, nothing},
-    {METHOD_GET, "/events", 0, 0, TICKET_NONE, nothing},
-    {METHOD_GET, "/run/{type}", 0, 0, TICKET_RUN, nothing},
-    {METHOD_GET, "/types", 0, 0, TICKET_NONE, nothing},
-    {METHOD_POST, "/tickets", 0, 0, TICKET_NONE, nothing},
+    {METHOD_GET | METHOD_POST, "/tasks", 0, 0, TICKET_NONE, nothing, NULL},
+    {METHOD_GET | METHOD_DELETE, "/tasks/{id}", 0, 0, TICKET_TASK, nothing, NULL},
+    {METHOD_GET, "/tasks/{id}/events", 0, 0, TICKET_TASK, nothing, NULL},
+    {METHOD_GET, "/tasks/{id}/files/{name}", 0, 0, TICKET_TASK, nothing, NULL},
+    {METHOD_POST, "/tasks/{id}/cancel", 0, 0, TICKET_TASK, nothing, NULL},
+    {METHOD_GET, "/groups", 0, 0, TICKET_NONE, nothing, NULL},
+    {METHOD_GET, "/groups/{group}", 0, 0, TICKET_GROUP, nothing, NULL},
+    {METHOD_GET | METHOD_PUT, "/groups/{group}/context", 0, 0, TICKET_GROUP, nothing, NULL},
+    {METHOD_POST, "/groups/{group}/events", 0, 0, TICKET_GROUP, nothing, NULL},
+    {METHOD_GET, "/events", 0, 0, TICKET_NONE, nothing, NULL},
+    {METHOD_GET, "/run/{type}", 0, 0, TICKET_RUN, nothing, NULL},
+    {METHOD_GET, "/types", 0, 0, TICKET_NONE, nothing, NULL},
+    {METHOD_POST, "/tickets", 0, 0, TICKET_NONE, nothing, NULL},
 };
 
 /* Finds the row and who asks for it, as the server does. */

@@ -45,22 +45,22 @@ HANDLER(both)
 HANDLER(typed)
 
 static const struct route table[] = {
-    {METHOD_GET, "/", 0, 0, TICKET_NONE, root},
-    {METHOD_POST, "/tasks", AUTH_CREATE, 0, TICKET_NONE, create},
-    {METHOD_GET, "/tasks", AUTH_READ, 0, TICKET_NONE, list},
-    {METHOD_GET, "/tasks/{id}", AUTH_READ, 0, TICKET_NONE, show},
-    {METHOD_DELETE, "/tasks/{id}", AUTH_CREATE, 0, TICKET_NONE, discard},
-    {METHOD_GET, "/tasks/{id}/files/{name}", AUTH_READ, 0, TICKET_NONE, file},
-    {METHOD_GET, "/groups/{group}", AUTH_READ, 0, TICKET_NONE, group},
-    {METHOD_GET, "/groups/summary", AUTH_READ, 0, TICKET_NONE, summary},
-    {METHOD_GET, "/run/{type}", AUTH_READ | AUTH_CREATE, 0, TICKET_NONE, run},
-    {METHOD_GET, "/health", 0, 0, TICKET_NONE, health},
-    {METHOD_OPTIONS, "/probe", 0, 0, TICKET_NONE, probe},
-    {METHOD_PUT | METHOD_POST, "/both", 0, 0, TICKET_NONE, both},
-    {METHOD_GET, "/mixed/{id}", 0, 0, TICKET_NONE, typed},
-    {METHOD_POST, "/mixed/{any}", 0, 0, TICKET_NONE, both},
-    {METHOD_GET, "/groups/{group}/log", AUTH_READ, 0, TICKET_GROUP, group},
-    {METHOD_GET, "/plain/{name}", 0, 0, TICKET_NONE, both},
+    {METHOD_GET, "/", 0, 0, TICKET_NONE, root, NULL},
+    {METHOD_POST, "/tasks", AUTH_CREATE, 0, TICKET_NONE, create, NULL},
+    {METHOD_GET, "/tasks", AUTH_READ, 0, TICKET_NONE, list, NULL},
+    {METHOD_GET, "/tasks/{id}", AUTH_READ, 0, TICKET_NONE, show, NULL},
+    {METHOD_DELETE, "/tasks/{id}", AUTH_CREATE, 0, TICKET_NONE, discard, NULL},
+    {METHOD_GET, "/tasks/{id}/files/{name}", AUTH_READ, 0, TICKET_NONE, file, NULL},
+    {METHOD_GET, "/groups/{group}", AUTH_READ, 0, TICKET_NONE, group, NULL},
+    {METHOD_GET, "/groups/summary", AUTH_READ, 0, TICKET_NONE, summary, NULL},
+    {METHOD_GET, "/run/{type}", AUTH_READ | AUTH_CREATE, 0, TICKET_NONE, run, NULL},
+    {METHOD_GET, "/health", 0, 0, TICKET_NONE, health, NULL},
+    {METHOD_OPTIONS, "/probe", 0, 0, TICKET_NONE, probe, NULL},
+    {METHOD_PUT | METHOD_POST, "/both", 0, 0, TICKET_NONE, both, NULL},
+    {METHOD_GET, "/mixed/{id}", 0, 0, TICKET_NONE, typed, NULL},
+    {METHOD_POST, "/mixed/{any}", 0, 0, TICKET_NONE, both, NULL},
+    {METHOD_GET, "/groups/{group}/log", AUTH_READ, 0, TICKET_GROUP, group, NULL},
+    {METHOD_GET, "/plain/{name}", 0, 0, TICKET_NONE, both, NULL},
 };
 
 #define ID "0190a6b4-7c1e-7abc-8def-0123456789ab"

@@ -11,15 +11,15 @@ static void nobody(struct exchange *x)
 }
 
 static const struct route table[] = {
-    {METHOD_POST | METHOD_GET, "/tasks", 0, 0, TICKET_NONE, nobody},
-    {METHOD_GET | METHOD_DELETE, "/tasks/{id}", 0, 0, TICKET_NONE, nobody},
-    {METHOD_GET, "/tasks/{id}/events", 0, 0, TICKET_NONE, nobody},
-    {METHOD_GET, "/tasks/{id}/files/{name}", 0, 0, TICKET_NONE, nobody},
-    {METHOD_GET, "/groups/{group}", 0, 0, TICKET_NONE, nobody},
-    {METHOD_PUT, "/groups/{group}/context", 0, 0, TICKET_NONE, nobody},
-    {METHOD_GET, "/groups/{group}/events", 0, 0, TICKET_NONE, nobody},
-    {METHOD_GET, "/run/{type}", 0, 0, TICKET_NONE, nobody},
-    {METHOD_GET, "/health", 0, 0, TICKET_NONE, nobody},
+    {METHOD_POST | METHOD_GET, "/tasks", 0, 0, TICKET_NONE, nobody, NULL},
+    {METHOD_GET | METHOD_DELETE, "/tasks/{id}", 0, 0, TICKET_NONE, nobody, NULL},
+    {METHOD_GET, "/tasks/{id}/events", 0, 0, TICKET_NONE, nobody, NULL},
+    {METHOD_GET, "/tasks/{id}/files/{name}", 0, 0, TICKET_NONE, nobody, NULL},
+    {METHOD_GET, "/groups/{group}", 0, 0, TICKET_NONE, nobody, NULL},
+    {METHOD_PUT, "/groups/{group}/context", 0, 0, TICKET_NONE, nobody, NULL},
+    {METHOD_GET, "/groups/{group}/events", 0, 0, TICKET_NONE, nobody, NULL},
+    {METHOD_GET, "/run/{type}", 0, 0, TICKET_NONE, nobody, NULL},
+    {METHOD_GET, "/health", 0, 0, TICKET_NONE, nobody, NULL},
 };
 enum { ROUTES = sizeof table / sizeof *table };
 

@@ -1,0 +1,2 @@
+-- in: upload int, body blob
+INSERT INTO portions (upload, body) VALUES (:upload, :body);

@@ -1,0 +1,3 @@
+-- in: owner text, bytes int, now int
+-- gives: rowid
+INSERT INTO uploads (owner, bytes, touched_at) VALUES (:owner, :bytes, :now);
