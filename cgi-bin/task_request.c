@@ -2,100 +2,18 @@
 
 #include "answers.h"
 #include "base/json.h"
-#include "task/group.h"
+#include "ops/submit_fields.h"
 #include "web/problem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 100, DELAY_SECONDS_MAX = 366 * 86400 };
-
 /* How long a request that is its own key may find a task that is not finished. */
 #define JOIN_MS (INT64_C(30) * 86400 * 1000)
-
-/* ---- the fields, each by name from a JSON member or a query parameter ---- */
 
 static enum err bad_field(struct error *e, const char *field, const char *what)
 {
     return error_set(e, ERR_INVALID, "%s: %s", field, what);
-}
-
-static enum err take_whole(int64_t *out, const char *field, const json_t *v, int64_t min,
-                           int64_t max, struct error *e)
-{
-    if (json_is_null(v)) return ERR_OK;
-    double value = json_number_value(v); /* exact within the bounds, which lie below 2^53 */
-    if (!json_is_number(v) || value < (double)min || value > (double)max ||
-        value != (double)(int64_t)value)
-        return error_set(e, ERR_INVALID, "%s: not a whole number from %lld to %lld", field,
-                         (long long)min, (long long)max);
-    *out = (int64_t)value;
-    return ERR_OK;
-}
-
-static enum err take_seconds(int64_t *out_ms, const char *field, const json_t *v, double min,
-                             double max, struct error *e)
-{
-    if (json_is_null(v)) return ERR_OK;
-    double seconds = json_number_value(v);
-    if (!json_is_number(v) || seconds < min || seconds > max)
-        return error_set(e, ERR_INVALID, "%s: not a number of seconds from %g to %g", field, min,
-                         max);
-    *out_ms = (int64_t)(seconds * 1000 + 0.5);
-    return ERR_OK;
-}
-
-static enum err take_group(char **out, const json_t *v, struct error *e)
-{
-    if (json_is_null(v)) return ERR_OK;
-    const char *text = json_string_value(v);
-    if (!text || !group_name_valid(text, json_string_length(v)))
-        return bad_field(e, "group", GROUP_NAME_RULE);
-    free(*out);
-    *out = mem_str(text);
-    return ERR_OK;
-}
-
-static enum err take_unique(char **out, const json_t *v, struct error *e)
-{
-    if (json_is_null(v)) return ERR_OK;
-    const char *text = json_string_value(v);
-    size_t len = text ? strlen(text) : 0;
-    if (!len || len > SUBMIT_UNIQUE_MAX || len != json_string_length(v))
-        return bad_field(e, "unique", "not text of 1 to 255 bytes");
-    free(*out);
-    *out = mem_str(text);
-    return ERR_OK;
-}
-
-/* Applies one member; `name` is the contract's. */
-static enum err take_field(struct submit *s, const char *name, const json_t *v, struct error *e)
-{
-    if (!strcmp(name, "type")) {
-        if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
-            return bad_field(e, name, "not a text");
-        free(s->type);
-        s->type = mem_str(json_string_value(v));
-        return ERR_OK;
-    }
-    if (!strcmp(name, "group")) return take_group(&s->group, v, e);
-    if (!strcmp(name, "unique")) return take_unique(&s->unique, v, e);
-    if (!strcmp(name, "priority"))
-        return take_whole(&s->priority, name, v, -TASK_PRIORITY_MAX, TASK_PRIORITY_MAX, e);
-    if (!strcmp(name, "max_attempts"))
-        return take_whole(&s->max_attempts, name, v, 1, ATTEMPTS_MAX, e);
-    if (!strcmp(name, "timeout"))
-        return take_seconds(&s->timeout_ms, name, v, 0.001, 86400.0 * 366, e);
-    if (!strcmp(name, "run_at")) return take_whole(&s->run_at, name, v, 0, (int64_t)1 << 52, e);
-    if (!strcmp(name, "delay")) return take_seconds(&s->delay_ms, name, v, 0, DELAY_SECONDS_MAX, e);
-    return bad_field(e, name, "there is no such field");
-}
-
-/* Either of them says when. */
-static enum err check_time(const struct submit *s, struct error *e)
-{
-    if (s->delay_ms == TASK_NONE || s->run_at == TASK_NONE) return ERR_OK;
-    return bad_field(e, "delay", "not together with run_at");
 }
 
 /* The input of a JSON request: a string's text, or JSON text as it was written in `body`. */
@@ -125,38 +43,27 @@ static enum err from_json(struct submit *s, const struct buf *body, int *status,
     json_t *value;
     if (!rc) json_object_foreach(root, name, value)
         {
-            if (strcmp(name, "input")) rc = take_field(s, name, value, e);
+            if (strcmp(name, "input")) rc = submit_field(s, name, value, e);
             if (rc) break;
         }
-    if (!rc) rc = check_time(s, e);
+    if (!rc) rc = submit_time_check(s, e);
     if (!rc) take_input(s, json_object_get(root, "input"), body);
     json_decref(root);
     return rc;
 }
 
-/* The fields of a raw request, from its query. Numbers are read as JSON numbers. */
+/* The fields of a raw request, from its query. */
 static enum err from_query(struct submit *s, const struct request *request, struct error *e)
 {
-    static const struct {
-        const char *name;
-        bool number;
-    } fields[] = {{"type", false},  {"group", false},       {"unique", false}, {"priority", true},
-                  {"run_at", true}, {"max_attempts", true}, {"timeout", true}, {"delay", true}};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    const char *name;
+    for (size_t i = 0; (name = submit_field_name(i)); i++) {
         char *text = NULL;
-        enum err rc = request_query(request, fields[i].name, &text, e);
-        if (rc) return rc;
-        if (!text) continue;
-        json_t *value = fields[i].number ? json_read(text, strlen(text), NULL) : json_string(text);
-        if (!value || (fields[i].number && !json_is_number(value)))
-            rc = bad_field(e, fields[i].name, fields[i].number ? "not a number" : "not UTF-8");
-        else
-            rc = take_field(s, fields[i].name, value, e);
-        json_decref(value);
+        enum err rc = request_query(request, name, &text, e);
+        if (!rc && text) rc = submit_field_text(s, name, text, e);
         free(text);
         if (rc) return rc;
     }
-    return check_time(s, e);
+    return submit_time_check(s, e);
 }
 
 /* Whether a body without a type in the query may be the JSON request. */
@@ -329,11 +236,7 @@ enum err task_request_from_run(struct exchange *x, struct submit *s, const char 
     enum err rc = request_query(request, "input", &input, e);
     if (!rc) rc = request_query(request, "key", &key, e);
     if (!rc) rc = request_query(request, "group", &group, e);
-    if (!rc && group) {
-        json_t *text = json_string(group);
-        rc = text ? take_group(&s->group, text, e) : bad_field(e, "group", "not UTF-8");
-        json_decref(text);
-    }
+    if (!rc && group) rc = submit_field_text(s, "group", group, e);
     if (!rc && key && (!*key || strlen(key) > SUBMIT_KEY_MAX))
         rc = bad_field(e, "key", "not 1 to 255 bytes");
     s->by_get = true;

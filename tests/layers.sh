@@ -24,7 +24,7 @@ my %may_include = (
     'lib/server' => [qw(base task store metrics ops render web server)],
     'lib/spawn'  => [qw(base task spawn)],
     'lib/runner' => [qw(base task store metrics ops render spawn runner)],
-    'lib/cli'    => [qw(base task store ops cli)],
+    'lib/cli'    => [qw(base task store metrics ops render cli)],
     'cgi-bin'    => [qw(base task store metrics ops render web server)],    # and its own, without a folder
 );
 

@@ -1,10 +1,17 @@
 #include "cli/command.h"
 
+#include "base/id.h"
+#include "base/log.h"
+#include "task/access.h"
+#include "task/task.h"
+
 #include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 int cli_fail(const struct cli *cli, int status, const char *format, ...)
 {
@@ -14,9 +21,32 @@ int cli_fail(const struct cli *cli, int status, const char *format, ...)
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
-    if (status == EX_USAGE && cli->command)
-        fprintf(stderr, "usage: leat %s %s\n", cli->command->name, cli->command->arguments);
+    if (status == EX_USAGE && cli->command) cli_usage(cli->command, "usage: ", stderr);
     return status;
+}
+
+/* How long the next word of arguments is: what stands between brackets is one, with its alternatives. */
+static size_t word_length(const char *p)
+{
+    size_t len = 0;
+    int depth = 0;
+    for (; p[len] && (depth || p[len] != ' '); len++) depth += (p[len] == '[') - (p[len] == ']');
+    return len;
+}
+
+void cli_usage(const struct command *c, const char *lead, FILE *out)
+{
+    enum { WIDTH = 79 };
+    int indent = fprintf(out, "%sleat %s", lead, c->name), column = indent;
+    for (const char *p = c->arguments; *p;) {
+        int len = (int)word_length(p);
+        if (column > indent && column + 1 + len > WIDTH)
+            column = fprintf(out, "\n%*s", indent, "") - 1;
+        column += fprintf(out, " %.*s", len, p);
+        p += len;
+        p += *p == ' ';
+    }
+    fputc('\n', out);
 }
 
 int cli_error(const struct cli *cli, const struct error *e)
@@ -40,6 +70,18 @@ int cli_error(const struct cli *cli, const struct error *e)
     return cli_fail(cli, status, "%s", e->text);
 }
 
+int cli_refused(const struct cli *cli, const struct operation *op, const struct error *e)
+{
+    if (e->code == ERR_LIMIT && op->limit.retry_s)
+        return cli_fail(cli, EX_TEMPFAIL, "%s; try again in %lld s", e->text,
+                        (long long)op->limit.retry_s);
+    if (e->code == ERR_INTERNAL && op->code && !strcmp(op->code, "type_misconfigured"))
+        return cli_fail(cli, EX_CONFIG, "%s", e->text);
+    if (op->code && (!strcmp(op->code, "unknown_type") || !strcmp(op->code, "body_too_large")))
+        return cli_fail(cli, EX_DATAERR, "%s", e->text);
+    return cli_error(cli, e);
+}
+
 /* The option that `arg` (after its dashes) is, or NULL; *value is what stands behind its '=', or NULL. */
 static const struct cli_option *find(const struct cli_option *options, size_t count,
                                      const char *arg, const char **value)
@@ -52,6 +94,15 @@ static const struct cli_option *find(const struct cli_option *options, size_t co
     return NULL;
 }
 
+/* The flag of one letter that `arg` ("-f") is, or NULL. */
+static const struct cli_option *find_letter(const struct cli_option *options, size_t count,
+                                            const char *arg)
+{
+    for (size_t i = 0; i < count; i++)
+        if (options[i].letter && options[i].letter == arg[1] && !arg[2]) return &options[i];
+    return NULL;
+}
+
 int cli_options(struct cli *cli, const struct cli_option *options, size_t count, int *argc,
                 char **argv)
 {
@@ -59,7 +110,7 @@ int cli_options(struct cli *cli, const struct cli_option *options, size_t count,
     int kept = 0;
     bool over = false;
     for (int i = 0; i < *argc; i++) {
-        const char *arg = argv[i], *value;
+        const char *arg = argv[i], *value = NULL;
         if (over || arg[0] != '-' || !arg[1]) {
             argv[kept++] = argv[i];
             continue;
@@ -71,6 +122,7 @@ int cli_options(struct cli *cli, const struct cli_option *options, size_t count,
         const struct cli_option *option = NULL;
         if (arg[1] == '-') option = find(options, count, arg + 2, &value);
         if (arg[1] == '-' && !option) option = find(&config, 1, arg + 2, &value);
+        if (arg[1] != '-') option = find_letter(options, count, arg);
         if (!option)
             return cli_fail(cli, EX_USAGE, "%.*s: no such option", (int)strcspn(arg, "="), arg);
         if (!option->value && value)
@@ -109,6 +161,55 @@ int cli_database(struct cli *cli)
     enum err rc = db_open(&cli->db, &options, &e);
     if (rc == ERR_IO) conf_blame(cli->conf, CONF_DATABASE_PATH, &e);
     return rc ? cli_error(cli, &e) : EX_OK;
+}
+
+/* The name of who runs the program; the caller frees. */
+static char *login_name(void)
+{
+    const struct passwd *user = getpwuid(geteuid());
+    struct buf name = {0};
+    if (user && owner_valid(user->pw_name))
+        buf_str(&name, user->pw_name);
+    else
+        buf_fmt(&name, "uid-%ld", (long)geteuid());
+    return name.data;
+}
+
+int cli_caller(struct cli *cli, const char *owner, struct caller *out)
+{
+    if (owner && !owner_valid(owner))
+        return cli_fail(cli, EX_USAGE,
+                        "--owner: not 1 to %d bytes of UTF-8 text without control characters",
+                        TASK_OWNER_MAX);
+    int status = cli_database(cli);
+    if (status) return status;
+    struct error e = {0};
+    const char *jobs = conf_text(cli->conf, CONF_RUNNER_JOBS);
+    if (!cli->types) cli->types = job_types_open(jobs);
+    if (!cli->login) cli->login = login_name();
+    if (!*cli->request_id) id_hex(cli->request_id, CLI_REQUEST_ID_SIZE - 1);
+    if (!owner) owner = conf_text(cli->conf, CONF_AUTH_ANONYMOUS);
+    if (!owner) owner = cli->login;
+    /* what is started by us logs what people have to know, nothing more */
+    log_open("leat", "warn", "stderr", &e);
+    *out = (struct caller){.owner = owner,
+                           .account = owner,
+                           .request_id = cli->request_id,
+                           .conf = cli->conf,
+                           .types = cli->types};
+    return EX_OK;
+}
+
+void cli_again(const struct cli *cli, struct buf *out)
+{
+    buf_str(out, "leat ");
+    if (cli->config) buf_fmt(out, "--config %s ", cli->config);
+}
+
+void cli_put(struct buf *out)
+{
+    fwrite(buf_text(out), 1, out->len, stdout);
+    buf_free(out);
 }
 
 int cli_flush(const struct cli *cli)

@@ -111,9 +111,9 @@ static void print(const struct retention_count *n, const struct wish *w)
 static int gc(struct cli *cli, int argc, char **argv)
 {
     struct wish w = {0};
-    const struct cli_option options[] = {{"older-than", &w.older_than, NULL},
-                                         {"dry-run", NULL, &w.dry_run},
-                                         {"json", NULL, &w.json}};
+    const struct cli_option options[] = {CLI_VALUE("older-than", &w.older_than),
+                                         CLI_FLAG("dry-run", &w.dry_run),
+                                         CLI_FLAG("json", &w.json)};
     struct error e = {0};
     struct retention what;
     struct retention_count count = {0};

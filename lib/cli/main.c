@@ -1,21 +1,28 @@
 /* leat: what people and scripts do with a site from the shell. */
 #include "cli/command.h"
 
+#include <langinfo.h>
+#include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &command_gc, &command_token_add, &command_token_list, &command_token_revoke, NULL,
+    &command_submit,     &command_watch,        &command_wait,  &command_list, &command_show,
+    &command_log,        &command_cancel,       &command_retry, &command_gc,   &command_token_add,
+    &command_token_list, &command_token_revoke, NULL,
 };
 
 static void print_help(FILE *out)
 {
     fputs("usage: leat [--config FILE] COMMAND [ARGUMENT...]\n\n", out);
-    for (const struct command *const *c = commands; *c; c++)
-        fprintf(out, "  leat %s %s\n      %s\n", (*c)->name, (*c)->arguments, (*c)->summary);
+    for (const struct command *const *c = commands; *c; c++) {
+        cli_usage(*c, "  ", out);
+        fprintf(out, "      %s\n", (*c)->summary);
+    }
     fputs(
         "\n"
         "  --config FILE   the site's settings, before or after COMMAND; else $LEAT_CONF,\n"
@@ -31,7 +38,8 @@ static void print_help(FILE *out)
 
 static int print_command_help(const struct command *c)
 {
-    printf("usage: leat %s %s\n\n  %s.\n", c->name, c->arguments, c->summary);
+    cli_usage(c, "usage: ", stdout);
+    printf("\n  %s.\n", c->summary);
     if (c->help) printf("\n%s", c->help);
     return fflush(stdout) ? EX_IOERR : EX_OK;
 }
@@ -66,7 +74,7 @@ static int unknown(const struct cli *cli, int argc, char **argv)
     for (const struct command *const *c = commands; *c; c++) {
         if (strncmp((*c)->name, argv[0], len) != 0 || (*c)->name[len] != ' ') continue;
         if (!found) fprintf(stderr, "leat: %s: one of these:\n", argv[0]);
-        fprintf(stderr, "  leat %s %s\n", (*c)->name, (*c)->arguments);
+        cli_usage(*c, "  ", stderr);
         found = true;
     }
     if (found) return EX_USAGE;
@@ -100,10 +108,27 @@ static int leading_options(struct cli *cli, int *argc, char ***argv)
     return -1;
 }
 
+/* Whether the locale's characters are UTF-8; widths of characters are known in any case, where the system can. */
+static bool reads_unicode(void)
+{
+    setlocale(LC_CTYPE, "");
+    bool unicode = !strcmp(nl_langinfo(CODESET), "UTF-8");
+    if (!unicode) setlocale(LC_CTYPE, "C.UTF-8");
+    return unicode;
+}
+
 int main(int argc, char **argv)
 {
     /* Found through PATH, argv[0] does not say where we are. */
-    struct cli cli = {.self = access("/proc/self/exe", F_OK) ? argv[0] : "/proc/self/exe"};
+    struct cli cli = {
+        .self = access("/proc/self/exe", F_OK) ? argv[0] : "/proc/self/exe",
+        .env = {.columns = getenv("COLUMNS"),
+                .no_color = getenv("NO_COLOR"),
+                .term = getenv("TERM"),
+                .events = getenv("LEAT_EVENTS"),
+                .task_id = getenv("LEAT_TASK_ID")},
+        .unicode = reads_unicode(),
+    };
     int words = 0;
     if (argc) argv++, argc--;
     int status = leading_options(&cli, &argc, &argv);
@@ -115,6 +140,8 @@ int main(int argc, char **argv)
         if (!strcmp(argv[i], "--help")) return print_command_help(cli.command);
     umask(0007); /* the database belongs to a group */
     status = cli.command->run(&cli, argc, argv);
+    job_types_close(cli.types);
+    free(cli.login);
     db_close(cli.db);
     conf_free(cli.conf);
     return status;

@@ -83,10 +83,8 @@ static bool parse_age(const char *text, int64_t *ms)
 static int read_add(struct cli *cli, int argc, char **argv, struct credential *c)
 {
     const char *owner = NULL, *scope = NULL, *name = NULL, *expires = NULL;
-    const struct cli_option options[] = {{"owner", &owner, NULL},
-                                         {"scope", &scope, NULL},
-                                         {"name", &name, NULL},
-                                         {"expires", &expires, NULL}};
+    const struct cli_option options[] = {CLI_VALUE("owner", &owner), CLI_VALUE("scope", &scope),
+                                         CLI_VALUE("name", &name), CLI_VALUE("expires", &expires)};
     struct error e = {0};
     int status = cli_options(cli, options, sizeof options / sizeof *options, &argc, argv);
     if (status) return status;
@@ -217,7 +215,7 @@ static void list_text(struct buf *out, const struct credential_list *l, int64_t 
 static int token_list(struct cli *cli, int argc, char **argv)
 {
     bool json = false;
-    const struct cli_option options[] = {{"json", NULL, &json}};
+    const struct cli_option options[] = {CLI_FLAG("json", &json)};
     struct error e = {0};
     struct credential_list tokens = {0};
     int status = cli_options(cli, options, 1, &argc, argv);

@@ -119,6 +119,11 @@ enum err event_task(struct db *db, int64_t seq, int64_t *n, struct error *e)
     return rc || *n ? rc : error_set(e, ERR_NOTFOUND, "no event of a task");
 }
 
+enum err event_last_log(struct db *db, int64_t n, char **payload, struct error *e)
+{
+    return q_task_last_log(db, n, payload, e);
+}
+
 enum err events_newest(struct db *db, int64_t *seq, struct error *e)
 {
     return q_events_newest(db, seq, e);

@@ -42,6 +42,10 @@ enum err events_read(struct db *db, const struct event_scope *scope, int64_t aft
 /* The task (tasks.n) of the event at `seq`; ERR_NOTFOUND when there is no such event, or it is no task's. */
 enum err event_task(struct db *db, int64_t seq, int64_t *n, struct error *e);
 
+/* The payload of the newest log.append among the last events of task `n` (tasks.n) in *payload, which the caller
+ * frees; NULL: there is none. */
+enum err event_last_log(struct db *db, int64_t n, char **payload, struct error *e);
+
 /* The highest seq that was ever drawn, 0 at first. */
 enum err events_newest(struct db *db, int64_t *seq, struct error *e);
 

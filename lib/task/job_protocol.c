@@ -290,9 +290,15 @@ void job_log_line(struct job_line *out, const char *line, size_t len)
         line += 3;
         len -= 3;
     }
-    char *plain = mem_dup(line, len);
-    out->message = clean(plain, without_control(plain, len));
+    out->message = job_plain_text(line, len);
+}
+
+char *job_plain_text(const char *text, size_t len)
+{
+    char *plain = mem_dup(text, len);
+    char *out = clean(plain, without_control(plain, len));
     free(plain);
+    return out;
 }
 
 void job_line_free(struct job_line *s)

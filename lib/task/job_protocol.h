@@ -43,6 +43,9 @@ enum job_line_kind job_line_guess(const char *line, size_t len);
  * Never fails; invalid UTF-8 becomes U+FFFD. */
 void job_log_line(struct job_line *out, const char *line, size_t len);
 
+/* A copy of text that is fit for a terminal, as job_log_line makes it; the caller frees. */
+char *job_plain_text(const char *text, size_t len);
+
 void job_line_free(struct job_line *s);
 
 #endif
