@@ -32,6 +32,8 @@ PAGES  ?=
 ADMIN  ?= yes
 SERVER ?= nginx
 TESTS  ?=
+# what the tests need; those of other doors skip without theirs
+SERVERS = nginx apache apache-fcgid lighttpd
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wconversion
 ifeq ($(SANITIZE),)
@@ -169,7 +171,7 @@ NPROC   = $(shell nproc 2>/dev/null || echo 2)
 submake = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC))
 
 run:
-	@nginx/dev/packages build run
+	@nginx/dev/packages build run $(SERVER)
 	@+$(submake) all
 	@exec env BUILD='$(BUILD)' PORT='$(PORT)' STATE='$(STATE)' JOBS='$(JOBS)' CONF='$(CONF)' \
 	  SERVER='$(SERVER)' PAGES='$(PAGES)' ADMIN='$(ADMIN)' nginx/dev/run
@@ -190,7 +192,7 @@ check: all units
 	@echo 'check: $(words $(UNITS)) unit tests, the floors, the documents and the generated files are right'
 
 test:
-	@nginx/dev/packages build run test $(if $(BROWSER_TESTS),browser)
+	@nginx/dev/packages build run $(SERVERS) test $(if $(BROWSER_TESTS),browser)
 	@+$(submake) all units
 	@+$(submake) BUILD=$(BUILD)/asan SANITIZE=address,undefined all units
 	@$(if $(BROWSER_TESTS),+$(submake) clients || :) # a test that does not find them fails
@@ -218,7 +220,7 @@ $(NPM)/.clients: $(NPM)/.clients-wanted
 	@touch $@
 
 bench:
-	@nginx/dev/packages build run test
+	@nginx/dev/packages build run nginx test
 	+@$(submake) all $(BUILD)/bench/latency $(BUILD)/bench/spawn
 	@exec env BUILD='$(BUILD)' tests/bench/run $(BENCH)
 
@@ -229,7 +231,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
 # ---- lint ----------------------------------------------------------------------------------------
 
 C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c))
-SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run .ci/run \
+SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run nginx/dev/nginx.sh nginx/dev/apache.sh .ci/run \
             $(filter-out %.conf,$(wildcard lib/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
@@ -241,7 +243,7 @@ LINTS    := $(addprefix lint-,format layers gcc clang cppcheck tidy shell perl o
 lint: $(LINTS)
 $(LINTS): | lint-packages
 lint-packages:
-	@nginx/dev/packages build run test lint
+	@nginx/dev/packages build run nginx test lint
 
 format: | lint-packages
 	clang-format -i $(C_FILES)
@@ -291,6 +293,10 @@ install: all
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/html/dashboard'
 	$(INSTALL) -m 644 $(wildcard nginx/html/*.*) '$(DESTDIR)$(PREFIX)/share/leat/html/'
 	$(INSTALL) -m 644 nginx/html/dashboard/* '$(DESTDIR)$(PREFIX)/share/leat/html/dashboard/'
+	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/apache/problems'
+	$(INSTALL) -m 644 nginx/apache/problems/* '$(DESTDIR)$(PREFIX)/share/leat/apache/problems/'
+	for piece in nginx/apache/[!p]* nginx/apache/problems.conf; do to='$(DESTDIR)$(PREFIX)/share/leat/apache'/$${piece##*/}; \
+	  sed 's|/usr/local/|$(PREFIX)/|g' $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	for unit in nginx/systemd/*; do to='$(DESTDIR)$(PREFIX)/lib/systemd/system'/$${unit##*/}; \
 	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done

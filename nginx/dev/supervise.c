@@ -2,12 +2,12 @@
  * supervise: the development server's parent. `make run` execs it; on a real site systemd does this.
  *
  * It owns what must outlive the programs: the listening sockets (a leat.fcgi or web server that is
- * killed loses no queued connection, its successor accepts it) and the pid files. Everything else
- * is in the table of programs below.
+ * killed loses no queued connection, its successor accepts it; but Apache opens its own) and the
+ * pid files. Everything else is in the table of programs below.
  *
- *     supervise STATE BUILD PORT LOCK_FD PATH COPIES DATABASE
+ *     supervise SERVER STATE BUILD PORT LOCK_FD PATH COPIES DATABASE
  *
- * LOCK_FD is an open file that the caller has locked for as long as this STATE is in use. PATH is
+ * SERVER names the rows of the table that are started. LOCK_FD is an open file that the caller has locked for as long as this STATE is in use. PATH is
  * asked for, until it is served, to know when all is ready. COPIES of leat.fcgi share its socket.
  * A program of ours that stops inside the write lock of DATABASE is killed and started again.
  * Exit status: 0 stopped by SIGTERM or SIGINT, 1 could not start, 64 usage, 78 (EX_CONFIG) when a
@@ -60,15 +60,20 @@ static const char *const socket_name[LISTENER_COUNT] = {
     [LISTENER_WEB] = "leat.sock",
 };
 
-/*
- * What runs, in the order of starting. In argv %S is the state folder, %B the build folder. A
- * program finds its listener on descriptor 0; nginx takes it over as one inherited from an earlier
- * nginx (variable NGINX, descriptor 3), which is how it starts without a moment of refusal.
- */
+/* How a program gets its listener. */
+enum handover {
+    HANDOVER_STDIN, /* on descriptor 0 */
+    HANDOVER_NGINX, /* on descriptor 3, as one inherited from an earlier nginx: variable NGINX */
+    HANDOVER_NONE,  /* it opens one itself */
+};
+
+/* What runs, in the order of starting. In argv %S is the state folder, %B the build folder. */
 static const struct program {
-    const char *name; /* of its pid file and log lines */
+    const char *name;    /* of its pid file and log lines */
+    const char *servers; /* runs beside these (names with blanks around them); NULL: beside any */
     const char *argv[ARGV_MAX];
     enum listener listener;
+    enum handover handover;
     int copies; /* 0: as many as asked for */
     int stop_signal;
     bool many_files;
@@ -80,7 +85,8 @@ static const struct program {
         .stop_signal = SIGTERM,
     },
     {
-        .name = "web",
+        .name = "web", /* the others start leat.fcgi themselves */
+        .servers = " nginx apache lighttpd ",
         .argv = {"%B/leat.fcgi", "--config", "%S/leat.conf"},
         .listener = LISTENER_WEB,
         .stop_signal = SIGTERM,
@@ -88,10 +94,41 @@ static const struct program {
     },
     {
         .name = "server",
+        .servers = " nginx ",
         .argv = {"nginx", "-p", "%S/nginx", "-e", "%S/nginx.log", "-c", "%S/nginx/nginx.conf"},
         .listener = LISTENER_HTTP,
+        .handover = HANDOVER_NGINX,
         .copies = 1,
         .stop_signal = SIGQUIT, /* its streams end when leat.fcgi ends them, so this is prompt */
+        .many_files = true,
+    },
+    {
+        .name = "server",
+        .servers = " apache ",
+        .argv = {"sh", "%S/apache/start"},
+        .listener = LISTENER_HTTP,
+        .handover = HANDOVER_NONE,
+        .copies = 1,
+        .stop_signal = SIGWINCH, /* as above */
+        .many_files = true,
+    },
+    {
+        .name = "server",
+        .servers = " apache-fcgid apache-cgi ",
+        .argv = {"sh", "%S/apache/start"},
+        .listener = LISTENER_HTTP,
+        .handover = HANDOVER_NONE,
+        .copies = 1,
+        .stop_signal = SIGTERM, /* it stops leat.fcgi */
+        .many_files = true,
+    },
+    {
+        .name = "server",
+        .servers = " lighttpd ",
+        .argv = {"lighttpd", "-D", "-f", "%S/lighttpd/lighttpd.conf"},
+        .listener = LISTENER_HTTP,
+        .copies = 1,
+        .stop_signal = SIGINT,
         .many_files = true,
     },
 };
@@ -105,14 +142,23 @@ struct child {
 
 static struct child children[PROGRAMS][COPIES_MAX];
 static int listeners[LISTENER_COUNT] = {-1, -1, -1};
-static const char *state, *build, *probe_path, *database;
+static const char *server, *state, *build, *probe_path, *database;
 static int port, web_copies;
 static sigset_t unblocked; /* the signal mask we were started with */
 
 static volatile sig_atomic_t got_stop, got_int, got_hup;
 
+static bool runs_beside(const struct program *program, const char *name)
+{
+    char word[64];
+
+    snprintf(word, sizeof word, " %s ", name);
+    return !program->servers || strstr(program->servers, word);
+}
+
 static int copies_of(int p)
 {
+    if (!runs_beside(&programs[p], server)) return 0;
     return programs[p].copies ? programs[p].copies : web_copies;
 }
 
@@ -200,12 +246,27 @@ static int open_http(void)
     return listen_on(fd, (struct sockaddr *)&address, sizeof address, what);
 }
 
+/* How the program behind a listener gets it; HANDOVER_NONE also when there is no such program. */
+static enum handover handover_of(enum listener listener)
+{
+    for (int p = 0; p < PROGRAMS; p++)
+        if (programs[p].listener == listener && copies_of(p)) return programs[p].handover;
+    return HANDOVER_NONE;
+}
+
+/* Opens those that are handed over. Who opens HTTP himself shall find a port that is free. */
 static bool open_listeners(void)
 {
     listeners[LISTENER_HTTP] = open_http();
     if (listeners[LISTENER_HTTP] < 0) return false;
+    if (handover_of(LISTENER_HTTP) == HANDOVER_NONE) {
+        close(listeners[LISTENER_HTTP]);
+        listeners[LISTENER_HTTP] = -1;
+    }
     for (enum listener d = LISTENER_NONE; d < LISTENER_COUNT; d++)
-        if (socket_name[d] && (listeners[d] = open_unix(socket_name[d])) < 0) return false;
+        if (socket_name[d] && handover_of(d) != HANDOVER_NONE &&
+            (listeners[d] = open_unix(socket_name[d])) < 0)
+            return false;
     return true;
 }
 
@@ -271,7 +332,7 @@ static _Noreturn void exec_program(const struct program *program, char **argv, p
         setrlimit(RLIMIT_NOFILE, &files);
     }
 
-    if (program->listener == LISTENER_HTTP) {
+    if (program->handover == HANDOVER_NGINX) {
         /* dup2 to the same number would leave close-on-exec set */
         if (listener == keep ? fcntl(listener, F_SETFD, 0) != 0 : dup2(listener, keep) < 0)
             goto fail;
@@ -534,7 +595,7 @@ static int serve(void)
 
         if (!probe.ready) {
             if (now >= deadline) {
-                say("no request was served within %d s (last status %d); see %s/nginx.log",
+                say("no request was served within %d s (last status %d); see the logs in %s",
                     READY_MS / 1000, probe.last, state);
                 return 1;
             }
@@ -611,19 +672,19 @@ int main(int argc, char **argv)
 {
     int status = 1, lock, fd;
 
-    if (argc != 8 || argv[1][0] != '/' || argv[2][0] != '/' || argv[5][0] != '/' ||
-        argv[7][0] != '/' || strlen(argv[5]) > PATH_BYTES_MAX ||
-        (port = number(argv[3], 1, 65535)) < 0 || (lock = number(argv[4], 3, 1023)) < 0 ||
-        (web_copies = number(argv[6], 1, COPIES_MAX)) < 0) {
-        fprintf(
-            stderr,
-            "usage: supervise STATE BUILD PORT LOCK_FD PATH COPIES DATABASE (absolute paths)\n");
+    if (argc != 9 || argv[2][0] != '/' || argv[3][0] != '/' || argv[6][0] != '/' ||
+        argv[8][0] != '/' || strlen(argv[6]) > PATH_BYTES_MAX ||
+        (port = number(argv[4], 1, 65535)) < 0 || (lock = number(argv[5], 3, 1023)) < 0 ||
+        (web_copies = number(argv[7], 1, COPIES_MAX)) < 0) {
+        fprintf(stderr, "usage: supervise SERVER STATE BUILD PORT LOCK_FD PATH COPIES DATABASE "
+                        "(absolute paths)\n");
         return EX_USAGE;
     }
-    state = argv[1];
-    build = argv[2];
-    probe_path = argv[5];
-    database = argv[7];
+    server = argv[1];
+    state = argv[2];
+    build = argv[3];
+    probe_path = argv[6];
+    database = argv[8];
     if (fcntl(lock, F_SETFD, FD_CLOEXEC) != 0) {
         say("descriptor %d: %s", lock, strerror(errno));
         return EX_USAGE;

@@ -58,7 +58,7 @@ sub wait_until(&;$) {
 # start(conf => TEXT, jobs => FOLDER, ready => SECONDS, processes => N, state => NAME, env => {..}): conf is
 # leat.conf text over the defaults of make run; without jobs, a private copy of lib/jobs that job() adds to;
 # processes of leat.fcgi, for a test that looks at the one there is; state is the name of the state folder, env
-# more for make run. Dies with what the server said if it does not come up.
+# more for make run, server the web server, which the environment's SERVER names otherwise. Dies with what the server said if it does not come up.
 sub start {
     my ($class, %opt) = @_;
     my $dir  = tempdir('leat-XXXXXX', DIR => '/tmp');    # short: it holds sockets
@@ -70,6 +70,7 @@ sub start {
         jobs  => $opt{jobs} // "$dir/jobs",
         ready => $opt{ready} // 30,
         processes => $opt{processes},
+        server => $opt{server} || $ENV{SERVER} || 'nginx',
         owner => $$,
     }, $class;
     $running{$dir} = $self;
@@ -136,7 +137,7 @@ sub try_up {
             STATE  => $self->{state},
             JOBS   => $self->{jobs},
             CONF   => $self->{conf},
-            SERVER => $ENV{SERVER} || 'nginx',
+            SERVER => $self->{server},
             TESTED_IN => $self->{dir},    # how members() knows whose they are
             defined $self->{processes} ? (LEAT_HTTP_PROCESSES => $self->{processes}) : (),
             %{ $self->{env} },
@@ -257,6 +258,12 @@ sub port      { return $_[0]{port} }
 sub state     { return $_[0]{state} }
 sub jobs      { return $_[0]{jobs} }
 sub conf_file { return "$_[0]{state}/leat.conf" }
+# The folder of the web server's configuration.
+sub site {
+    my ($self) = @_;
+    my ($family) = $self->{server} =~ /^(\w+)/;
+    return "$self->{state}/$family";
+}
 sub log       { return slurp("$_[0]{dir}/server.log") }
 
 # The pids of web (leat.fcgi), runner or server, as the pid file has them.

@@ -41,7 +41,7 @@ sub works_below {
     is $l->http(GET => $here, headers => {'If-None-Match' => $etag, Prefer => 'wait=0.1'})->status, 304, 'a GET that waits';
 
     is $l->http(GET => "$prefix/openapi.json")->json->{servers}[0]{url}, $prefix, 'the description says where';
-    like Leat::slurp($l->state . '/nginx/try.txt'), qr{localhost:\d+\Q$prefix\E/tasks/}, 'so does what there is to try';
+    like Leat::slurp($l->site . '/try.txt'), qr{localhost:\d+\Q$prefix\E/tasks/}, 'so does what there is to try';
     like $l->http(GET => '/')->body, $prefix ? qr{<meta name="leat-api" content="\Q$prefix\E">} : qr/^Leat runs here/,
         $prefix ? 'and the dashboard' : 'which is shown at the root';
 }
