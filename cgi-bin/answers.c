@@ -174,7 +174,8 @@ void answer_empty(struct exchange *x, int status)
 /* ---- tasks ---- */
 
 /* The answer to a create: {"success":true,"task_id",…,"task":{…},"links":{…}}. Once the task was waited
- * for, the members of its document stand beside "task" too, so that its result is at hand. */
+ * for, the members of its document stand beside "task" too, so that its result is at hand; in some dialects at
+ * once. */
 static void created_body(struct buf *out, const struct dialect *d, const struct task *t,
                          const struct task_view *view, bool joined, bool waited)
 {
@@ -184,12 +185,13 @@ static void created_body(struct buf *out, const struct dialect *d, const struct 
         *out = document;
         return;
     }
+    bool beside = waited || dialect_beside(d);
     buf_fmt(out, "{\"success\":true,\"task_id\":\"%s\"", t->id);
     if (joined) buf_str(out, ",\"joined\":true");
-    if (!waited) buf_fmt(out, ",\"status\":\"%s\"", task_status_name(t->status));
+    if (!beside) buf_fmt(out, ",\"status\":\"%s\"", task_status_name(t->status));
     buf_str(out, ",\"task\":");
     buf_add(out, document.data, document.len);
-    if (waited) {
+    if (beside) {
         buf_char(out, ',');
         buf_add(out, document.data + 1, document.len - 1);
     } else {
@@ -254,17 +256,20 @@ void answer_not_modified(struct exchange *x, const char *etag, int64_t waited_ms
 
 /* ---- waits ---- */
 
-bool answer_may_wait(struct exchange *x, struct limit_hit *hit)
+enum park_place answer_may_wait(struct exchange *x, struct limit_hit *hit)
 {
+    const struct server *s = x->server;
+    bool cgi = listener_is_cgi(s->listener);
+    enum conf_key key = cgi ? CONF_STREAM_CGI_STREAMS : CONF_STREAM_MAX_STREAMS;
     struct caller caller = exchange_caller(x);
     int64_t most = conf_int(x->request.conf, CONF_LIMITS_STREAMS_PER_OWNER);
+    enum park_place place = park_enter(s->park, caller.account, most);
     *hit = (struct limit_hit){0};
-    switch (park_enter(x->server->park, caller.account, most)) {
-    case PARK_ADMITTED: return true;
-    case PARK_ACCOUNT_FULL: *hit = (struct limit_hit){"streams_per_owner", most, 0, 1}; break;
-    case PARK_FULL: *hit = (struct limit_hit){"max_streams", 0, 0, 1}; break;
-    }
-    return false;
+    if (place == PARK_ACCOUNT_FULL)
+        *hit = (struct limit_hit){"streams_per_owner", most, 0, 1};
+    else if (place == PARK_FULL)
+        *hit = (struct limit_hit){conf_settings[key].key, conf_int(s->conf, key), 0, 1};
+    return place;
 }
 
 int64_t answer_wait_ms(const struct exchange *x, int64_t wait_ms)
@@ -342,7 +347,7 @@ static void wait_for_task(struct exchange *x, struct waiting *w,
 void answer_when_finished(struct exchange *x, struct task *t, bool joined, int64_t wait_ms)
 {
     struct limit_hit hit;
-    if (task_status_terminal(t->status) || !wait_ms || !answer_may_wait(x, &hit)) {
+    if (task_status_terminal(t->status) || !wait_ms || answer_may_wait(x, &hit) != PARK_ADMITTED) {
         answer_created(x, t, joined, wait_ms);
         task_free(t);
         return;
@@ -356,7 +361,7 @@ void answer_when_changed(struct exchange *x, const struct task *t, const char *e
                          bool not_modified, int64_t wait_ms)
 {
     struct limit_hit hit;
-    if (!answer_may_wait(x, &hit)) {
+    if (answer_may_wait(x, &hit) != PARK_ADMITTED) {
         exchange_limited(x, &hit);
         return;
     }

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "render/dialect.h"
 #include "server/exchange.h"
+#include "server/park.h"
 #include "task/event.h"
 #include "task/task.h"
 
@@ -75,9 +76,9 @@ void answer_when_finished(struct exchange *x, struct task *t, bool joined, int64
 void answer_when_changed(struct exchange *x, const struct task *t, const char *etag,
                          bool not_modified, int64_t wait_ms);
 
-/* A place for a wait of the caller (server/park.h). False: there is none; *hit is why, or nothing where
- * the process is full. */
-bool answer_may_wait(struct exchange *x, struct limit_hit *hit);
+/* A place for a stream or a wait of the caller (server/park.h). Where there is none, *hit is why: the limit of the
+ * owner, or that of the process or, as CGI, of all processes. */
+enum park_place answer_may_wait(struct exchange *x, struct limit_hit *hit);
 
 /* What remains of `wait_ms` where the credential ends before. */
 int64_t answer_wait_ms(const struct exchange *x, int64_t wait_ms);

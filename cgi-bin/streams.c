@@ -411,13 +411,14 @@ static void start_stream(struct follow *f, bool follows)
 
 /* ---- whether it may be opened ---- */
 
-/* Not now: what a client of this form understands. `rc` ERR_LIMIT: by *hit. */
+/* Not now: what a client of this form understands. `rc` ERR_LIMIT: by *hit, or NULL where nobody of the owner is to
+ * blame. */
 static void refuse(struct follow *f, enum err rc, const struct limit_hit *hit,
                    const struct error *e)
 {
     if (f->form == FRAME_SSE)
         overloaded(f);
-    else if (rc == ERR_LIMIT && hit->limit)
+    else if (rc == ERR_LIMIT && hit)
         exchange_limited(f->x, hit);
     else if (rc == ERR_LIMIT)
         problem(&f->x->request, 503, "overloaded", "too many streams are open");
@@ -492,8 +493,9 @@ static void enter(struct follow *f)
 {
     struct exchange *x = f->x;
     struct limit_hit hit;
-    if (!answer_may_wait(x, &hit)) {
-        refuse(f, ERR_LIMIT, &hit, NULL);
+    enum park_place place = answer_may_wait(x, &hit);
+    if (place != PARK_ADMITTED) {
+        refuse(f, ERR_LIMIT, place == PARK_FULL ? NULL : &hit, NULL);
         follow_free(f);
         return;
     }
@@ -673,7 +675,7 @@ static void open_page(struct page *p)
     } else if (f->reset) {
         answer_bad_cursor(f);
     } else if (!look_page(x, p, wait_ms <= 0)) {
-        if (answer_may_wait(x, &hit)) {
+        if (answer_may_wait(x, &hit) == PARK_ADMITTED) {
             struct park_wait wait = {
                 .scope = f->scope,
                 .account = exchange_caller(x).account,

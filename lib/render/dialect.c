@@ -34,6 +34,11 @@ bool dialect_bare(const struct dialect *d)
     return rows[d->kind]->bare;
 }
 
+bool dialect_beside(const struct dialect *d)
+{
+    return rows[d->kind]->beside;
+}
+
 bool dialect_skips(const struct dialect *d)
 {
     return rows[d->kind]->skips;

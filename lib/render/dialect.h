@@ -66,6 +66,9 @@ const char *dialect_name(enum dialect_kind kind);
 /* Whether a create is answered with the task and nothing around it. */
 bool dialect_bare(const struct dialect *d);
 
+/* Whether a create is answered with the members of the task, and what the envelope has around it beside them. */
+bool dialect_beside(const struct dialect *d);
+
 /* Whether its lists of tasks understand `skip` and `limit` besides page tokens. */
 bool dialect_skips(const struct dialect *d);
 

@@ -24,6 +24,7 @@ struct dialect_row {
     const char *page_key;    /* what a page calls its events */
     const char *group_types; /* first word of the group.* types, or NULL: "group." */
     bool bare;               /* dialect_bare */
+    bool beside;             /* dialect_beside */
     bool skips;              /* dialect_skips */
 };
 

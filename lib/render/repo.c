@@ -149,4 +149,5 @@ const struct dialect_row dialect_row_repo = {
     .stats = envelope_stats,
     .page_key = "events",
     .group_types = group_types,
+    .beside = true,
 };

@@ -653,7 +653,12 @@ size_t park_count(const struct park *p)
 enum park_place park_enter(struct park *p, const char *account, int64_t most)
 {
     if (p->count >= (size_t)p->o.max_streams) return PARK_FULL;
-    return stream_slots_take(p->o.slots, account, most) ? PARK_ADMITTED : PARK_ACCOUNT_FULL;
+    switch (stream_slots_take(p->o.slots, account, most)) {
+    case SLOT_TAKEN: return PARK_ADMITTED;
+    case SLOT_ACCOUNT_FULL: return PARK_ACCOUNT_FULL;
+    case SLOT_SITE_FULL: break;
+    }
+    return PARK_FULL;
 }
 
 void park_leave(struct park *p, const char *account)

@@ -181,16 +181,18 @@ static void end_turn(struct stream_slots *s)
     fcntl(s->fd, F_OFD_SETLK, &lock);
 }
 
-bool stream_slots_take(struct stream_slots *s, const char *account, int64_t most)
+enum stream_slot stream_slots_take(struct stream_slots *s, const char *account, int64_t most)
 {
     uint64_t key = key_of(account);
-    if (!own_slot(s)) return false;
+    if (!own_slot(s)) return SLOT_SITE_FULL;
     bool bounded = most || s->cgi_most, turn = bounded && begin_turn(s);
     add(s, key); /* first, and looked at then: without a turn at least one of two sees both */
-    bool may = (!most || count_of(s, key) <= most) && (!s->cgi_most || cgi_slots(s) <= s->cgi_most);
-    if (!may) subtract(s, key);
+    enum stream_slot slot = most && count_of(s, key) > most             ? SLOT_ACCOUNT_FULL
+                            : s->cgi_most && cgi_slots(s) > s->cgi_most ? SLOT_SITE_FULL
+                                                                        : SLOT_TAKEN;
+    if (slot != SLOT_TAKEN) subtract(s, key);
     if (turn) end_turn(s);
-    return may;
+    return slot;
 }
 
 void stream_slots_give_back(struct stream_slots *s, const char *account)

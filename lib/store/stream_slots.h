@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct stream_slots;
@@ -22,8 +21,9 @@ enum err stream_slots_open(struct stream_slots **out, const char *db_path, int64
 void stream_slots_close(struct stream_slots *s);
 
 /* Counts one more stream of an account unless it has `most` already (0: no limit), or unless as many
- * processes hold streams as may. False: it was not counted. */
-bool stream_slots_take(struct stream_slots *s, const char *account, int64_t most);
+ * processes hold streams as may (CGI; or all slots of the file are taken). Else it was not counted. */
+enum stream_slot { SLOT_TAKEN, SLOT_ACCOUNT_FULL, SLOT_SITE_FULL };
+enum stream_slot stream_slots_take(struct stream_slots *s, const char *account, int64_t most);
 void stream_slots_give_back(struct stream_slots *s, const char *account);
 
 #endif

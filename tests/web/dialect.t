@@ -13,7 +13,7 @@ my $build = abs_path(dirname(__FILE__) . '/../..') . '/' . ($ENV{BUILD} || 'buil
 $build = $ENV{BUILD} if ($ENV{BUILD} // '') =~ m{^/};
 
 # One word of the map is the site's own; streams are so short that their end is seen.
-my $l = Leat->start(conf => "[dialect]\nrepo_status = failed = broken, completed/work = worked\n[stream]\nstream_seconds = 3\n");
+my $l = Leat->start(conf => "[dialect]\nrepo_status = failed = broken, completed/work = worked, running/slow = slowly\n[stream]\nstream_seconds = 3\n");
 
 $l->job(work => <<'JOB');
 #!/bin/sh
@@ -140,6 +140,30 @@ subtest 'repo' => sub {
     is join(' ', map { "$_->{payload}{from}-$_->{payload}{to}" } @{ $page->json->{events} }), 'ready-analyzing analyzing-worked',
         'a word of its own for groups whose tasks are of one type';
     is $l->http(GET => '/api/groups/g?dialect=repo')->json->{status}, 'worked', '... in documents too';
+};
+
+subtest 'the word of a group stays until its status changes' => sub {
+    $l->job(slow => "#!/bin/sh\nwhile [ ! -e $l->{dir}/go.\$LEAT_OWNER.\$LEAT_TYPE ]; do sleep 0.02; done\n", "kill_grace = 0\n");
+    $l->job(fast => Leat::slurp($l->jobs . '/slow'));
+    my $group = sub { return $l->http(GET => '/api/groups/words?dialect=repo')->json };
+    my $go = sub { Leat::write_file("$l->{dir}/go.anonymous.$_[0]", '') };
+    my $slow = create(type => 'slow', group => 'words');
+    $l->reaches($slow, 'running');
+    is $group->()->{status}, 'slowly', 'all that runs is of one type';
+    my $fast = create(type => 'fast', group => 'words');
+    $l->reaches($fast, 'running');
+    is $group->()->{status}, 'slowly', 'another begins: the group is running as before';
+    $go->('slow');
+    $l->reaches($slow);
+    is $group->()->{status}, 'slowly', 'and when only the other runs';
+    $go->('fast');
+    $l->reaches($fast);
+    is_deeply [@{ $group->() }{qw(status type)}], ['completed', undef], 'finished are two types';
+    my ($listed) = grep { $_->{id} eq 'words' } @{ $l->http(GET => '/api/groups?dialect=repo')->json->{groups} };
+    is $listed->{status}, 'completed', '... in the list too';
+    my $page = $l->http(GET => '/api/groups/words/events?dialect=repo&last_event_id=earliest&types=repo.*', headers => $json)->json;
+    is join(' ', map { "$_->{payload}{from}-$_->{payload}{to}" } @{ $page->{events} }), 'ready-analyzing analyzing-slowly slowly-completed',
+        'and in the events';
 };
 
 subtest 'what has no word is failed' => sub {
@@ -374,6 +398,13 @@ subtest 'answers to a create' => sub {
     $r = $create->('repo');
     is $r->json->{task}{repo_id}, 'c', 'repo';
     is $r->json->{task_id}, $r->json->{task}{id};
+    my %around = %{ $r->json };
+    delete @around{qw(success task task_id)};
+    is_deeply \%around, $r->json->{task}, '... which is the task itself, with what the envelope has around it';
+    my $again = $l->http(POST => "/api/tasks/$done{bad}/retry?dialect=repo")->json;
+    is_deeply [@$again{qw(id repo_id status error_msg)}], [$done{bad}, 'bad', 'pending', undef], 'a retry answers with the task';
+    is $l->http(POST => "/api/tasks/$done{stuck}/retry?dialect=notify")->json->{status}, 'pending', '... in each';
+    finished($_) for @done{qw(bad stuck)};
 
     $r = $create->('flat', Prefer => 'wait=10');
     is $r->status, 200, 'waited for';

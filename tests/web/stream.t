@@ -815,6 +815,10 @@ subtest 'a stream too many is told to come back, in a form that EventSource take
     is @more, 0;
     my $r = $l->http(GET => $t->events('follow=1'), headers => $ndjson);
     is $r->status, 503, 'lines are refused openly';
+    $t->run;
+    $r = $l->http(GET => $t->events('last_event_id=now'), headers => {Accept => 'application/json', Prefer => 'wait=1'});
+    is $r->status . ' ' . $r->json->{detail}, '429 the limit max_streams of 4 is reached', '... and a long poll, which names the limit';
+    is $r->header('RateLimit-Policy'), '"max_streams";q=4', '... in its headers';
     what_is_no_stream_says_so();
     $_->close for @open;
     ok scalar(wait_until {

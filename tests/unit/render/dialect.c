@@ -749,6 +749,8 @@ static void a_task_in_repo_is_the_document_in_other_words(void **state)
     }
     assert_false(dialect_bare(&all[DIALECT_ENVELOPE]));
     assert_false(dialect_bare(&all[DIALECT_REPO]));
+    assert_true(dialect_beside(&all[DIALECT_REPO]));
+    assert_false(dialect_beside(&all[DIALECT_ENVELOPE]));
 }
 
 static void a_group_in_repo_has_the_words_of_the_site(void **state)

@@ -11,23 +11,28 @@ static struct stream_slots *slots_of(struct room *r, int64_t cgi_most)
     return s;
 }
 
+static bool counted(struct stream_slots *s, const char *account, int64_t most)
+{
+    return stream_slots_take(s, account, most) == SLOT_TAKEN;
+}
+
 static void an_account_has_as_many_as_it_may_in_all_processes_together(void **state)
 {
     struct room *r = *state;
     struct stream_slots *a = slots_of(r, 0), *b = slots_of(r, 0);
-    assert_true(stream_slots_take(a, "ann", 3));
-    assert_true(stream_slots_take(b, "ann", 3));
-    assert_true(stream_slots_take(b, "ann", 3));
-    assert_false(stream_slots_take(a, "ann", 3));
-    assert_false(stream_slots_take(b, "ann", 3));
-    assert_true(stream_slots_take(a, "bob", 3)); /* another account */
-    assert_true(stream_slots_take(a, "ann 127.0.0.1", 1));
-    assert_true(stream_slots_take(a, "ann", 0)); /* no limit; it counts all the same */
+    assert_true(counted(a, "ann", 3));
+    assert_true(counted(b, "ann", 3));
+    assert_true(counted(b, "ann", 3));
+    assert_int_equal(stream_slots_take(a, "ann", 3), SLOT_ACCOUNT_FULL);
+    assert_false(counted(b, "ann", 3));
+    assert_true(counted(a, "bob", 3)); /* another account */
+    assert_true(counted(a, "ann 127.0.0.1", 1));
+    assert_true(counted(a, "ann", 0)); /* no limit; it counts all the same */
     stream_slots_give_back(a, "ann");
-    assert_false(stream_slots_take(a, "ann", 3));
+    assert_false(counted(a, "ann", 3));
     stream_slots_give_back(b, "ann");
-    assert_true(stream_slots_take(a, "ann", 3)); /* wherever it was given back */
-    assert_false(stream_slots_take(b, "ann", 3));
+    assert_true(counted(a, "ann", 3)); /* wherever it was given back */
+    assert_false(counted(b, "ann", 3));
     stream_slots_close(a);
     stream_slots_close(b);
 }
@@ -36,17 +41,17 @@ static void what_a_process_had_is_forgotten_with_it(void **state)
 {
     struct room *r = *state;
     struct stream_slots *a = slots_of(r, 0), *b = slots_of(r, 0);
-    for (int i = 0; i < 5; i++) assert_true(stream_slots_take(a, "ann", 5));
-    assert_false(stream_slots_take(b, "ann", 5));
+    for (int i = 0; i < 5; i++) assert_true(counted(a, "ann", 5));
+    assert_false(counted(b, "ann", 5));
     stream_slots_close(a);
-    for (int i = 0; i < 5; i++) assert_true(stream_slots_take(b, "ann", 5));
-    assert_false(stream_slots_take(b, "ann", 5));
+    for (int i = 0; i < 5; i++) assert_true(counted(b, "ann", 5));
+    assert_false(counted(b, "ann", 5));
     a = slots_of(r, 0); /* the slot of the dead one is taken over, empty */
-    assert_false(stream_slots_take(a, "ann", 5));
-    assert_true(stream_slots_take(a, "bob", 1));
+    assert_false(counted(a, "ann", 5));
+    assert_true(counted(a, "bob", 1));
     stream_slots_close(b);
-    for (int i = 0; i < 5; i++) assert_true(stream_slots_take(a, "ann", 5));
-    assert_false(stream_slots_take(a, "ann", 5));
+    for (int i = 0; i < 5; i++) assert_true(counted(a, "ann", 5));
+    assert_false(counted(a, "ann", 5));
     stream_slots_close(a);
     stream_slots_close(NULL);
 }
@@ -56,18 +61,18 @@ static void there_are_as_many_cgi_processes_with_streams_as_may(void **state)
     struct room *r = *state;
     struct stream_slots *cgi[4], *fcgi = slots_of(r, 0);
     for (int i = 0; i < 4; i++) cgi[i] = slots_of(r, 2);
-    assert_true(stream_slots_take(fcgi, "ann", 0)); /* is no CGI process */
-    assert_true(stream_slots_take(cgi[0], "ann", 0));
-    assert_true(stream_slots_take(cgi[1], "bob", 0));
-    assert_false(stream_slots_take(cgi[2], "ann", 0));
-    assert_true(stream_slots_take(fcgi, "ann", 0));
+    assert_true(counted(fcgi, "ann", 0)); /* is no CGI process */
+    assert_true(counted(cgi[0], "ann", 0));
+    assert_true(counted(cgi[1], "bob", 0));
+    assert_int_equal(stream_slots_take(cgi[2], "ann", 0), SLOT_SITE_FULL);
+    assert_true(counted(fcgi, "ann", 0));
     stream_slots_close(cgi[0]);
     /* one that was refused, and still answers that, takes nobody's place */
-    assert_true(stream_slots_take(cgi[3], "ann", 0));
-    assert_false(stream_slots_take(cgi[2], "ann", 0));
+    assert_true(counted(cgi[3], "ann", 0));
+    assert_false(counted(cgi[2], "ann", 0));
     stream_slots_give_back(cgi[1], "bob");
-    assert_true(stream_slots_take(cgi[2], "ann", 0));
-    assert_false(stream_slots_take(cgi[1], "ann", 0));
+    assert_true(counted(cgi[2], "ann", 0));
+    assert_false(counted(cgi[1], "ann", 0));
     for (int i = 1; i < 4; i++) stream_slots_close(cgi[i]);
     stream_slots_close(fcgi);
 }
@@ -76,9 +81,9 @@ static void a_cgi_process_that_its_account_does_not_let_in_takes_no_place(void *
 {
     struct room *r = *state;
     struct stream_slots *a = slots_of(r, 2), *b = slots_of(r, 2), *c = slots_of(r, 2);
-    assert_true(stream_slots_take(a, "ann", 1));
-    assert_false(stream_slots_take(b, "ann", 1));
-    assert_true(stream_slots_take(c, "bob", 1));
+    assert_true(counted(a, "ann", 1));
+    assert_false(counted(b, "ann", 1));
+    assert_true(counted(c, "bob", 1));
     stream_slots_close(a);
     stream_slots_close(b);
     stream_slots_close(c);
@@ -98,20 +103,20 @@ static void many_accounts_come_and_go(void **state)
     for (int round = 0; round < ROUNDS; round++) { /* others each time: more than a table holds */
         for (int i = 0; i < MANY; i++) {
             name(account, round * MANY + i);
-            assert_true(stream_slots_take(a, account, 1));
+            assert_true(counted(a, account, 1));
         }
         for (int i = 0; i < MANY; i += 97) {
             name(account, round * MANY + i);
-            assert_false(stream_slots_take(a, account, 1));
-            assert_false(stream_slots_take(b, account, 1));
+            assert_false(counted(a, account, 1));
+            assert_false(counted(b, account, 1));
         }
         for (int i = 0; i < MANY; i++) {
             name(account, round * MANY + i);
             stream_slots_give_back(a, account);
         }
         name(account, round * MANY);
-        assert_true(stream_slots_take(b, account, 1));
-        assert_false(stream_slots_take(a, account, 1));
+        assert_true(counted(b, account, 1));
+        assert_false(counted(a, account, 1));
         stream_slots_give_back(b, account);
     }
     stream_slots_close(a);
@@ -126,7 +131,7 @@ static void more_accounts_than_a_table_holds_are_let_in(void **state)
     char account[32];
     for (int i = 0; i < MANY; i++) {
         name(account, i);
-        assert_true(stream_slots_take(a, account, 1));
+        assert_true(counted(a, account, 1));
     }
     for (int i = 0; i < MANY; i++) {
         name(account, i);
@@ -134,8 +139,8 @@ static void more_accounts_than_a_table_holds_are_let_in(void **state)
     }
     for (int i = 0; i < 100; i++) { /* and then all are counted again */
         name(account, i);
-        assert_true(stream_slots_take(a, account, 1));
-        assert_false(stream_slots_take(a, account, 1));
+        assert_true(counted(a, account, 1));
+        assert_false(counted(a, account, 1));
     }
     stream_slots_close(a);
 }
