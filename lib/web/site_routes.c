@@ -319,8 +319,24 @@ static int offset(const struct pattern *path, const struct request *request)
     return skip >= 0 ? skip : 0;
 }
 
+/* The parameter of the query that a row has asked for last: the next one mostly asks for the same, and reading a
+ * long query for each of many rows would take its time. */
+struct asked {
+    const char *name;
+    char *value; /* NULL: there is none */
+};
+
+static const char *ask(struct asked *last, const struct request *request, const char *name)
+{
+    if (last->name && !strcmp(last->name, name)) return last->value;
+    free(last->value);
+    *last = (struct asked){.name = name};
+    request_query(request, name, &last->value, NULL);
+    return last->value;
+}
+
 /* How well a request fits a path: its literal parts and one more; 0: not at all. */
-static size_t fit(const struct pattern *path, const struct request *request)
+static size_t fit(const struct pattern *path, const struct request *request, struct asked *last)
 {
     int skip = offset(path, request);
     size_t literal = 1;
@@ -331,12 +347,9 @@ static size_t fit(const struct pattern *path, const struct request *request)
         literal += text != NULL;
     }
     for (size_t i = 0; i < path->field_count; i++) {
-        char *value = NULL;
-        if (!path->fields[i].text) continue;
-        request_query(request, path->fields[i].name, &value, NULL);
-        bool equal = same(value, path->fields[i].text);
-        free(value);
-        if (!equal) return 0;
+        const struct field *f = &path->fields[i];
+        if (!f->text) continue;
+        if (!same(ask(last, request, f->name), f->text)) return 0;
         literal++;
     }
     return literal;
@@ -412,14 +425,16 @@ enum err site_routes_apply(const struct site_routes *s, struct request *request,
                            struct error *e)
 {
     const struct site_route *best = NULL;
+    struct asked last = {0};
     size_t most = 0;
     unsigned method = request->method == METHOD_HEAD ? METHOD_GET : request->method;
     *methods = 0;
     for (size_t i = 0; i < s->count; i++) {
-        size_t literal = fit(&s->rows[i].path, request);
+        size_t literal = fit(&s->rows[i].path, request, &last);
         if (literal) *methods |= s->rows[i].method;
         if (literal > most && s->rows[i].method == method) best = &s->rows[i], most = literal;
     }
+    free(last.value);
     if (!best) return ERR_OK;
     *methods = 0;
     return become(best, request, e);
