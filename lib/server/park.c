@@ -23,7 +23,7 @@ enum {
     SILENT_BEATS = 3,  /* Text without heartbeats is ended before a web server takes it for dead: */
     SILENT_MS = 45000, /* after three of them, and after this long, for the usual limit is 60 s. */
     STUCK_MS = 10000,  /* a reader that takes nothing is dropped this long after its end */
-    ENCODINGS = 8,     /* of one event that are kept */
+    ENCODINGS = 8,     /* of events that are kept */
 };
 
 enum watch_kind { WATCH_STREAM, WATCH_WAIT, WATCH_PORTIONS };
@@ -50,6 +50,8 @@ struct watch {
     char *repo_status; /* of the dialect */
     struct event_filter *filter;
     struct buf out; /* what the socket did not take yet */
+    int64_t large;  /* an event that does not go through `out`, but comes after it; 0: none */
+    size_t sent;    /* bytes of it; once there are any, `out` comes after it */
     int64_t cursor; /* the last position given or examined */
     int64_t until;
     bool behind;     /* the log after `cursor` has not been read for it */
@@ -62,7 +64,7 @@ struct watch {
     int64_t credential, expires_at; /* as in park_stream */
     int64_t opened_at;              /* monotonic ms */
     int64_t events;                 /* given, also those that wait in `out` */
-    int64_t live;                   /* of these in `out`: given as they happened ... */
+    int64_t live;                   /* of these that wait: given as they happened ... */
     int64_t live_since;             /* ... the first of them then (wall-clock ms) */
     const char *reason;             /* why it ends by itself */
 
@@ -71,9 +73,10 @@ struct watch {
 
 /* One event as several readers get it: encoded once for each form and dialect. */
 struct encoding {
+    int64_t seq; /* 0: of none */
     enum frame_form form;
     enum dialect_kind dialect;
-    const char *repo_status; /* borrowed from a reader; they are compared by their text */
+    char *repo_status;
     struct buf text;
 };
 
@@ -90,8 +93,8 @@ struct park {
     bool shutdown;
     struct watch *touched, **touched_end; /* to be served, in this order */
     struct event_list rows;
-    struct encoding encodings[ENCODINGS]; /* of the event at hand */
-    size_t encoded;
+    struct encoding encodings[ENCODINGS]; /* the newest */
+    size_t encoded;                       /* how many were ever made */
 };
 
 /* ---- who watches what ---- */
@@ -276,8 +279,14 @@ static void set_timer(struct watch *w)
     loop_timer_set(w->park->o.loop, &w->timer, at);
 }
 
+/* What has begun to be sent goes to its end; a large event that has not is left to the next stream. */
 static void say_end(struct watch *w, enum frame_end_reason reason)
 {
+    if (w->large && !w->sent) {
+        w->cursor = w->large - 1;
+        w->large = 0;
+        w->behind = true;
+    }
     frame_end(&w->out, w->form, &w->dialect, reason, clock_wall_ms(), w->retry_ms, position(w),
               db_epoch(w->park->o.db));
     w->reason = frame_end_name(reason);
@@ -292,13 +301,50 @@ static void passed(struct watch *w, const struct event *ev, bool given)
     if (w->scope.kind == SCOPE_TASK && (w->finished || event_finishes(ev))) w->task_ended = true;
 }
 
-/* Gives one event of the log to a reader that is exactly before it. */
-static void give(struct watch *w, const struct event *ev)
+static const char *words_of(const struct watch *w)
 {
-    size_t before = w->out.len;
-    if (event_filter_match(w->filter, ev->type))
-        frame_event(&w->out, w->form, &w->dialect, ev, db_epoch(w->park->o.db));
-    passed(w, ev, w->out.len > before);
+    return w->repo_status ? w->repo_status : "";
+}
+
+/* An event as a reader of this form and dialect gets it, or NULL when that is not kept. */
+static const struct buf *kept(const struct park *p, const struct watch *w, int64_t seq)
+{
+    for (const struct encoding *en = p->encodings; en < p->encodings + ENCODINGS; en++)
+        if (en->seq == seq && en->form == w->form && en->dialect == w->dialect.kind &&
+            !strcmp(en->repo_status, words_of(w)))
+            return &en->text;
+    return NULL;
+}
+
+/* The same, which is made where it is not kept. Borrowed, until the next one is asked for. */
+static const struct buf *encode(struct park *p, const struct watch *w, const struct event *ev)
+{
+    const struct buf *text = kept(p, w, ev->seq);
+    if (text) return text;
+    struct encoding *en = &p->encodings[p->encoded++ % ENCODINGS];
+    free(en->repo_status);
+    *en = (struct encoding){ev->seq, w->form, w->dialect.kind, mem_str(words_of(w)), en->text};
+    buf_clear(&en->text);
+    frame_event(&en->text, w->form, &w->dialect, ev, db_epoch(p->o.db));
+    return &en->text;
+}
+
+/* Gives one event to a reader that is exactly before it, and whose `large` is none. Whether it was anything to
+ * that one. */
+static bool give(struct watch *w, const struct event *ev)
+{
+    const struct buf *text = NULL;
+    if (event_filter_match(w->filter, ev->type)) text = encode(w->park, w, ev);
+    bool given = text && text->len;
+    if (given && text->len > SLICE) {
+        w->large = ev->seq;
+        w->sent = 0;
+        w->behind = true; /* what follows is read when it has gone */
+    } else if (given) {
+        buf_add(&w->out, text->data, text->len);
+    }
+    passed(w, ev, given);
+    return given;
 }
 
 /* Ends a task's stream when the task is finished and its newest event was given. A task that was
@@ -340,9 +386,9 @@ static bool replay(struct watch *w)
         return true;
     }
     size_t given = 0;
-    while (given < rows->count && rows->items[given].seq <= w->until)
+    while (given < rows->count && rows->items[given].seq <= w->until && !w->large)
         give(w, &rows->items[given++]);
-    if (rows->more && given == rows->count) return true;
+    if (w->large || (rows->more && given == rows->count)) return true;
 
     /* The log was read to its end, which is not before the park's position. */
     w->behind = false;
@@ -356,7 +402,7 @@ static bool replay(struct watch *w)
 /* What a stream has to say beyond what waits in `out`. False when the database did not answer. */
 static bool fill(struct watch *w)
 {
-    if (w->ending || w->out.len >= SLICE) return true;
+    if (w->ending || w->large || w->out.len >= SLICE) return true;
     /* A reader that is always behind never has an empty `out` in which on_time could end it, nor has one
      * whose socket was full then. */
     if (clock_monotonic_ms() >= w->deadline) {
@@ -367,29 +413,77 @@ static bool fill(struct watch *w)
     return w->behind || w->ending || !w->task_ended || end_if_finished(w);
 }
 
+/* Writes a slice of what waits, and takes it off `*left`. False: the socket is full, the reader has had its turn,
+ * or the client is gone and so is *w. */
+static bool write_slice(struct watch *w, const char *bytes, size_t len, size_t *written, int *left)
+{
+    if (!conn_writable(w->conn)) {
+        if (w->in_loop) loop_want(w->park->o.loop, &w->fd, w->fd.events | LOOP_OUT);
+        return false;
+    }
+    if (!(*left)--) {
+        touch(w);
+        return false;
+    }
+    *written = len < SLICE ? len : SLICE;
+    if (conn_write(w->conn, bytes, *written) && conn_flush(w->conn)) return true;
+    end_stream(w, "gone");
+    return false;
+}
+
+static bool flush_out(struct watch *w, int *left)
+{
+    for (size_t n; w->out.len; buf_drop(&w->out, n))
+        if (!write_slice(w, w->out.data, w->out.len, &n, left)) return false;
+    buf_free(&w->out);
+    return true;
+}
+
+/* The text of the large event, encoded again where it is not kept. NULL: the database did not answer, or it is in
+ * the log no more, and w->large is none then. */
+static const struct buf *large_text(struct watch *w)
+{
+    struct event_list *rows = &w->park->rows;
+    const struct buf *text = kept(w->park, w, w->large);
+    if (text) return text;
+    if (events_read(w->park->o.db, &w->scope, w->large - 1, 1, READ_BYTES, rows, NULL)) return NULL;
+    if (rows->count && rows->items[0].seq == w->large) return encode(w->park, w, rows->items);
+    w->large = 0;
+    return NULL;
+}
+
+/* The database did not answer: an early heartbeat brings the reader back. */
+static void try_soon(struct watch *w)
+{
+    int64_t again = clock_monotonic_ms() + CHECK_MS;
+    if (w->heartbeat_at > again) w->heartbeat_at = again;
+    set_timer(w);
+}
+
+/* Each slow reader of a large event keeps how far it has come in it, and no copy. */
+static bool flush_large(struct watch *w, int *left)
+{
+    const struct buf *text = large_text(w);
+    if (!text && w->large)
+        try_soon(w);
+    else if (!text)
+        end_stream(w, "gone"); /* it comes back with its cursor and is told */
+    if (!text) return false;
+    for (size_t n; w->sent < text->len; w->sent += n)
+        if (!write_slice(w, text->data + w->sent, text->len - w->sent, &n, left)) return false;
+    w->large = 0;
+    return true;
+}
+
 /* Writes what waits. False: not all of it; the rest goes when the socket takes it, or in the next turn, or
  * never, because the client is gone and so is *w. */
 static bool flush(struct watch *w)
 {
-    struct park *p = w->park;
-    for (int i = 0; w->out.len; i++) {
-        if (!conn_writable(w->conn)) {
-            if (w->in_loop) loop_want(p->o.loop, &w->fd, w->fd.events | LOOP_OUT);
-            return false;
-        }
-        if (i == SLICES) {
-            touch(w);
-            return false;
-        }
-        size_t n = w->out.len < SLICE ? w->out.len : SLICE;
-        if (!conn_write(w->conn, w->out.data, n) || !conn_flush(w->conn)) {
-            end_stream(w, "gone");
-            return false;
-        }
-        buf_drop(&w->out, n);
-    }
-    buf_free(&w->out);
-    if (w->in_loop) loop_want(p->o.loop, &w->fd, w->fd.events & ~LOOP_OUT);
+    int left = SLICES;
+    if (!(w->large && w->sent) && !flush_out(w, &left)) return false;
+    if (w->large && !flush_large(w, &left)) return false;
+    if (!flush_out(w, &left)) return false;
+    if (w->in_loop) loop_want(w->park->o.loop, &w->fd, w->fd.events & ~LOOP_OUT);
     return true;
 }
 
@@ -397,13 +491,10 @@ static bool flush(struct watch *w)
 static void serve_stream(struct watch *w)
 {
     if (!fill(w)) {
-        /* An early heartbeat brings it back here. */
-        int64_t again = clock_monotonic_ms() + CHECK_MS;
-        if (w->heartbeat_at > again) w->heartbeat_at = again;
-        set_timer(w);
+        try_soon(w);
         return;
     }
-    if (w->out.len) w->silent = 0;
+    if (w->out.len || w->large) w->silent = 0;
     if (!flush(w)) return;
     if (w->live) {
         /* Events that leave together are as old as the first of them. */
@@ -455,7 +546,8 @@ static bool serve_time(struct watch *w, int64_t now)
     if (beat) w->heartbeat_at = now + w->heartbeat_ms;
     bool look = beat || (w->at_deadline == END_EXPIRED && now >= w->deadline);
     if (look && !w->ending && end_if_unauthorized(w, now)) return true;
-    if (w->ending || w->out.len) {
+    if (w->ending || w->large || w->out.len) {
+        if (w->large && beat) touch(w); /* the database may not have answered */
         if (now < w->deadline + STUCK_MS) return true;
         end_stream(w, "stuck");
         return false;
@@ -493,34 +585,11 @@ static void on_time(void *arg)
 
 /* ---- all of them ---- */
 
-/* The event as a reader of this form and dialect gets it. */
-static const struct buf *encode(struct park *p, const struct watch *w, const struct event *ev)
-{
-    const char *words = w->repo_status ? w->repo_status : "";
-    struct encoding *en = p->encodings;
-    for (size_t i = 0; i < p->encoded; i++, en++)
-        if (en->form == w->form && en->dialect == w->dialect.kind &&
-            !strcmp(en->repo_status, words))
-            return &en->text;
-    if (p->encoded == ENCODINGS) en--; /* the last one makes place */
-    if (p->encoded < ENCODINGS) p->encoded++;
-    en->form = w->form;
-    en->dialect = w->dialect.kind;
-    en->repo_status = words;
-    buf_clear(&en->text);
-    frame_event(&en->text, w->form, &w->dialect, ev, db_epoch(p->o.db));
-    return &en->text;
-}
-
 /* Gives an event as it happens. */
 static void give_live(struct watch *w, const struct event *ev)
 {
-    const struct buf *text = NULL;
-    if (event_filter_match(w->filter, ev->type)) text = encode(w->park, w, ev);
-    if (text && text->len) buf_add(&w->out, text->data, text->len);
-    passed(w, ev, text && text->len);
-    if (text && text->len && !w->live++) w->live_since = ev->ts;
-    if (w->out.len || w->task_ended) touch(w);
+    if (give(w, ev) && !w->live++) w->live_since = ev->ts;
+    if (w->out.len || w->large || w->task_ended) touch(w);
 }
 
 /* Offers an event to the readers of one bucket. */
@@ -544,7 +613,6 @@ static void offer(struct watch *w, const struct event *ev)
 static void offer_all(struct park *p, const struct event *ev)
 {
     struct event_scope s = {SCOPE_TASK, ev->task, ev->owner, ev->group};
-    p->encoded = 0;
     if (ev->task) offer(*bucket_of(p, &s), ev);
     s.kind = SCOPE_GROUP;
     if (ev->group) offer(*bucket_of(p, &s), ev);
@@ -640,7 +708,10 @@ void park_close(struct park *p)
             assert(p->buckets[i] != w);
         }
     while (p->touched) serve_touched(p);
-    for (size_t i = 0; i < ENCODINGS; i++) buf_free(&p->encodings[i].text);
+    for (size_t i = 0; i < ENCODINGS; i++) {
+        buf_free(&p->encodings[i].text);
+        free(p->encodings[i].repo_status);
+    }
     event_list_free(&p->rows);
     free(p);
 }

@@ -125,6 +125,31 @@ subtest 'readers that stop cost no memory and delay nobody, and miss nothing whe
     $_->close for @stopped, $quick, $other;
 };
 
+subtest 'many who stop in the middle of a large event share it, and each gets all of it' => sub {
+    my @large = map { $_ x 900_000 } qw(a b c);
+    my $path  = '/api/groups/large/events';
+    my @stopped = map { reader("$path?last_event_id=now") } 1 .. 40;
+    ok $_->until('stream.connected', 10) for @stopped;
+    my $before = memory();
+    my @said = map { $l->http(POST => $path, json => {type => 'large.one', payload => {text => $_}})->status } @large;
+    is "@said", '202 202 202';
+    my $reader = reader("$path?last_event_id=now");
+    ok $reader->until('stream.connected', 10), 'who comes later is served';
+    $l->http(POST => $path, json => {type => 'small.one', payload => {}});
+    ok $reader->until('small.one', 10), '... and hears what happens';
+    $reader->close;
+    cmp_ok memory() - $before, '<', 20e6, 'nobody has a copy of a large event';
+    my $whole = 0;
+    for my $r (@stopped) {
+        $r->until('small.one', 30);
+        my @texts = $r->{in} =~ /"text":"(\w+)"/g;
+        $whole++ if "@texts" eq "@large" && (() = $r->{in} =~ /^id: /mg) == 5;
+        $r->close;
+        $r->{in} = '';
+    }
+    is $whole, 40, 'each who goes on gets each of them whole, and once';
+};
+
 subtest 'clients that go without a word are noticed at once' => sub {
     my $t = by_hand($l);
     $t->run;
