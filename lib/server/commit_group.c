@@ -83,7 +83,41 @@ static void set_outcome(struct entry *list, const struct error *e)
 
 /* ---- one group ---- */
 
-/* The group that is next: all that wait and are of the kind of the first. */
+/* How many of its owner's were before it. */
+struct turn {
+    struct entry *entry;
+    size_t at, before;
+};
+
+static int earlier(const void *a, const void *b)
+{
+    const struct turn *x = a, *y = b;
+    if (x->before != y->before) return x->before < y->before ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Owners take turns: nobody's operation waits for more than one of each other owner. Two whose hashes collide
+ * share a turn. */
+static void take_turns(struct queue *group)
+{
+    enum { OWNERS = 256 };
+    size_t before[OWNERS] = {0}, count = 0;
+    for (const struct entry *n = group->first; n; n = n->next) count++;
+    struct turn *turns = mem_alloc((count + 1) * sizeof *turns);
+    struct entry *n = group->first;
+    for (size_t i = 0; i < count; i++, n = n->next) {
+        unsigned hash = 5381;
+        for (const char *c = n->exchange->account; c && *c; c++)
+            hash = hash * 33 ^ (unsigned char)*c;
+        turns[i] = (struct turn){n, i, before[hash % OWNERS]++};
+    }
+    qsort(turns, count, sizeof *turns, earlier);
+    queue_take_all(group);
+    for (size_t i = 0; i < count; i++) queue_add(group, turns[i].entry);
+    free(turns);
+}
+
+/* The group that is next: all that wait and are of the kind of the first, in the order of their turns. */
 static struct entry *next_group(struct commit_group *g)
 {
     struct queue group = {0}, rest = {0};
@@ -98,6 +132,7 @@ static struct entry *next_group(struct commit_group *g)
         g->waiting.first = rest.first;
         g->waiting.last = rest.last;
     }
+    take_turns(&group);
     return group.first;
 }
 

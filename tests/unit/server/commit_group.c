@@ -143,11 +143,18 @@ static void told(struct exchange *x, void *arg)
     bench->told++;
 }
 
-static void add(struct bench *b, struct operation *op)
+/* What `account` asks for. */
+static void add_for(struct bench *b, const char *account, struct operation *op)
 {
     struct exchange *x = exchange_new(b);
+    x->account = mem_str(account);
     commit_group_add(b->server.commits, x, op, told, op);
     assert_true(x->held);
+}
+
+static void add(struct bench *b, struct operation *op)
+{
+    add_for(b, NULL, op);
 }
 
 static void turn(struct bench *b)
@@ -393,6 +400,22 @@ static void a_group_that_takes_long_is_cut(void **state)
 }
 
 /* ---- what may end a task ---- */
+
+static void owners_take_turns_so_that_who_asks_for_much_keeps_nobody_waiting(void **state)
+{
+    struct bench *b = *state;
+    struct step alice[4], bob = step(), carol[2] = {step(), step()};
+    for (int i = 0; i < 4; i++) {
+        alice[i] = step();
+        alice[i].busy_us = 6000; /* a turn has room for two */
+        add_for(b, "alice", &alice[i].op);
+    }
+    add_for(b, "bob", &bob.op);
+    for (int i = 0; i < 2; i++) add_for(b, "carol", &carol[i].op);
+    void *order[] = {&alice[0], &bob, &carol[0], &alice[1], &carol[1], &alice[2], &alice[3]};
+    turn_until_told(b, 7);
+    for (int i = 0; i < 7; i++) assert_ptr_equal(b->order[i], order[i]);
+}
 
 static void what_may_end_a_task_is_committed_apart(void **state)
 {
@@ -695,6 +718,7 @@ int main(void)
         TEST(unique_joins_within_one_turn),
         TEST(limits_hold_within_one_turn),
         TEST(a_group_that_takes_long_is_cut),
+        TEST(owners_take_turns_so_that_who_asks_for_much_keeps_nobody_waiting),
         TEST(what_may_end_a_task_is_committed_apart),
         TEST(its_commit_syncs_itself),
         TEST(a_lock_that_another_holds_is_waited_for),
