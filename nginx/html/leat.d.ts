@@ -133,7 +133,7 @@ export interface SubmitOptions {
   request_id?: string
 }
 
-export type Input = Json | undefined | Blob | ArrayBuffer | ArrayBufferView
+export type Input = Json | undefined | Blob | FormData | ArrayBuffer | ArrayBufferView
 export interface Abortable { signal?: AbortSignal }
 
 export interface Options {
@@ -148,12 +148,16 @@ export interface Options {
   share?: boolean
   /** Who the caller is, for tabs to share a stream; without it, whose token it is. Give it where tokens are renewed. */
   user?: string | null
-  /** After so many seconds a hidden page asks no more, until it is seen again (default 30; -1: never). */
+  /** After so many seconds a hidden page asks no more, until it is seen again (default 30, at most 2 where it shares no stream; -1: never). */
   pauseHidden?: number
   /** Seconds, as `[stream] heartbeat` of the server says (default 15). */
   heartbeat?: number
   /** How often a request is sent again that may be (default 3). */
   retries?: number
+  /** Seconds of polling after which streams are tried again (default 60), doubling to 15 minutes. */
+  tryStreams?: number
+  /** How long to wait before attempt n; this module's own backoff unless given. */
+  backoff?: (n: number, atLeast: number) => number
   fetch?: typeof fetch
 }
 
@@ -306,7 +310,7 @@ export class EventStreamParser {
     retry?(ms: number): void
     /** A block without data has ended. */
     id?(lastEventId: string): void
-  }, lastEventId?: string)
+  })
   readonly lastEventId: string
   push(bytes: Uint8Array): void
 }

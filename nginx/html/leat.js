@@ -61,9 +61,8 @@ export class EventStreamParser {
   lastEventId = ''
 
   /** on: {message({type, data, lastEventId}), retry?(ms), id?(lastEventId)}; id: a block without data ended. */
-  constructor(on, lastEventId = '') {
+  constructor(on) {
     this.#on = on
-    this.#id = this.lastEventId = lastEventId
   }
 
   push(bytes) {
@@ -113,9 +112,7 @@ export class EventStreamParser {
 // A name that any server takes in a path; any other goes into the query.
 const groupPath = (group, tail = '', more = {}) => {
   const plain = /^[A-Za-z0-9_.~-]+$/.test(group) && !/^(-|\.{1,2})$/.test(group)
-  const query = new URLSearchParams(plain ? more : { group, ...more })
-  for (const [key, value] of [...query]) if (value === 'undefined') query.delete(key)
-  return `/groups/${plain ? group : '-'}${tail}${query.size ? `?${query}` : ''}`
+  return withQuery(`/groups/${plain ? group : '-'}${tail}`, plain ? more : { group, ...more })
 }
 
 // {key, kind, id, path, self, types}: what a watcher is about. Equal keys are the same stream.
@@ -134,12 +131,13 @@ function scopeOf(what, types) {
   } else {
     throw new TypeError('watch: a task id, {group} or {all: true}')
   }
-  scope.key = [scope.kind, scope.id, scope.owner, list].filter(Boolean).join(' ')
+  scope.base = JSON.stringify([scope.kind, scope.id, scope.owner])
+  scope.key = scope.base + list
   return scope
 }
 
 const ALL = scopeOf({ all: true })
-const covers = (cover, scope) => cover.key === scope.key || cover.key === ALL.key
+const covers = (cover, scope) => cover.key === scope.key || cover.key === scope.base || cover.key === ALL.key
 const about = (scope, event) =>
   scope.kind === 'all' || (scope.kind === 'task' ? event.task_id === scope.id : event.group_id === scope.id)
 const wanted = (patterns, type) => !patterns || patterns.some(p =>
@@ -167,7 +165,7 @@ async function byFetch(client, scope, at, sink, signal) {
   }
   const parser = new EventStreamParser({
     message: m => sink.message(m.data, m.lastEventId), retry: ms => sink.retry(ms), id: id => sink.position(id)
-  }, named ? '' : at ?? '')
+  })
   const reader = answer.body.getReader()
   for (;;) {
     const { done, value } = await reader.read()
@@ -237,7 +235,7 @@ class Watcher {
     if (from !== 'now' && from !== 'earliest') this.cursor = from
     this.from = from
     if (options.signal?.aborted) this.close()
-    options.signal?.addEventListener('abort', () => this.close())
+    options.signal?.addEventListener('abort', () => this.close(), { signal: this.#abort.signal })
   }
 
   // Where a stream has to begin that is for this watcher alone.
@@ -320,7 +318,7 @@ class Watcher {
       } catch (error) {
         if (signal.aborted) return
         if (!(error instanceof LeatError) || !error.retryable) throw error
-        await pause(backoff(attempt++, error.retryAfter), signal)
+        await pause(this.client.options.backoff(attempt++, error.retryAfter), signal)
       }
     }
     const held = this.held
@@ -330,13 +328,11 @@ class Watcher {
   }
 
   async #catchUp(signal) {
-    const fresh = !this.#announced
-    if (fresh && this.cursor === undefined && this.from === 'now') {
+    if (!this.#announced && this.cursor === undefined && this.from === 'now') {
       const position = this.hub.position
       this.announce(position, await this.client.snapshot(this.scope, { signal }))
       return
     }
-    if (fresh) this.announce(this.cursor ?? null, null)
     for (let more = true; more && !this.done && !this.#behind;) {
       let page
       try {
@@ -346,6 +342,7 @@ class Watcher {
         await this.#reset(error.code.slice('cursor_'.length), signal)
         continue
       }
+      this.announce(this.cursor ?? null, null)
       for (const event of page.events) this.take(event, !!this.scope.types, true)
       if (!this.#behind) this.cursor = page.cursor
       more = page.more
@@ -460,14 +457,16 @@ class Hub {
   #hiding
   #state = { state: 'idle' }
   #polling = false // streams do not come through
+  #mute = 0 // connections that have fallen silent, one after the other
   #tryAgain = 0 // when to see whether they do by now
-  #tryDelay = 60_000
+  #tryDelay
   #heartbeat
 
   // `main`: the one whose state is that of the client.
   constructor(client, { transport, main = false }) {
     Object.assign(this, { client, transport, main, shared: false })
     this.#heartbeat = client.options.heartbeat * 1000
+    this.#tryDelay = client.options.tryStreams * 1000
     this.#polling = transport === 'poll'
   }
 
@@ -506,7 +505,7 @@ class Hub {
     clearTimeout(this.#hiding)
     if (event?.type === 'pagehide') this.#sleep('hidden')
     else if (document.visibilityState !== 'hidden') this.#awake('hidden')
-    else if (pauseHidden >= 0) this.#hiding = setTimeout(() => this.#sleep('hidden'), pauseHidden * 1000)
+    else if (pauseHidden >= 0) this.#hiding = setTimeout(() => this.#sleep('hidden'), 1000 * (this.shared ? pauseHidden : Math.min(pauseHidden, 2)))
     if (event?.type === 'offline' || (navigator.onLine === false && !loopback)) this.#sleep('offline')
     else if (event?.type === 'online' || loopback) this.#awake('offline')
   }
@@ -604,10 +603,10 @@ class Hub {
 
   // The narrowest scope that covers what all tabs want.
   #needed() {
-    const scopes = new Map()
-    for (const w of this.#watchers) scopes.set(w.scope.key, w.scope)
-    for (const list of this.#remote.values()) for (const s of list) scopes.set(s.key, s)
-    return scopes.size === 1 ? scopes.values().next().value : ALL
+    const scopes = [...this.#watchers].map(w => w.scope).concat(...this.#remote.values())
+    const first = scopes[0]
+    if (scopes.every(s => s.key === first.key)) return first
+    return scopes.every(s => s.base === first.base) ? { ...first, key: first.base, types: '', patterns: null } : ALL
   }
 
   // ---- to the watchers
@@ -658,16 +657,18 @@ class Hub {
       if (this.#connection === connection) this.#connection = null
       if (signal.aborted || !this.#watchers.size) break
       const lasted = now() - began
-      if (outcome.told || lasted > 10_000) attempt = 0
+      if (outcome.told || (outcome.opened && lasted > 10_000)) attempt = 0
       if (outcome.fatal) {
         this.#fail(opening.cover.key, outcome.fatal)
       } else if (outcome.finished) {
         this.#finish(opening.cover.key)
-      } else if (outcome.error || (outcome.early && lasted < 1000)) {
-        const ms = backoff(attempt++, outcome.wait)
-        // a single connection that is lost comes back before anybody needs to know
-        if (attempt > 1 || !outcome.told) this.#say({ state: 'waiting', until: now() + ms, error: outcome.error?.message ?? 'the connection was lost' })
+      } else if (outcome.error) {
+        const ms = this.client.options.backoff(attempt++, outcome.wait)
+        // one connection that is lost comes back before anybody needs to know
+        if (attempt > 1 || !outcome.opened) this.#say({ state: 'waiting', until: now() + ms, error: outcome.error.message })
         await pause(ms, signal)
+      } else if (outcome.ended && lasted < 1000) {
+        await pause(1000 - lasted, signal)
       }
     }
     if (this.#run?.signal === signal) this.leader = false
@@ -686,11 +687,16 @@ class Hub {
   #stale = false // the server did not know the cursor: the watchers find out what that means for each
 
   async #open(opening, connection) {
-    const outcome = { told: false, wait: 0 }
+    const outcome = { opened: false, told: false, ended: false, wait: 0 }
+    const polling = this.#polling
+    const source = !polling && this.client.options.streams === 'eventsource'
     let heard = false
     let silence
     const alarm = () => connection.abort('silent')
-    const listen = () => { clearTimeout(silence); silence = setTimeout(alarm, 2 * this.#heartbeat + (this.#polling ? WAIT * 1000 : 0)) }
+    const listen = () => {
+      clearTimeout(silence)
+      if (!source || !heard) silence = setTimeout(alarm, 2 * this.#heartbeat + (polling ? WAIT * 1000 : 0)) // it shows no heartbeats
+    }
     const sink = {
       byte: () => { heard = true; listen() },
       retry: ms => { outcome.wait = ms },
@@ -701,14 +707,13 @@ class Hub {
     }
     listen()
     try {
-      const open = this.#polling ? byPolling : this.client.options.streams === 'eventsource' ? byEventSource : byFetch
+      const open = polling ? byPolling : source ? byEventSource : byFetch
       const way = await open(this.client, opening.cover, opening.at, sink, connection.signal)
       if (way === 'empty') {
         opening.only?.announce(opening.at, null)
         outcome.finished = true
-      } else if (!this.#polling) {
-        outcome.early = true
-        if (!outcome.ended) outcome.error ??= new LeatError(0, { code: 'cut', detail: 'the connection was lost' })
+      } else if (!polling && !outcome.ended) {
+        outcome.error = new LeatError(0, { code: 'cut', detail: 'the connection was lost' })
       }
     } catch (error) {
       if (!connection.signal.aborted) this.#fault(outcome, error)
@@ -717,13 +722,15 @@ class Hub {
       clearTimeout(silence)
       connection.abort()
     }
-    if (this.#polling && this.transport === 'auto') this.#probe()
+    if (outcome.ended || outcome.told) this.#mute = 0
+    if (polling && this.transport === 'auto') this.#probe()
     return outcome
   }
 
-  // No byte within two heartbeats: nothing that lives is so silent. From the beginning: something on the way keeps it back.
+  // No byte within two heartbeats: nothing that lives is so silent. From the beginning, or again and again, something on
+  // the way keeps the rest.
   #silent(outcome, heard) {
-    if (this.transport === 'auto' && !heard && !this.#polling) {
+    if (this.transport === 'auto' && !this.#polling && (!heard || ++this.#mute > 1)) {
       this.#polling = true
       this.#tryAgain = now() + this.#tryDelay
     } else {
@@ -751,6 +758,7 @@ class Hub {
     } catch {
       return // no event of ours; what is missing because of it is noticed
     }
+    if (typeof event?.type !== 'string') return
     const { type, payload = {} } = event
     if (type === 'stream.connected') return this.#opened(opening, outcome, payload.cursor, payload.snapshot)
     if (type === 'stream.reset') {
@@ -790,6 +798,7 @@ class Hub {
 
   #opened(opening, outcome, cursor, snapshot) {
     const { only, resume, cover } = opening
+    outcome.opened = true
     this.#say({ state: this.#polling ? 'polling' : 'live' })
     if (resume && this.gen) return
     Object.assign(this, { gen: random(), cover, position: cursor })
@@ -801,13 +810,12 @@ class Hub {
     this.#adoptAll(snapshot)
   }
 
-  // Whether streams come through by now: a short one whose first bytes arrive before its end. Meanwhile polling goes on.
+  // Whether streams come through by now: a short one, whose first bytes arrive long before its end. Meanwhile polling goes on.
   #probe() {
     if (now() < this.#tryAgain) return
     this.#tryAgain = Infinity
     const abort = new AbortController()
-    const began = now()
-    const timer = setTimeout(() => abort.abort(), 20_000)
+    const timer = setTimeout(() => abort.abort(), 3000)
     const done = works => {
       clearTimeout(timer)
       abort.abort()
@@ -815,13 +823,13 @@ class Hub {
       this.#tryAgain = now() + this.#tryDelay
       if (!works) return
       this.#polling = false
-      this.#tryDelay = 60_000
+      this.#tryDelay = this.client.options.tryStreams * 1000
       this.#connection?.abort()
     }
     this.client.fetch('GET', withQuery('/events', { seconds: 6, last_event_id: 'now', types: 'leat.probe' }),
       { headers: { Accept: 'text/event-stream' }, signal: abort.signal })
       .then(answer => answer.body.getReader().read())
-      .then(() => done(now() - began < 3000), () => done(false))
+      .then(() => done(true), () => done(false))
   }
 }
 
@@ -1188,6 +1196,8 @@ const DEFAULTS = {
   pauseHidden: 30, // seconds after which a hidden page asks no more; -1: never
   heartbeat: 15, // seconds, as [stream] heartbeat says
   retries: 3, // of a request that may be sent again
+  tryStreams: 60, // seconds of polling after which streams are tried again, doubling to 15 minutes
+  backoff,
   fetch: (...args) => globalThis.fetch(...args)
 }
 
@@ -1195,6 +1205,7 @@ const DEFAULTS = {
 export class Leat {
   #hub = null
   #token = null // the promise of it
+  #stale = false // the last one is of no use any more
   /** Observable: {state, transport, leader, until?, error?}. */
   connection = new Observable({ state: 'idle', transport: 'stream', leader: false })
   requestIdsKept = false // the server has called a request as we did
@@ -1215,19 +1226,20 @@ export class Leat {
   async token(renew = false) {
     const { token } = this.options
     if (typeof token !== 'function') return token
-    if (renew) this.#token = null
-    this.#token ??= Promise.resolve(token({ renew }))
+    if (renew) this.renew()
+    const asked = this.#token ??= Promise.resolve(token({ renew: this.#stale })).finally(() => { this.#stale = false })
     try {
-      return await this.#token
+      return await asked
     } catch (error) {
-      this.#token = null
+      if (this.#token === asked) this.#token = null
       throw error
     }
   }
 
   /** The token is of no use any more: the next request asks for another. */
   renew() {
-    if (typeof this.options.token === 'function') this.#token = null
+    this.#token = null
+    this.#stale = true
   }
 
   /** One request, with the credential; renewed once where it has expired. Throws LeatError unless the answer is 2xx. */
@@ -1257,11 +1269,11 @@ export class Leat {
   async #persist(method, path, options = {}, safe = method === 'GET') {
     for (let n = 0; ; n++) {
       try {
-        return await (options.onupload ? this.#upload(method, path, options) : this.fetch(method, path, options))
+        return await (options.onupload && globalThis.XMLHttpRequest ? this.#upload(method, path, options) : this.fetch(method, path, options))
       } catch (error) {
         const may = error instanceof LeatError && (error.retryable || error.code === 'outcome_unknown')
         if (!safe || !may || options.signal?.aborted || n >= this.options.retries || error.retryAfter > 30_000) throw error
-        await pause(backoff(n, error.retryAfter), options.signal)
+        await pause(this.options.backoff(n, error.retryAfter), options.signal)
       }
     }
   }
@@ -1303,8 +1315,8 @@ export class Leat {
   // ---- tasks
 
   /**
-   * Makes a task. `input`: text or any JSON value; or bytes (Blob, File, ArrayBuffer, a view of one), which the job gets as they
-   * are. The same Idempotency-Key goes with each attempt, so that a lost answer makes no second task.
+   * Makes a task. `input`: text or any JSON value; or bytes (Blob, File, FormData, ArrayBuffer, a view of one), which the job gets as
+   * they are. The same Idempotency-Key goes with each attempt, so that a lost answer makes no second task.
    */
   async submit(type, input, options = {}) {
     const { group, priority, delay, run_at, max_attempts, timeout, unique, key, wait, signal, onupload, request_id = random() } = options
@@ -1312,8 +1324,9 @@ export class Leat {
     for (const name of Object.keys(fields)) if (fields[name] === undefined || fields[name] === null) delete fields[name]
     const headers = { Accept: 'application/json', 'Idempotency-Key': key ?? request_id, 'X-Request-ID': request_id }
     if (wait) headers.Prefer = `wait=${wait}`
-    const raw = input instanceof Blob || input instanceof ArrayBuffer || ArrayBuffer.isView(input)
-    headers['Content-Type'] = raw ? input.type || 'application/octet-stream' : 'application/json'
+    const form = input instanceof FormData
+    const raw = form || input instanceof Blob || input instanceof ArrayBuffer || ArrayBuffer.isView(input)
+    if (!form) headers['Content-Type'] = raw ? input.type || 'application/octet-stream' : 'application/json'
     const answer = await this.#json('POST', raw ? withQuery('/tasks', { type, ...fields }) : '/tasks', {
       headers, signal, onupload, body: raw ? input : JSON.stringify({ type, input, ...fields })
     }, true)

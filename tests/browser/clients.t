@@ -5,6 +5,7 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use Leat;
+use NodeTest;
 use Test::More;
 
 my $top   = abs_path(dirname(__FILE__) . '/../..');
@@ -69,38 +70,12 @@ for my $name (keys %server) {
     $environment{"${name}_TOKEN"} = $l->leat(qw(token add --owner alice --scope), 'create,read')->{out};
 }
 
-# Runs a file of node:test; each of its tests is one here. Those within are what it says if it fails.
-sub node {
-    my ($file) = @_;
-    my $pid = open(my $out, '-|') // die "fork: $!";
-    if (!$pid) {
-        open STDERR, '>&', \*STDOUT;
-        # it ends with this test, however that ends, and what it started with it
-        %ENV = (%ENV, %environment, TESTED_IN => $server{CALM}{dir});
-        exec qw(setpriv --pdeathsig TERM node --test-reporter=tap), "$top/tests/browser/$file";
-        die "node: $!";
-    }
-    my ($tests, @said) = (0);
-    while (my $line = <$out>) {
-        push @said, $line;
-        next unless $line =~ /^(not )?ok \d+(?: - (.*?))?\s*$/;
-        my ($failed, $name) = ($1, $2 // '');
-        $tests++;
-        ok !$failed, "$file: $name" or diag @said;
-        @said = ();
-    }
-    close $out;
-    is $?, 0, "$file: $tests tests, and a clean end" or diag @said;
-    cmp_ok $tests, '>', 0, "$file: it has tests";
-}
-
 my @missing = grep { !-d "$environment{NODE_MODULES}/$_" } qw(eventsource undici playwright-core);
 if (@missing) {
     fail "the npm packages @missing are in $environment{NODE_MODULES}: `make clients` installs them, and needs npm's registry";
 }
 else {
-    node('eventsource.mjs');
-    node('chromium.mjs');
+    node_test("$top/tests/browser/$_", $server{CALM}{dir}, %environment) for qw(eventsource.mjs chromium.mjs);
 }
 
 $_->stop for values %server;
