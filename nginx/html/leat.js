@@ -324,13 +324,14 @@ class Watcher {
     const held = this.held
     this.held = null
     for (const item of held) this.held ? this.held.push(item) : this.take(...item)
-    if (!this.held) this.settle()
+    this.settle()
   }
 
   async #catchUp(signal) {
     if (!this.#announced && this.cursor === undefined && this.from === 'now') {
-      const position = this.hub.position
-      this.announce(position, await this.client.snapshot(this.scope, { signal }))
+      const { position } = this.hub
+      const snapshot = await this.client.snapshot(this.scope, { signal })
+      this.announce(position === 'now' ? snapshot.cursor : position, snapshot)
       return
     }
     for (let more = true; more && !this.done && !this.#behind;) {
@@ -365,7 +366,12 @@ class Watcher {
 
   // All is told that there is: a task that has ended says nothing more.
   settle() {
-    if (this.scope.kind === 'task' && TERMINAL.has(this.status) && !this.#behind) this.finish()
+    if (this.scope.kind === 'task' && TERMINAL.has(this.status)) this.complete()
+  }
+
+  // Its stream has ended: so does this, once all of it is told.
+  complete() {
+    if (!this.held && !this.#behind) this.finish()
   }
 
   #tell(event) {
@@ -598,7 +604,7 @@ class Hub {
   // Somebody wants something else: a stream that does not cover it is replaced by one that does.
   #changed() {
     if (!this.leader) this.#want()
-    else if (this.#connection && this.#opening && !covers(this.#opening.cover, this.#needed())) this.#connection.abort()
+    else if (this.#connection && !covers(this.#opening.cover, this.#needed())) this.#connection.abort()
   }
 
   // The narrowest scope that covers what all tabs want.
@@ -617,7 +623,7 @@ class Hub {
     for (const w of [...this.#watchers]) if (w.gen === this.gen) w.offer(event, filtered)
     // without a stream of its own a task's end is seen by its event
     if (event.type === 'task.status_changed' && (this.cover?.kind !== 'task' || this.#polling))
-      for (const w of [...this.#watchers]) if (w.gen === this.gen && w.scope.id === event.task_id && !w.held) w.settle()
+      for (const w of [...this.#watchers]) if (w.gen === this.gen && w.scope.id === event.task_id) w.settle()
     if (this.leader) this.#post({ t: 'event', gen: this.gen, event, id })
   }
 
@@ -633,7 +639,7 @@ class Hub {
   }
 
   #finish(key) {
-    for (const w of [...this.#watchers]) if (w.scope.key === key && !w.held) w.finish()
+    for (const w of [...this.#watchers]) if (w.scope.key === key) w.complete()
     if (this.leader) this.#post({ t: 'finished', key })
   }
 
@@ -654,21 +660,22 @@ class Hub {
       const opening = this.#opening = this.#plan()
       const connection = this.#connection = new AbortController()
       const outcome = await this.#open(opening, connection)
-      if (this.#connection === connection) this.#connection = null
       if (signal.aborted || !this.#watchers.size) break
+      const rest = ms => pause(ms, (this.#connection = new AbortController()).signal)
       const lasted = now() - began
       if (outcome.told || (outcome.opened && lasted > 10_000)) attempt = 0
       if (outcome.fatal) {
         this.#fail(opening.cover.key, outcome.fatal)
       } else if (outcome.finished) {
         this.#finish(opening.cover.key)
+        if (this.#watchers.size) await rest(1000) // somebody reads slowly
       } else if (outcome.error) {
         const ms = this.client.options.backoff(attempt++, outcome.wait)
         // one connection that is lost comes back before anybody needs to know
         if (attempt > 1 || !outcome.opened) this.#say({ state: 'waiting', until: now() + ms, error: outcome.error.message })
-        await pause(ms, signal)
+        await rest(ms)
       } else if (outcome.ended && lasted < 1000) {
-        await pause(1000 - lasted, signal)
+        await rest(1000 - lasted)
       }
     }
     if (this.#run?.signal === signal) this.leader = false
@@ -710,8 +717,10 @@ class Hub {
       const open = polling ? byPolling : source ? byEventSource : byFetch
       const way = await open(this.client, opening.cover, opening.at, sink, connection.signal)
       if (way === 'empty') {
-        opening.only?.announce(opening.at, null)
         outcome.finished = true
+        // what a watcher has not been told it reads from the log
+        if (!opening.resume && opening.at === 'now') this.#opened({ ...opening, only: null }, outcome, 'now', null)
+        else opening.only?.announce(opening.at, null)
       } else if (!polling && !outcome.ended) {
         outcome.error = new LeatError(0, { code: 'cut', detail: 'the connection was lost' })
       }
@@ -752,6 +761,7 @@ class Hub {
 
   // A message of the stream.
   #message(opening, outcome, data, id, connection) {
+    if (connection.signal.aborted) return
     let event
     try {
       event = JSON.parse(data)
@@ -792,7 +802,7 @@ class Hub {
     const { only, cover } = opening
     if (cover.kind !== 'task' || page.more) return
     if (first && only && !only.status) only.sync() // it may have ended long ago
-    for (const w of [...this.#watchers]) if (w.scope.key === cover.key && !w.held) w.settle()
+    for (const w of [...this.#watchers]) if (w.scope.key === cover.key) w.settle()
     if (only?.done) this.#finish(cover.key)
   }
 
@@ -815,7 +825,7 @@ class Hub {
     if (now() < this.#tryAgain) return
     this.#tryAgain = Infinity
     const abort = new AbortController()
-    const timer = setTimeout(() => abort.abort(), 3000)
+    const timer = setTimeout(() => abort.abort(), Math.min(3000, this.#heartbeat * 2))
     const done = works => {
       clearTimeout(timer)
       abort.abort()
