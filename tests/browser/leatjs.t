@@ -14,10 +14,10 @@ $build = "$here/../../$build" unless $build =~ m{^/};
 
 # One whose streams last, one whose streams end all the time. The log has a line for each request.
 my $conf = <<'CONF';
-[http]
-allowed_origins = http://localhost
 [auth]
-token_query = access_token
+anonymous_scope = create,read,publish
+[runner]
+workers = 12
 [stream]
 retry_ms = 100
 [log]
