@@ -14,7 +14,8 @@ export function launch() {
   })
 }
 
-// A way to the server that passes bytes on until it is cut: then every connection breaks, and none is made.
+// A way to the server that passes bytes on until it is cut: then every connection breaks, and none is made. Where it is
+// only torn, those that are there break.
 export async function wire(url) {
   const { hostname, port } = new URL(url)
   const open = new Set()
@@ -35,9 +36,10 @@ export async function wire(url) {
   await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
   return {
     url: `http://127.0.0.1:${server.address().port}`,
+    tear() { for (const socket of open) socket.resetAndDestroy() },
     cut() {
       whole = false
-      for (const socket of open) socket.resetAndDestroy()
+      this.tear()
     },
     mend() { whole = true },
     close() {

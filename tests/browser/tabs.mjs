@@ -1,22 +1,14 @@
 // leat.js in Chromium: pages of the site itself, under its Content-Security-Policy, behind a proxy that cuts connections.
 // What the pages were told is compared with the log.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { setTimeout as pause } from 'node:timers/promises'
-import { wire } from './proxy.mjs'
-import { calm, load, logged, restless, until } from './server.mjs'
+import { launch, wire } from './page.mjs'
+import { calm, logged, restless, until } from './server.mjs'
 
 let browser
 let calmly, restlessly // wires to the two servers
 before(async () => {
-  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(path => existsSync(path))
-  assert.ok(executablePath, 'chromium is installed')
-  browser = await load('playwright-core').chromium.launch({
-    executablePath,
-    chromiumSandbox: process.getuid() !== 0, // it refuses to have one as root
-    args: ['--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server', '--disable-extensions']
-  })
+  browser = await launch()
   calmly = await wire(calm.url)
   restlessly = await wire(restless.url)
 })
@@ -110,7 +102,7 @@ test('a connection that is cut all the time loses and doubles nothing', async t 
   const page = await visit(await browse(t), calmly)
   const id = await calm.tell(80, 0.03)
   const w = await watch(page, id)
-  const cutting = setInterval(() => calmly.cut(), 300)
+  const cutting = setInterval(() => calmly.tear(), 300)
   t.after(() => clearInterval(cutting))
   await w.done(90)
   clearInterval(cutting)
@@ -122,13 +114,13 @@ test('the network is away while a task ends', async t => {
   const task = await calm.gated()
   const w = await watch(page, task.id)
   await until(async () => (await w.logged()).some(e => e.type === 'tell.it'))
-  calmly.down()
+  calmly.cut()
   try {
     task.open()
     await until(async () => (await calm.ask('GET', `/api/tasks/${task.id}`)).status === 'completed')
     await until(() => page.evaluate(() => window.leat.connection.value.state === 'waiting'), 20, 'it waits')
   } finally {
-    calmly.up()
+    calmly.mend()
   }
   await w.done()
   await assertLog(await w.logged(), calm, `/api/tasks/${task.id}/events`)
