@@ -99,6 +99,17 @@ enum err answer_number(const struct request *request, const char *name, int64_t 
     return rc;
 }
 
+enum err answer_flag(const struct request *request, const char *name, bool *out, struct error *e)
+{
+    char *text = NULL;
+    enum err rc = request_query(request, name, &text, e);
+    if (!rc && text && strcmp(text, "1") != 0 && strcmp(text, "0") != 0)
+        rc = error_set(e, ERR_INVALID, "%s: not 1 or 0", name);
+    *out = text && !strcmp(text, "1");
+    free(text);
+    return rc;
+}
+
 enum err answer_page_size(const struct request *request, int64_t *size, struct error *e)
 {
     char *text = NULL;

@@ -30,6 +30,9 @@ enum err answer_seconds(const struct request *request, int64_t *ms, struct error
 enum err answer_number(const struct request *request, const char *name, int64_t min, int64_t max,
                        int64_t *out, struct error *e);
 
+/* Whether the query says `name`=1; 0 is no, as is nothing. ERR_INVALID names the field. */
+enum err answer_flag(const struct request *request, const char *name, bool *out, struct error *e);
+
 /* How many documents of a list it asks for by page_size, within [http] page_size_max. ERR_INVALID names the field. */
 enum err answer_page_size(const struct request *request, int64_t *size, struct error *e);
 

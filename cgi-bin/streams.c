@@ -121,16 +121,11 @@ static enum err read_cursor(struct follow *f, struct error *e)
 static enum err read_flags(struct follow *f, struct error *e)
 {
     const struct request *request = &f->x->request;
-    char *follow = NULL;
     enum err rc = answer_types(request, &f->filter, e);
     if (!rc) rc = answer_dialect(request, &f->dialect, e);
     if (!rc) rc = answer_seconds(request, &f->seconds_ms, e);
     /* the answer to a create follows anyway, and must not be refused once that is made */
-    if (!rc && !f->located) rc = request_query(request, "follow", &follow, e);
-    if (!rc && follow && strcmp(follow, "1") && strcmp(follow, "0"))
-        rc = error_set(e, ERR_INVALID, "follow: not 1 or 0");
-    f->lines_follow = follow && !strcmp(follow, "1");
-    free(follow);
+    if (!rc && !f->located) rc = answer_flag(request, "follow", &f->lines_follow, e);
     return rc;
 }
 

@@ -184,11 +184,18 @@ static void changed(struct exchange *x, void *arg)
 
 static void change(struct exchange *x, enum change_kind kind)
 {
+    struct error e = {0};
+    bool force = false;
     if (!answer_shown(x)) return;
+    if (kind == CHANGE_RETRY && answer_flag(&x->request, "force", &force, &e)) {
+        exchange_fail(x, &e);
+        return;
+    }
     struct caller caller = exchange_caller(x);
     struct change_task *c = mem_alloc(sizeof *c);
     if (kind == CHANGE_RETRY) job_types_refresh(x->server->types, NULL); /* for their attempts */
     change_task_init(c, &caller, kind, x->route.params[0]);
+    c->force = force;
     commit_group_add(x->server->commits, x, &c->op, changed, c);
 }
 
@@ -198,7 +205,8 @@ void tasks_cancel(struct exchange *x)
     change(x, CHANGE_CANCEL);
 }
 
-/* POST /tasks/{id}/retry: 202 with the task, pending again. */
+/* POST /tasks/{id}/retry: 202 with the task, pending again; with force=1 also one that completed, or that still runs,
+ * as the answer says, and is pending once it has stopped. */
 void tasks_retry(struct exchange *x)
 {
     change(x, CHANGE_RETRY);

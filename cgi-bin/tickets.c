@@ -78,15 +78,10 @@ static bool read_wanted(struct exchange *x, struct wanted *w)
 {
     struct request *request = &x->request;
     struct error e = {0};
-    char *cookie = NULL;
     w->body = answer_body_json(x);
     if (!w->body) return false;
     enum err rc = take_members(w, request->conf, &e);
-    if (!rc) rc = request_query(request, "cookie", &cookie, &e);
-    if (!rc && cookie && strcmp(cookie, "1") && strcmp(cookie, "0"))
-        rc = error_set(&e, ERR_INVALID, "cookie: not 1 or 0");
-    w->cookie = cookie && !strcmp(cookie, "1");
-    free(cookie);
+    if (!rc) rc = answer_flag(request, "cookie", &w->cookie, &e);
     if (rc) exchange_fail(x, &e);
     return !rc;
 }

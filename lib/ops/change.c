@@ -25,9 +25,13 @@ static enum err retry(struct change_task *c, struct db *db, int64_t now, struct 
 {
     struct task t = {0};
     enum err rc = task_get(db, c->id, c->caller.reader, &t, e);
-    if (!rc) rc = task_retry(db, t.n, attempts_of(&c->caller, t.type), now, e);
-    /* it is among the pending already */
-    if (!rc) rc = limits_queued(db, c->caller.conf, t.owner, 0, &c->op.limit, e);
+    int64_t attempts = rc ? 0 : attempts_of(&c->caller, t.type);
+    if (!rc)
+        rc = c->force ? task_restart(db, t.n, t.status, attempts, now, e)
+                      : task_retry(db, t.n, attempts, now, e);
+    /* it is among the pending already, unless it runs and will be */
+    int64_t more = t.status == TASK_RUNNING;
+    if (!rc) rc = limits_queued(db, c->caller.conf, t.owner, more, &c->op.limit, e);
     task_free(&t);
     return rc;
 }

@@ -17,6 +17,8 @@ struct change_task {
     struct caller caller;
     char id[ID_SIZE];
     enum change_kind kind;
+    bool
+        force; /* of CHANGE_RETRY: a completed or running one too, from the beginning; set after init */
 
     struct task task; /* as it is then; empty once it was deleted */
 };

@@ -169,6 +169,8 @@ static void leave_task(struct attempt *a)
              task_status_name(a->outcome.status), a->outcome.code ? " code=" : "",
              a->outcome.code ? a->outcome.code : "",
              (long long)(clock_monotonic_ms() - a->started));
+    if (a->files.count && !a->files_placed) /* it completed, and is to run anew all the same */
+        workdir_remove(a->host->work, a->task.id, a->task.attempt, WORKDIR_KEPT);
     if (a->child.id.pid <= 0) attempt_happens(a, EVENT_CLEAN);
 }
 
@@ -369,14 +371,17 @@ bool attempt_has_end(const struct attempt *a)
     return a->state == STATE_ENDED;
 }
 
-/* Whether its cancelling was asked for before it goes back to waiting. */
-static enum err cancelled_meanwhile(struct attempt *a, bool *cancelled, struct error *e)
+/* Takes in what somebody asked for: to run anew, however it ended; to be cancelled, if it did not end before. */
+static enum err take_asked(struct attempt *a, struct error *e)
 {
-    struct task now = {0};
-    enum err rc = task_get_n(a->host->db, a->task.n, &now, e);
-    *cancelled = !rc && now.cancel_requested;
-    task_free(&now);
-    return rc;
+    struct claim_asked asked;
+    enum err rc = claim_asked(a->host->db, a->task.n, &asked, e);
+    bool cancel = asked.cancel && a->outcome.status == TASK_PENDING;
+    if (rc || (!asked.restart && !cancel)) return rc;
+    free(a->outcome.message);
+    a->stop = asked.restart ? STOP_RESTART : STOP_CANCEL;
+    outcome_decide(&a->outcome, &(struct attempt_end){.stop = a->stop});
+    return ERR_OK;
 }
 
 static int64_t again_at(const struct attempt *a)
@@ -390,18 +395,10 @@ static int64_t again_at(const struct attempt *a)
 
 static enum err write_end(struct attempt *a, struct error *e)
 {
-    if (a->outcome.status == TASK_PENDING) {
-        bool cancelled;
-        enum err rc = cancelled_meanwhile(a, &cancelled, e);
-        if (rc) return rc;
-        if (cancelled) {
-            free(a->outcome.message);
-            a->stop = STOP_CANCEL;
-            outcome_decide(&a->outcome, &(struct attempt_end){.stop = STOP_CANCEL});
-        }
-    }
+    enum err rc = take_asked(a, e);
+    if (rc) return rc;
     const struct outcome *o = &a->outcome;
-    bool result = a->result_url != NULL;
+    bool result = a->result_url && o->status == TASK_COMPLETED;
     struct claim_end end = {
         .status = o->status,
         .run_at = o->status == TASK_PENDING ? again_at(a) : TASK_NONE,
@@ -428,7 +425,7 @@ static enum err write_end(struct attempt *a, struct error *e)
         .placed = a->files_placed,
         .now = a->ended_at,
     };
-    enum err rc = files_finish(a->host->db, &a->claim, &files, e);
+    if (o->status == TASK_COMPLETED) rc = files_finish(a->host->db, &a->claim, &files, e);
     a->files_placed = files.placed;
     return rc ? rc : claim_finish(a->host->db, &a->claim, &end, e);
 }

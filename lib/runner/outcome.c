@@ -16,6 +16,7 @@ static const struct {
     [STOP_TIMEOUT] = {TASK_TIMEOUT, "timeout", true},
     [STOP_CANCEL] = {TASK_CANCELLED, "cancelled", false},
     [STOP_DRAIN] = {TASK_PENDING, NULL, false},
+    [STOP_RESTART] = {TASK_PENDING, NULL, false},
     [STOP_TOO_LARGE] = {TASK_FAILED, "result_too_large", false},
     [STOP_CONTEXT] = {TASK_FAILED, "context_too_large", true},
     [STOP_CHECKPOINT] = {TASK_FAILED, "checkpoint_too_large", true},
@@ -45,6 +46,7 @@ static void say_stop(struct buf *text, const struct attempt_end *a)
     case STOP_FILES: buf_str(text, a->said ? a->said : "too many files"); break;
     case STOP_REFUSED: buf_str(text, "the database did not take what the job said"); break;
     case STOP_DRAIN:
+    case STOP_RESTART:
     case STOP_NONE: break;
     }
 }

@@ -13,6 +13,7 @@ enum stop {
     STOP_TIMEOUT,    /* its time was up */
     STOP_CANCEL,     /* somebody asked for it */
     STOP_DRAIN,      /* the runner itself stops */
+    STOP_RESTART,    /* somebody asked for it to run anew */
     STOP_TOO_LARGE,  /* its result went over the bound */
     STOP_CONTEXT,    /* the context for its group did */
     STOP_CHECKPOINT, /* what it saved did */

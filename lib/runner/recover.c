@@ -30,7 +30,7 @@ static bool job_gone(const struct rescuer *who, const struct running *r)
 
 /* What becomes of a task whose runner is lost. */
 static struct claim_end decide(const struct rescuer *who, const struct running *r,
-                               bool cancel_requested, int64_t now)
+                               const struct claim_asked *asked, int64_t now)
 {
     struct jobtype defaults;
     const struct jobtype *type = &defaults;
@@ -44,7 +44,10 @@ static struct claim_end decide(const struct rescuer *who, const struct running *
         .error_retryable = true,
         .now = now,
     };
-    if (cancel_requested) {
+    if (asked->restart) {
+        end.status = TASK_PENDING;
+        end.error_code = end.error_message = NULL;
+    } else if (asked->cancel) {
         end.status = TASK_CANCELLED;
         end.error_code = end.error_message = "cancelled";
         end.error_retryable = false;
@@ -61,7 +64,7 @@ static struct claim_end decide(const struct rescuer *who, const struct running *
 static enum err write_lost(const struct rescuer *who, const struct running *r, int64_t now,
                            bool *again, struct error *e)
 {
-    struct task t = {0};
+    struct claim_asked asked = {0};
     struct process_id child;
     enum err rc = txn_begin(who->db, TXN_SYNC_BEFORE, e);
     if (rc) return rc;
@@ -71,9 +74,8 @@ static enum err write_lost(const struct rescuer *who, const struct running *r, i
         *again = true;
         return ERR_OK;
     }
-    if (!rc) rc = task_get_n(who->db, r->claim.n, &t, e);
-    struct claim_end end = decide(who, r, !rc && t.cancel_requested, now);
-    task_free(&t);
+    if (!rc) rc = claim_asked(who->db, r->claim.n, &asked, e);
+    struct claim_end end = decide(who, r, &asked, now);
     if (!rc) rc = claim_finish(who->db, &r->claim, &end, e);
     rc = txn_end(who->db, rc, e);
 

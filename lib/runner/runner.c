@@ -365,14 +365,14 @@ static void take_signals(struct runner *r)
         set_timer(r, &r->drain, 0); /* told twice: no longer */
 }
 
-/* Stops the tasks whose cancelling was asked for. */
+/* Stops the tasks that are to be cancelled, or to run anew: which it is, is found out when they have ended. */
 static void take_cancels(struct runner *r)
 {
     if (!r->cancels || !r->busy) return;
     struct running_list list = {0};
     struct error e = {0};
-    if (claims_cancelled(r->db, r->id, &list, &e)) {
-        log_failure(LOG_LEVEL_ERROR, "cannot look for cancelled tasks", &e);
+    if (claims_to_stop(r->db, r->id, &list, &e)) {
+        log_failure(LOG_LEVEL_ERROR, "cannot look for tasks to stop", &e);
         return;
     }
     r->cancels = false;

@@ -330,9 +330,18 @@ static enum err read_running(struct q_claims_abandoned_cursor c, struct running_
     return rc;
 }
 
-enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out, struct error *e)
+enum err claim_asked(struct db *db, int64_t n, struct claim_asked *out, struct error *e)
 {
-    return read_running(q_claims_cancelled(db, runner, e), out);
+    struct q_claim_asked_row row;
+    bool found;
+    enum err rc = q_claim_asked(db, n, &row, &found, e);
+    *out = (struct claim_asked){.cancel = row.cancel, .restart = row.restart};
+    return rc;
+}
+
+enum err claims_to_stop(struct db *db, int64_t runner, struct running_list *out, struct error *e)
+{
+    return read_running(q_claims_to_stop(db, runner, e), out);
 }
 
 enum err claims_abandoned(struct db *db, int64_t runner, int64_t now, bool all_others,

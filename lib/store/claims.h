@@ -126,8 +126,17 @@ struct running_list {
 };
 void running_list_free(struct running_list *l);
 
-/* Tasks of this runner whose cancelling was asked for. */
-enum err claims_cancelled(struct db *db, int64_t runner, struct running_list *out, struct error *e);
+/* What somebody asked for while a task runs. The last word counts: at most one is set. */
+struct claim_asked {
+    bool cancel;  /* it is to end as cancelled */
+    bool restart; /* it is to wait again and run anew, however it ends (task_restart) */
+};
+
+/* For task `n`; neither where there is no such task. */
+enum err claim_asked(struct db *db, int64_t n, struct claim_asked *out, struct error *e);
+
+/* Tasks of this runner of which one of these is asked. */
+enum err claims_to_stop(struct db *db, int64_t runner, struct running_list *out, struct error *e);
 
 /* Running tasks that no runner may be living for: of other runners, whose lease ended before `now`
  * or whose runner said goodbye, or `all_others`: every one of other runners, for the caller to

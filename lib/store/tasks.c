@@ -232,7 +232,19 @@ enum err task_retry(struct db *db, int64_t n, int64_t attempts, int64_t now, str
         transition_note(db, &was, TASK_PENDING, now);
         return ERR_OK;
     }
-    return error_set(e, ERR_STATE, "only a failed, timed-out or cancelled task can be retried");
+    return error_set(e, ERR_STATE,
+                     "only a failed, timed-out or cancelled task can be retried without force");
+}
+
+enum err task_restart(struct db *db, int64_t n, enum task_status status, int64_t attempts,
+                      int64_t now, struct error *e)
+{
+    assert(txn_is_open(db));
+    int64_t changed;
+    enum err rc = q_task_restart(db, n, attempts, now, &changed, e);
+    if (rc) return rc;
+    if (!changed) return error_set(e, ERR_STATE, "the task is waiting to run already");
+    return status == TASK_RUNNING ? ERR_OK : task_retry(db, n, attempts, now, e);
 }
 
 enum err task_remove(struct db *db, int64_t n, int64_t now, struct error *e)

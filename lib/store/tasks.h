@@ -85,6 +85,12 @@ enum err task_cancel_n(struct db *db, int64_t n, enum task_status status, int64_
  * ERR_STATE when it is in another state. */
 enum err task_retry(struct db *db, int64_t n, int64_t attempts, int64_t now, struct error *e);
 
+/* Has the task `n`, which is in `status`, run anew with `attempts`, as if it never had: without the result, files
+ * and checkpoint of its earlier run. A running one goes on, is to be stopped by its runner (claims_to_stop), and
+ * waits again once it has. ERR_STATE: it waits already. */
+enum err task_restart(struct db *db, int64_t n, enum task_status status, int64_t attempts,
+                      int64_t now, struct error *e);
+
 /* Deletes a finished task with its events. ERR_NOTFOUND, ERR_STATE. */
 enum err task_delete(struct db *db, const char *id, const char *owner, int64_t now,
                      struct error *e);

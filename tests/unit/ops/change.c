@@ -44,27 +44,41 @@ static enum err change(struct site *s, enum change_kind kind, const char *reader
     return operation_run(&out->op, s->db, &s->r->e);
 }
 
+/* A retry that is forced. */
+static enum err force(struct site *s, const char *id, struct change_task *out)
+{
+    struct caller caller = site_caller(s, "alice");
+    change_task_init(out, &caller, CHANGE_RETRY, id);
+    out->force = true;
+    return operation_run(&out->op, s->db, &s->r->e);
+}
+
 static void what_each_state_allows(void **state)
 {
-    enum { NOT = -1, GONE = -2 };
+    enum { NOT = -1, GONE = -2, FORCED = CHANGE_DELETE + 1 };
     static const struct {
         enum task_status from;
-        int cancelled, retried, deleted; /* the status then; NOT: ERR_STATE */
+        int cancelled, retried, deleted, forced; /* the status then; NOT: ERR_STATE */
     } rows[] = {
-        {TASK_PENDING, TASK_CANCELLED, NOT, NOT}, {TASK_RUNNING, TASK_RUNNING, NOT, NOT},
-        {TASK_COMPLETED, NOT, NOT, GONE},         {TASK_FAILED, NOT, TASK_PENDING, GONE},
-        {TASK_TIMEOUT, NOT, TASK_PENDING, GONE},  {TASK_CANCELLED, NOT, TASK_PENDING, GONE},
+        {TASK_PENDING, TASK_CANCELLED, NOT, NOT, NOT},
+        {TASK_RUNNING, TASK_RUNNING, NOT, NOT, TASK_RUNNING},
+        {TASK_COMPLETED, NOT, NOT, GONE, TASK_PENDING},
+        {TASK_FAILED, NOT, TASK_PENDING, GONE, TASK_PENDING},
+        {TASK_TIMEOUT, NOT, TASK_PENDING, GONE, TASK_PENDING},
+        {TASK_CANCELLED, NOT, TASK_PENDING, GONE, TASK_PENDING},
     };
     struct site *s = *state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const int expected[] = {[CHANGE_CANCEL] = rows[i].cancelled,
                                 [CHANGE_RETRY] = rows[i].retried,
-                                [CHANGE_DELETE] = rows[i].deleted};
-        for (enum change_kind kind = CHANGE_CANCEL; kind <= CHANGE_DELETE; kind++) {
+                                [CHANGE_DELETE] = rows[i].deleted,
+                                [FORCED] = rows[i].forced};
+        for (int kind = CHANGE_CANCEL; kind <= FORCED; kind++) {
             struct change_task c;
             char *id = id_of(s->db, put(s, (struct sketch){0}, rows[i].from));
             int64_t events = sql_number(s->db, "SELECT count(*) FROM events");
-            enum err rc = change(s, kind, "alice", id, &c);
+            enum err rc = kind == FORCED ? force(s, id, &c)
+                                         : change(s, (enum change_kind)kind, "alice", id, &c);
             if (rc != (expected[kind] == NOT ? ERR_STATE : ERR_OK))
                 fail_msg("%s, change %d: %d %s", task_status_name(rows[i].from), (int)kind, (int)rc,
                          s->r->e.text);

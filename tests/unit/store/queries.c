@@ -199,7 +199,7 @@ static void hot_statements_use_the_index_made_for_them(void **state)
         {Q_CLAIM_FINISH, "SEARCH t USING INDEX tasks_failed (owner=? AND group_id=?)"},
         {Q_EVENT_NEXT, "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"},
         {Q_EVENT_STRAGGLER, "SEARCH events USING INTEGER PRIMARY KEY (rowid<?)"},
-        {Q_CLAIMS_CANCELLED, "SEARCH t USING INDEX tasks_running (runner=?)"},
+        {Q_CLAIMS_TO_STOP, "SEARCH t USING INDEX tasks_running (runner=?)"},
         {Q_INPUT_INFO, "SEARCH uploads USING INDEX uploads_of_task (task=?)"},
         {Q_PORTION_NEXT, "SEARCH p USING INDEX portions_of_upload (upload=? AND rowid>?)"},
         {Q_RETENTION_UPLOADS,

@@ -345,13 +345,13 @@ static void cancelling_a_running_task_asks_its_runner(void **state)
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM events"), events);
 
     struct running_list l;
-    OK(r, claims_cancelled(r->db, 7, &l, &r->e));
+    OK(r, claims_to_stop(r->db, 7, &l, &r->e));
     assert_int_equal(l.count, 1);
     assert_int_equal(l.items[0].claim.n, c.n);
     assert_int_equal(l.items[0].claim.runner, 7);
     assert_int_equal(l.items[0].claim.attempt, 1);
     running_list_free(&l);
-    OK(r, claims_cancelled(r->db, 8, &l, &r->e));
+    OK(r, claims_to_stop(r->db, 8, &l, &r->e));
     assert_int_equal(l.count, 0);
     running_list_free(&l);
 }
@@ -457,6 +457,100 @@ static void nothing_else_can_be_tried_again(void **state)
         if (i == 1) finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
     }
     sql_is(r->db, "completed", "SELECT status FROM tasks");
+}
+
+static enum err restart(struct room *r, int64_t n, enum task_status status)
+{
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
+    return txn_end(r->db, task_restart(r->db, n, status, 3, T0 + 5, &r->e), &r->e);
+}
+
+/* What a forced retry leaves: as if it had never run, but that attempts count on. */
+static void is_new(struct room *r, int64_t n, int64_t attempt)
+{
+    struct task t = get(r, n);
+    assert_true(t.status == TASK_PENDING && t.attempt == attempt && t.tries == 0);
+    assert_int_equal(t.max_attempts, attempt + 3);
+    assert_true(t.progress == 0 && !t.error_code && !t.error_message && !t.cancel_requested);
+    assert_true(t.started_at == TASK_NONE && t.completed_at == TASK_NONE && t.run_at == TASK_NONE);
+    assert_true(t.result_bytes == TASK_NONE && !t.result);
+    task_free(&t);
+    sql_is(
+        r->db, "0 0 0 0 0",
+        "SELECT (SELECT count(*) FROM results) || ' ' || (SELECT count(*) FROM files) || ' ' ||"
+        " (SELECT count(*) FROM checkpoints) || ' ' || (SELECT sum(restart) FROM tasks) || ' ' ||"
+        " (SELECT sum(lost) FROM tasks)");
+    assert_consistent(r->db);
+}
+
+static void a_forced_retry_of_a_finished_task_begins_with_nothing(void **state)
+{
+    static const enum task_status ends[] = {TASK_COMPLETED, TASK_FAILED, TASK_CANCELLED};
+    struct room *r = *state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        int64_t n = make(r, (struct sketch){.max_attempts = 1});
+        struct claim c = take(r, 1, T0);
+        OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+        OK(r, claim_checkpoint(r->db, &c, "{}", &r->e));
+        OK(r, txn_commit(r->db, &r->e));
+        finish(r, &c,
+               &(struct claim_end){.status = ends[i],
+                                   .now = T0 + 2,
+                                   .result = ends[i] == TASK_COMPLETED ? "[1]" : NULL,
+                                   .result_bytes = 3,
+                                   .result_type = "application/json",
+                                   .result_inline = "[1]",
+                                   .result_url = "/r"});
+        assert_int_equal(sql_try(r->db, "INSERT INTO files VALUES (%lld, 'f', 1000, 'text/plain')",
+                                 (long long)n),
+                         SQLITE_OK);
+        assert_int_equal(restart(r, n, ends[i]), ERR_OK);
+        is_new(r, n, 1);
+        assert_int_equal(take(r, 1, T0 + 6).attempt, 2);
+        OK(r, finish(r, &(struct claim){n, 1, 2},
+                     &(struct claim_end){.status = TASK_COMPLETED, .now = T0 + 7}));
+    }
+}
+
+static struct claim_asked asked(struct room *r, int64_t n)
+{
+    struct claim_asked asked;
+    OK(r, claim_asked(r->db, n, &asked, &r->e));
+    return asked;
+}
+
+static void a_running_task_that_is_to_run_anew_waits_once_it_has_stopped(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){.max_attempts = 1});
+    struct claim c = take(r, 1, T0);
+    struct running_list l;
+    assert_int_equal(restart(r, n, TASK_RUNNING), ERR_OK);
+    assert_int_equal(restart(r, n, TASK_RUNNING), ERR_OK); /* twice is once */
+    struct task t = get(r, n);
+    assert_true(t.status == TASK_RUNNING && !t.cancel_requested);
+    task_free(&t);
+    OK(r, claims_to_stop(r->db, 1, &l, &r->e));
+    assert_int_equal(l.count, 1);
+    running_list_free(&l);
+    assert_true(asked(r, n).restart && !asked(r, n).cancel);
+    OK(r, finish(r, &c,
+                 &(struct claim_end){
+                     .status = TASK_PENDING, .run_at = TASK_NONE, .lost = true, .now = T0 + 9}));
+    is_new(r, n, 1);
+    assert_int_equal(restart(r, n, TASK_PENDING), ERR_STATE);
+}
+
+static void of_a_cancel_and_a_restart_the_later_counts(void **state)
+{
+    struct room *r = *state;
+    int64_t n = make(r, (struct sketch){0});
+    take(r, 1, T0);
+    assert_int_equal(restart(r, n, TASK_RUNNING), ERR_OK);
+    assert_int_equal(cancel(r, n, T0 + 6), ERR_OK);
+    assert_true(asked(r, n).cancel && !asked(r, n).restart);
+    assert_int_equal(restart(r, n, TASK_RUNNING), ERR_OK);
+    assert_true(asked(r, n).restart && !asked(r, n).cancel);
 }
 
 static void an_etag_changes_with_events_and_with_the_wish_to_cancel(void **state)
@@ -719,6 +813,9 @@ int main(void)
         room_test(tries_are_counted_from_the_last_wish_and_without_lost_runners),
         room_test(a_task_that_did_not_complete_can_be_tried_again_by_wish),
         room_test(nothing_else_can_be_tried_again),
+        room_test(a_forced_retry_of_a_finished_task_begins_with_nothing),
+        room_test(a_running_task_that_is_to_run_anew_waits_once_it_has_stopped),
+        room_test(of_a_cancel_and_a_restart_the_later_counts),
         room_test(an_etag_changes_with_events_and_with_the_wish_to_cancel),
         room_test(only_a_finished_task_can_be_deleted),
         room_test(events_are_read_in_order_from_behind_a_position),
