@@ -323,7 +323,7 @@ subtest 'reading tasks' => sub {
     wait_until { $l->http(GET => "/api/tasks/$nap")->json->{status} eq 'cancelled' } 20;
     gives(200, undef, GET => "/api/tasks/$nap");
     gives(409, 'state', POST => "/api/tasks/$nap/cancel");
-    gives(422, 'invalid_request', POST => "/api/tasks/$nap/retry?dialect=latin");
+    gives(422, 'invalid_request', POST => "/api/tasks/$nap/retry?$_") for 'dialect=latin', 'force=yes';
     gives(202, undef, POST => "/api/tasks/$nap/retry");
     gives(422, 'invalid_request', POST => "/api/tasks/$nap/cancel?dialect=latin");
     gives(202, undef, POST => "/api/tasks/$nap/cancel?dialect=flat");
