@@ -98,10 +98,11 @@ static enum err find_by_event(struct exchange *x, const char *type, struct task 
 {
     struct db *db = x->server->db;
     const struct request *request = &x->request;
-    struct cursor last = cursor_parse(request_header(request, "Last-Event-ID"), db_epoch(db));
-    if (last.kind != CURSOR_AT) return ERR_OK;
+    struct cursor last;
     int64_t n = 0;
-    enum err rc = event_task(db, last.seq, &n, e);
+    enum err rc = stream_cursor(x, &last, e);
+    if (rc || last.kind != CURSOR_AT) return rc;
+    rc = event_task(db, last.seq, &n, e);
     if (!rc) rc = task_get_n(db, n, out, e);
     if (!rc && !strcmp(out->owner, request->owner) && !strcmp(out->type, type)) return ERR_OK;
     if (!rc) task_free(out);
@@ -155,6 +156,19 @@ static bool may_run(struct exchange *x)
     return false;
 }
 
+/* Whether its conf says that GET may start it, as far as is known: what is wrong with a type does not matter to who
+ * comes back to a task. False: answered. */
+static bool may_get(struct exchange *x, const char *type)
+{
+    const struct jobtype *conf = NULL;
+    struct job_types *types = x->server->types;
+    if (!jobtype_name_valid(type) || job_types_refresh_one(types, type, NULL) ||
+        job_types_find(types, type, &conf, NULL) || conf->get)
+        return true;
+    problem(&x->request, 403, "not_by_get", "the conf of '%s' does not say get = yes", type);
+    return false;
+}
+
 /* GET /run/{type}: for types whose conf says `get = yes`, so that a bare EventSource both asks and, coming
  * back, finds what it asked for. */
 void tasks_run(struct exchange *x)
@@ -162,7 +176,7 @@ void tasks_run(struct exchange *x)
     const char *type = x->route.params[0];
     struct task t = {0};
     struct error e = {0};
-    if (!may_run(x)) return;
+    if (!may_run(x) || !may_get(x, type)) return;
     if (find_by_event(x, type, &t, &e))
         exchange_fail(x, &e);
     else if (t.n)

@@ -101,21 +101,25 @@ static enum err read_since(struct follow *f, struct error *e)
     return rc;
 }
 
-static enum err read_cursor(struct follow *f, struct error *e)
+enum err stream_cursor(const struct exchange *x, struct cursor *out, struct error *e)
 {
-    const struct request *request = &f->x->request;
-    const char *epoch = db_epoch(f->x->server->db);
     static const char *const names[] = {"last_event_id", "lastEventId", "starting_after"};
-    const char *header = request_header(request, "Last-Event-ID");
-    f->cursor = cursor_parse(header, epoch);
-    for (size_t i = 0; i < 3 && f->cursor.kind == CURSOR_NONE; i++) {
+    const char *epoch = db_epoch(x->server->db);
+    *out = cursor_parse(request_header(&x->request, "Last-Event-ID"), epoch);
+    for (size_t i = 0; i < 3 && out->kind == CURSOR_NONE; i++) {
         char *text = NULL;
-        enum err rc = request_query(request, names[i], &text, e);
+        enum err rc = request_query(&x->request, names[i], &text, e);
         if (rc) return rc;
-        f->cursor = cursor_parse(text, epoch);
+        *out = cursor_parse(text, epoch);
         free(text);
     }
-    return read_since(f, e);
+    return ERR_OK;
+}
+
+static enum err read_cursor(struct follow *f, struct error *e)
+{
+    enum err rc = stream_cursor(f->x, &f->cursor, e);
+    return rc ? rc : read_since(f, e);
 }
 
 static enum err read_flags(struct follow *f, struct error *e)

@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long a request that is its own key may find a task that is not finished. */
-#define JOIN_MS (INT64_C(30) * 86400 * 1000)
-
 static enum err bad_field(struct error *e, const char *field, const char *what)
 {
     return error_set(e, ERR_INVALID, "%s: %s", field, what);
@@ -224,7 +221,7 @@ static void join_key(struct submit *s)
     buf_fmt(&name, "join:%s:", s->caller.account);
     for (size_t i = 0; i < FINGERPRINT_BYTES; i++) buf_fmt(&name, "%02x", s->fingerprint[i]);
     s->key = name.data;
-    s->key_ms = JOIN_MS;
+    s->key_ms = SUBMIT_KEY_FOR_EVER; /* that is, as long as the task is there */
     s->join_ms = conf_ms(s->caller.conf, CONF_HTTP_RUN_GRACE);
 }
 

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SUBMIT_KEY_FOR_EVER ((int64_t)1 << 53) /* as key_ms: the key goes with its task */
+
 enum { SUBMIT_KEY_MAX = 255, SUBMIT_UNIQUE_MAX = 255 }; /* bytes */
 
 /* A task that is asked for. Text is owned. */

@@ -49,10 +49,11 @@ struct watch {
     struct dialect dialect;
     char *repo_status; /* of the dialect */
     struct event_filter *filter;
-    struct buf out; /* what the socket did not take yet */
-    int64_t large;  /* an event that does not go through `out`, but comes after it; 0: none */
-    size_t sent;    /* bytes of it; once there are any, `out` comes after it */
-    int64_t cursor; /* the last position given or examined */
+    struct buf out;       /* what the socket did not take yet */
+    int64_t large;        /* an event that does not go through `out`, but comes after it; 0: none */
+    int64_t before_large; /* `cursor` when it came */
+    size_t sent;          /* bytes of it; once there are any, `out` comes after it */
+    int64_t cursor;       /* the last position given or examined */
     int64_t until;
     bool behind;     /* the log after `cursor` has not been read for it */
     bool task_ended; /* saw an event that may end the stream */
@@ -215,6 +216,13 @@ static int64_t position(const struct watch *w)
     return !w->behind && w->park->position > w->cursor ? w->park->position : w->cursor;
 }
 
+/* Where a stream that ends is to go on. One of a task names an event of that task: whoever comes back by it alone
+ * (GET /run) finds what it watched. */
+static int64_t goes_on_at(const struct watch *w)
+{
+    return w->scope.kind == SCOPE_TASK ? w->cursor : position(w);
+}
+
 /* Counts and logs the end of a stream that follows. */
 static void note_end(const struct watch *w, const char *reason)
 {
@@ -223,7 +231,7 @@ static void note_end(const struct watch *w, const char *reason)
     metrics_add(p->o.metrics, METRIC_STREAM_ENDS, (const char *const[]){reason}, 1);
     if (!w->about) return;
     struct buf cursor = {0};
-    cursor_write(&cursor, db_epoch(p->o.db), position(w));
+    cursor_write(&cursor, db_epoch(p->o.db), goes_on_at(w));
     log_info("stream_close", "%s cursor=%s reason=%s events=%lld elapsed_ms=%lld", w->about,
              cursor.data, reason, (long long)w->events,
              (long long)(clock_monotonic_ms() - w->opened_at));
@@ -283,11 +291,11 @@ static void set_timer(struct watch *w)
 static void say_end(struct watch *w, enum frame_end_reason reason)
 {
     if (w->large && !w->sent) {
-        w->cursor = w->large - 1;
+        w->cursor = w->before_large;
         w->large = 0;
         w->behind = true;
     }
-    frame_end(&w->out, w->form, &w->dialect, reason, clock_wall_ms(), w->retry_ms, position(w),
+    frame_end(&w->out, w->form, &w->dialect, reason, clock_wall_ms(), w->retry_ms, goes_on_at(w),
               db_epoch(w->park->o.db));
     w->reason = frame_end_name(reason);
     w->ending = true;
@@ -337,6 +345,7 @@ static bool give(struct watch *w, const struct event *ev)
     if (event_filter_match(w->filter, ev->type)) text = encode(w->park, w, ev);
     bool given = text && text->len;
     if (given && text->len > SLICE) {
+        w->before_large = w->cursor;
         w->large = ev->seq;
         w->sent = 0;
         w->behind = true; /* what follows is read when it has gone */

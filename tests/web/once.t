@@ -263,7 +263,41 @@ subtest 'GET /api/run joins, finds and comes back' => sub {
     my ($first) = events("/api/tasks/$word");
     like run('asks?input=join&key=k3', 'Last-Event-ID' => $first->{id}), qr/^$uuid7$/, 'that of another type does not';
     isnt run('asks?input=join', 'Last-Event-ID' => $frame->{id}, token($l, 'somebody')), $id, 'nor for another owner';
+    is run('wordcount', 'Last-Event-ID' => $first->{id}), 403, 'a type that GET may not start is not come back to either';
     like run('asks?input=join&key=k4', 'Last-Event-ID' => 'nonsense'), qr/^$uuid7$/, 'nor does nonsense matter';
+};
+
+subtest 'who comes back after a rotation finds what was watched' => sub {
+    my %stream = map { $_ => $l->stream("/api/run/asks?input=rotate-$_&seconds=0.3", headers => \%sse) } 1, 2;
+    my %id     = map { $_ => $stream{$_}->header('Content-Location') =~ /($uuid7)/ } 1, 2;
+    made({type => 'wordcount', input => 'a b'});    # events of others lie behind
+    my %last;
+    for my $n (1, 2) {
+        my $end = ($stream{$n}->rest(20))[-1];
+        $last{$n} = $end->{id};
+        is $end->{json}{payload}{reason}, 'rotated', "stream $n rotates";
+        is run("asks?input=rotate-$n", 'Last-Event-ID' => $last{$n}), $id{$n}, '... and leads back to its task';
+    }
+    opens("rotate-$_") for 1, 2;
+    reaches($id{$_})   for 1, 2;
+    sql($l, "UPDATE tasks SET completed_at = completed_at - 90000 WHERE id = '$id{1}'");
+    my $before = tasks('asks');
+    is run('asks?input=rotate-1', 'Last-Event-ID' => $last{1}), $id{1}, 'also when it has ended long ago';
+    is run("asks?input=rotate-1&lastEventId=$last{1}"), $id{1}, '... and where the query says what it saw last';
+    is tasks('asks'), $before, 'nothing is asked twice';
+};
+
+subtest 'an identical request is joined while it is unfinished, however long' => sub {
+    my $id = run('asks?input=years');
+    sql($l, "UPDATE tasks SET created_at = created_at - 400 * 86400000 WHERE id = '$id'");
+    my ($n)   = map { $_->[0] } sql($l, "SELECT n FROM tasks WHERE id = '$id'");
+    my ($key) = map { $_->[0] } sql($l, "SELECT expires_at FROM idempotency WHERE task = $n");
+    cmp_ok $key, '>', 1000 * (time + 10 * 365 * 86400), 'it is known for years';
+    is run('asks?input=years'), $id, 'joined';
+    opens('years');
+    reaches($id);
+    is $l->http(DELETE => "/api/tasks/$id")->status, 204, 'deleted';
+    is_deeply [sql($l, "SELECT key FROM idempotency WHERE task = $n")], [], '... with what stood for it';
 };
 
 subtest 'a bare EventSource' => sub {
