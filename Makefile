@@ -232,7 +232,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
 
 C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c))
 SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run nginx/dev/nginx.sh nginx/dev/apache.sh .ci/run \
-            $(filter-out %.conf,$(wildcard lib/jobs/*))
+            $(filter-out %.conf,$(wildcard lib/jobs/* nginx/recipes/*/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
 SPECTRAL  = $(NPM)/node_modules/.bin/spectral
@@ -297,6 +297,9 @@ install: all
 	$(INSTALL) -m 644 nginx/apache/problems/* '$(DESTDIR)$(PREFIX)/share/leat/apache/problems/'
 	for piece in nginx/apache/[!p]* nginx/apache/problems.conf; do to='$(DESTDIR)$(PREFIX)/share/leat/apache'/$${piece##*/}; \
 	  sed 's|/usr/local/|$(PREFIX)/|g' $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
+	for file in $(filter-out $(patsubst %/,%,$(wildcard nginx/recipes/*/*/)),$(wildcard nginx/recipes/*/* nginx/recipes/*/*/*)); do \
+	  to='$(DESTDIR)$(PREFIX)/share/leat'/$${file#nginx/}; m=644; [ ! -x $$file ] || m=755; \
+	  $(INSTALL) -d "$${to%/*}" && $(INSTALL) -m $$m $$file "$$to" || exit 1; done
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	for unit in nginx/systemd/*; do to='$(DESTDIR)$(PREFIX)/lib/systemd/system'/$${unit##*/}; \
 	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done

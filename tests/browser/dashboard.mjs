@@ -12,17 +12,17 @@ const AXE = readFileSync(`${process.env.NODE_MODULES}/axe-core/axe.min.js`, 'utf
 const MARKUP = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 let browser
-const contexts = []
+const closing = [] // what a test leaves open
 before(async () => { browser = await launch() })
 after(() => browser?.close())
 afterEach(async () => {
-  for (const context of contexts.splice(0)) await context.close()
+  for (const each of closing.splice(0)) await each.close()
 })
 
 // A page of the dashboard with nothing of an earlier one. What goes wrong in it is in `wrong`, what it asks for in `asked`.
 async function visit(view = '#/tasks', { url = open.url, ...options } = {}) {
   const context = await browser.newContext(options)
-  contexts.push(context)
+  closing.push(context)
   const page = await context.newPage()
   page.setDefaultTimeout(30000)
   page.wrong = []
@@ -261,6 +261,7 @@ test('a group shows its tasks, and retries those that failed', async () => {
 
 test('a network that was away costs nothing: what happened meanwhile is there, and the list goes on', async () => {
   const way = await wire(open.url)
+  closing.push(way)
   const page = await visit('#/tasks?type=walk', { url: way.url })
   const [early, late] = [await walk(), await walk()]
   await row(page, late.id).waitFor()
@@ -280,7 +281,6 @@ test('a network that was away costs nothing: what happened meanwhile is there, a
   late.step(10)
   await state(page, late.id, 'completed').waitFor()
   await same(page, '&type=walk')
-  way.close()
 })
 
 test('a reload in the middle, and a server that dies, lose no line of the log', async () => {
