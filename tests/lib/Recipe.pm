@@ -32,7 +32,7 @@ sub start {
     );
 }
 
-# test(FILE of tests/browser, NAME => SERVER.., VARIABLE => TEXT..): its node tests, each one here.
+# test(FILE of tests/browser, NAME => SERVER.., VARIABLE => TEXT..): its node tests, each one here; then the servers stop.
 sub test {
     my ($file, %what) = @_;
     my %environment = (NODE_MODULES => "$build/npm/node_modules", TZ => 'UTC');
@@ -54,7 +54,6 @@ sub test {
         Test::More::fail("playwright-core is in $environment{NODE_MODULES}: `make clients` installs it, and needs npm's registry");
     }
     $_->stop for @servers;
-    Test::More::done_testing();
 }
 
 1;
