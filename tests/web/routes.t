@@ -16,6 +16,7 @@ my $l = Leat->start(env => {PAGES => $pages}, conf => <<'CONF');
 allowed_origins = https://front.example
 [auth]
 token_query = token
+token_cookie = session
 [routes]
 POST /api/generate-async                  = /tasks?type=generate&dialect=flat
 GET  /api/generate-async/{id}             = /tasks/{id}?dialect=flat
@@ -126,6 +127,17 @@ subtest 'credentials are asked for as at the target' => sub {
     is $l->http(POST => '/api/generate-async', body => 'x', headers => {Authorization => "Bearer $token"})->json->{code}, 'insufficient_scope', 'by scope';
     is $l->http(GET => '/shop/orders?token=' . $token)->json->{tasks}[0], undef, 'another owner, by the query';
     is $l->http(GET => '/shop/orders', headers => {Authorization => 'Bearer none'})->status, 401, 'a token that is none';
+
+    # one that creates with a bearer, and watches by an EventSource, which has none
+    $token = $l->leat(qw(token add --owner bea --scope create,read))->{out};
+    my $id = $l->http(POST => '/api/generate-async', body => 'x', headers => {Authorization => "Bearer $token"})->json->{taskId};
+    my $stream = "/api/generate-async/$id/stream";
+    for ([$stream, Cookie => "a=b; session=$token"], ["$stream?token=$token"]) {
+        my ($path, @headers) = @$_;
+        my @told = map { $_->{json}{type} } $l->stream($path, headers => [@headers])->rest(20);
+        is $told[-2], 'completed', @headers ? 'a stream by its cookie' : '... and by its query';
+    }
+    is $l->http(GET => $stream, headers => {Cookie => 'session=none', Accept => 'text/event-stream'})->status, 401, '... not by another';
     is $l->http(POST => '/api/generate-async', body => 'x', headers => {'Content-Encoding' => 'gzip'})->status, 415, 'its body';
 };
 
