@@ -40,6 +40,16 @@ while [ $i -lt "$count" ]; do
 done
 echo "told $count"
 JOB
+    # the same, without a process for each pause
+    $l->job(beat => <<'JOB');
+#!/usr/bin/perl
+my ($count, $pause) = split ' ', <STDIN>;
+open my $events, '>&=', 3 or die;
+for my $n (1 .. $count) {
+    syswrite $events, qq({"type":"tell.it","payload":{"n":$n}}\n);
+    select undef, undef, undef, $pause;
+}
+JOB
     # tells one thing, then one more once the file is there that its input names
     $l->job(gated => <<'JOB');
 #!/bin/sh

@@ -202,7 +202,7 @@ test('a thousand messages, in the tab that has the stream and in another', async
     watches.push(await watch(page, { group: 'thousand' }))
     await watches.at(-1).connected()
   }
-  const id = await calm.tell(1000, 0.01, { group: 'thousand' })
+  const { task_id: id } = await calm.ask('POST', '/api/tasks', { type: 'beat', input: '1000 0.01\n', group: 'thousand' })
   for (const w of watches) await until(async () => (await w.logged()).some(e => e.payload.to === 'completed' && !e.task_id), 120)
   for (const [i, w] of watches.entries()) {
     const seen = await w.logged()
@@ -211,7 +211,7 @@ test('a thousand messages, in the tab that has the stream and in another', async
     const late = (await w.late()).slice(1).sort((a, b) => a - b)
     const [p50, p99] = [0.5, 0.99].map(p => late[Math.floor(p * late.length)])
     t.diagnostic(`${['leading', 'other'][i]} tab: p50 ${p50} ms, p99 ${p99} ms, worst ${late.at(-1)} ms of ${late.length}`)
-    assert.ok(p50 <= 1000 && p99 <= 5000, `p50 ${p50} ms, p99 ${p99} ms`) // on any machine; make bench measures
+    assert.ok(p50 <= 100 && p99 <= 1000, `p50 ${p50} ms, p99 ${p99} ms`) // ten times what an idle machine takes at most
   }
 })
 

@@ -25,6 +25,7 @@ sub node_test {
     my ($tests, @said) = (0);
     while (my $line = <$out>) {
         push @said, $line;
+        note $1 if $line =~ /^# (?!Subtest|(?:tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) )(.*)/; # t.diagnostic
         next unless $line =~ /^(not )?ok \d+(?: - (.*?))?\s*$/;
         my ($failed, $name) = ($1, $2 // '');
         $tests++;
