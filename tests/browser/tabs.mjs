@@ -1,6 +1,7 @@
 // leat.js in Chromium: pages of the site itself, under its Content-Security-Policy, behind a proxy that cuts connections.
 // What the pages were told is compared with the log.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { launch, wire } from './page.mjs'
 import { calm, logged, restless, until } from './server.mjs'
@@ -314,6 +315,24 @@ test('documents and rows follow their events, and end as the server has them', a
   assert.deepEqual(document, there)
   await page.evaluate(() => window.leave())
   await log.idle()
+})
+
+test('the ten lines that replace a poll loop do', async t => {
+  const block = path => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8').match(/```js\n(import \{ leat \} from '\/leat\.js'\n[\s\S]*?)```/)[1]
+  const code = block('README.md')
+  for (const path of ['nginx/README.md', 'nginx/html/README.md']) assert.equal(block(path), code, path)
+  assert.ok(code.trim().split('\n').length <= 10)
+  const page = await visit(await browse(t), calmly)
+  const body = code.replace(/import (\{ leat \}) from ('\/leat\.js')/, 'const $1 = await import($2)').replace("'10'", "'0.5'")
+  const shown = await page.evaluate(`(async () => {
+    const values = [], texts = []
+    const bar = { set value(n) { values.push(n) } }, label = { set textContent(text) { texts.push(text) } }
+    ${body}
+    return { values, texts }
+  })()`)
+  assert.equal(shown.values.at(-1), 100)
+  assert.ok(new Set(shown.values).size >= 5, `${shown.values}`)
+  assert.match(shown.texts.at(-1), /^done after 0\.\d+ s$/)
 })
 
 test('a file is sent with its progress, and cancelled, retried, listed, deleted', async t => {
