@@ -1,18 +1,17 @@
 /* Files that jobs made. */
 #include "store/files.h"
 
+#include "base/read_at.h"
 #include "handlers.h"
+#include "server/send.h"
 #include "server/server.h"
 #include "store/tasks.h"
 #include "web/auth.h"
 #include "web/response.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { PIECE = 64 * 1024 };
 
 /* Finds the row. Errors of the store; ERR_NOTFOUND also for a task of somebody else. */
 static enum err find(struct exchange *x, struct task_file *out, struct error *e)
@@ -49,27 +48,32 @@ static void hand_over(struct request *request, const struct task_file *f, const 
     response_stream(&r, f->content_type);
 }
 
-/* Sends `bytes` bytes of an open file; one that is shorter by now ends the answer early. */
-static void send_bytes(struct request *request, int fd, int64_t bytes)
+/* A file on its way to a client. */
+struct open_file {
+    int fd;
+};
+
+static void drop_file(void *arg)
 {
-    char *piece = mem_alloc(PIECE);
-    while (bytes) {
-        ssize_t n = read(fd, piece, bytes < PIECE ? (size_t)bytes : PIECE);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0 || !conn_write(request->conn, piece, (size_t)n)) break;
-        bytes -= n;
-    }
-    if (!bytes) conn_flush(request->conn);
-    free(piece);
+    struct open_file *f = arg;
+    close(f->fd);
+    free(f);
+}
+
+static enum err read_file(void *arg, void *to, size_t len, int64_t at, struct error *e)
+{
+    const struct open_file *f = arg;
+    return read_at(f->fd, to, len, at, "a file of a task", e);
 }
 
 /* Sends it ourselves, with the validators that nginx would give it. */
-static enum err send_file(struct db *db, struct request *request, const char *id,
-                          const struct task_file *f, struct error *e)
+static enum err send_file(struct exchange *x, const char *id, const struct task_file *f,
+                          struct error *e)
 {
+    struct request *request = &x->request;
     int fd;
     int64_t bytes, modified;
-    enum err rc = files_open(db, id, f->name, &fd, &bytes, &modified, e);
+    enum err rc = files_open(x->server->db, id, f->name, &fd, &bytes, &modified, e);
     if (rc) return rc;
     struct buf etag = {0};
     buf_fmt(&etag, "\"%llx-%llx\"", (unsigned long long)modified, (unsigned long long)bytes);
@@ -80,18 +84,19 @@ static enum err send_file(struct db *db, struct request *request, const char *id
         response_header(&r, "ETag", etag.data);
         response_header(&r, "Cache-Control", "private, no-cache");
         response_body(&r, NULL, NULL, 0);
+        close(fd);
     } else {
+        struct open_file *from = mem_alloc(sizeof *from);
+        from->fd = fd;
         begin(&r, request, f);
         response_header(&r, "ETag", etag.data);
-        if (!response_length(&r, f->content_type, bytes))
-            ; /* nobody is there */
-        else if (request->method == METHOD_HEAD)
-            conn_flush(request->conn);
-        else
-            send_bytes(request, fd, bytes);
+        response_length(&r, f->content_type, bytes);
+        send_body(x, &(struct send_source){.bytes = request->method == METHOD_HEAD ? 0 : bytes,
+                                           .read = read_file,
+                                           .drop = drop_file,
+                                           .arg = from});
     }
     buf_free(&etag);
-    close(fd);
     return ERR_OK;
 }
 
@@ -119,7 +124,7 @@ void files_get(struct exchange *x)
             hand_over(request, &f, "X-Sendfile", where.data);
         }
     } else {
-        rc = send_file(db, request, id, &f, &e);
+        rc = send_file(x, id, &f, &e);
     }
     if (rc) exchange_fail(x, &e);
     buf_free(&where);

@@ -1,11 +1,13 @@
 /* Tasks: read, list, fetch, cancel, retry, delete. */
 #include "store/tasks.h"
+#include "store/results.h"
 
 #include "answers.h"
 #include "handlers.h"
 #include "ops/autostart.h"
 #include "ops/change.h"
 #include "ops/limits.h"
+#include "server/send.h"
 #include "server/server.h"
 #include "store/files.h"
 #include "web/auth.h"
@@ -129,14 +131,67 @@ void tasks_list(struct exchange *x)
     task_list_free(&list);
 }
 
+/* ---- results ---- */
+
+enum {
+    AHEAD = 512 * 1024
+}; /* of a result that are read at once: finding a place in it is what costs */
+
+/* A result on its way to a client. */
+struct result {
+    struct db *db;
+    struct task_result info;
+    struct buf ahead;
+    int64_t at; /* where `ahead` begins */
+};
+
+static void drop_result(void *arg)
+{
+    struct result *r = arg;
+    task_result_free(&r->info);
+    buf_free(&r->ahead);
+    free(r);
+}
+
+static enum err read_result(void *arg, void *to, size_t len, int64_t at, struct error *e)
+{
+    struct result *r = arg;
+    if (at + (int64_t)len > r->at + (int64_t)r->ahead.len) {
+        int64_t left = r->info.bytes - at;
+        size_t much = left < AHEAD ? (size_t)left : AHEAD;
+        buf_clear(&r->ahead);
+        enum err rc = task_result_read(r->db, &r->info, buf_reserve(&r->ahead, much), much, at, e);
+        if (rc) return rc;
+        r->ahead.len = much;
+        r->at = at;
+    }
+    memcpy(to, r->ahead.data + (at - r->at), len);
+    return ERR_OK;
+}
+
+/* Sends it; what *info owns is taken over. */
+static void send_result(struct exchange *x, const struct task_result *info)
+{
+    struct response r;
+    struct result *from = mem_alloc(sizeof *from);
+    *from = (struct result){.db = x->server->db, .info = *info};
+    struct send_source source = {
+        .bytes = info->bytes, .read = read_result, .drop = drop_result, .arg = from};
+    response_start(&r, &x->request, 200);
+    /* What a job wrote must not run as a page of this site. */
+    response_header(&r, "Content-Security-Policy", "sandbox; default-src 'none'");
+    response_length(&r, info->content_type, info->bytes);
+    if (x->request.method == METHOD_HEAD) source.bytes = 0;
+    send_body(x, &source);
+}
+
 /* GET /tasks/{id}/result: the bytes that the job wrote. */
 void tasks_result(struct exchange *x)
 {
     struct request *request = &x->request;
     struct task t = {0};
     struct error e = {0};
-    struct buf body = {0};
-    char *type = NULL;
+    struct task_result info;
     enum err rc = task_get(x->server->db, x->route.params[0], auth_reader(request), &t, &e);
     if (!rc && !task_status_terminal(t.status)) {
         problem(request, 409, "not_finished", "the task is %s: it has no result yet",
@@ -144,18 +199,11 @@ void tasks_result(struct exchange *x)
         task_free(&t);
         return;
     }
-    if (!rc) rc = task_result(x->server->db, t.n, &body, &type, &e);
-    if (rc) {
+    if (!rc) rc = task_result_find(x->server->db, t.n, &info, &e);
+    if (rc)
         exchange_fail(x, &e);
-    } else {
-        struct response r;
-        response_start(&r, request, 200);
-        /* What a job wrote must not run as a page of this site. */
-        response_header(&r, "Content-Security-Policy", "sandbox; default-src 'none'");
-        response_body(&r, type, body.data, body.len);
-    }
-    buf_free(&body);
-    free(type);
+    else
+        send_result(x, &info);
     task_free(&t);
 }
 

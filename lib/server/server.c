@@ -70,8 +70,9 @@ static void adopt(struct server *s, struct conn *conn, bool fresh)
     if (!x->watched) pipeline_begin(x);
 }
 
-/* A connection that was answered, and whose web server still sends. */
-struct drain {
+/* A connection that was answered, and is not done with: what of its answer had no room is still to be sent, then what
+ * the web server still sends is to be read. */
+struct rest {
     struct server *server;
     struct conn *conn;
     struct loop_fd fd;
@@ -79,12 +80,13 @@ struct drain {
 };
 
 /* Gives its connection back. */
-static struct conn *stop_drain(struct drain *d)
+static struct conn *stop_rest(struct rest *r)
 {
-    struct conn *conn = d->conn;
-    loop_del(d->server->loop, &d->fd);
-    loop_timer_stop(d->server->loop, &d->limit);
-    free(d);
+    struct conn *conn = r->conn;
+    if (r->fd.events == LOOP_OUT) r->server->sending--;
+    loop_del(r->server->loop, &r->fd);
+    loop_timer_stop(r->server->loop, &r->limit);
+    free(r);
     return conn;
 }
 
@@ -97,38 +99,53 @@ static void keep(struct server *s, struct conn *conn)
         adopt(s, conn, false);
 }
 
+static void on_rest_limit(void *arg)
+{
+    conn_free(stop_rest(arg));
+}
+
+/* Has `ready` called once its descriptor is ready for `events`, for so long. */
+static void wait_for_rest(struct server *s, struct conn *conn, int events,
+                          void (*ready)(void *arg, int events), int64_t limit_ms)
+{
+    struct rest *r = mem_alloc(sizeof *r);
+    *r = (struct rest){.server = s, .conn = conn};
+    r->fd = (struct loop_fd){.fd = conn_fd(conn), .events = events, .ready = ready, .arg = r};
+    r->limit = (struct loop_timer){.fire = on_rest_limit, .arg = r};
+    if (events == LOOP_OUT) s->sending++;
+    loop_timer_set(s->loop, &r->limit, clock_monotonic_ms() + limit_ms);
+    if (loop_add(s->loop, &r->fd, NULL)) conn_free(stop_rest(r));
+}
+
 static void on_drain(void *arg, int events)
 {
     (void)events;
-    struct drain *d = arg;
-    struct server *s = d->server;
-    switch (conn_drain(d->conn)) {
+    struct rest *r = arg;
+    struct server *s = r->server;
+    switch (conn_drain(r->conn)) {
+    case CONN_SENDS:
     case CONN_DRAINS: break;
-    case CONN_KEPT: keep(s, stop_drain(d)); break;
-    case CONN_CLOSED: conn_free(stop_drain(d)); break;
+    case CONN_KEPT: keep(s, stop_rest(r)); break;
+    case CONN_CLOSED: conn_free(stop_rest(r)); break;
     }
 }
 
-static void on_drain_limit(void *arg)
-{
-    conn_free(stop_drain(arg));
-}
+static void end_conn(struct server *s, struct conn *conn);
 
-static void drain(struct server *s, struct conn *conn)
+static void on_room(void *arg, int events)
 {
-    struct drain *d = mem_alloc(sizeof *d);
-    *d = (struct drain){.server = s, .conn = conn};
-    d->fd = (struct loop_fd){.fd = conn_fd(conn), .events = LOOP_IN, .ready = on_drain, .arg = d};
-    d->limit = (struct loop_timer){.fire = on_drain_limit, .arg = d};
-    loop_timer_set(s->loop, &d->limit, clock_monotonic_ms() + CONN_DRAIN_MS);
-    if (loop_add(s->loop, &d->fd, NULL)) conn_free(stop_drain(d));
+    (void)events;
+    struct rest *r = arg;
+    struct server *s = r->server;
+    end_conn(s, stop_rest(r));
 }
 
 static void end_conn(struct server *s, struct conn *conn)
 {
     switch (conn_finish(conn)) {
     case CONN_CLOSED: break;
-    case CONN_DRAINS: drain(s, conn); break;
+    case CONN_SENDS: wait_for_rest(s, conn, LOOP_OUT, on_room, CONN_STUCK_MS); break;
+    case CONN_DRAINS: wait_for_rest(s, conn, LOOP_IN, on_drain, CONN_DRAIN_MS); break;
     case CONN_KEPT: keep(s, conn); break;
     }
 }
@@ -192,7 +209,7 @@ static enum err turn(struct server *s, int64_t at_most_ms, struct error *e)
 
 static bool busy(const struct server *s)
 {
-    return s->exchanges || park_count(s->park) || !commit_group_empty(s->commits);
+    return s->exchanges || s->sending || park_count(s->park) || !commit_group_empty(s->commits);
 }
 
 static int run(struct server *s)

@@ -41,6 +41,7 @@ struct server {
     struct exchange *exchanges;   /* all of them */
     /* takes a connection whose answer is complete: it may be kept, and brings its next request then */
     void (*end_conn)(struct server *s, struct conn *conn);
+    size_t sending;    /* connections that were answered, and have not taken all of it */
     int64_t bodies_us; /* that reading bodies has taken in this turn */
     bool stopping;
     int exit_status; /* not 0: a fault after which the process must not go on */

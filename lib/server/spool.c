@@ -1,6 +1,7 @@
 #include "server/spool.h"
 
 #include "base/buf.h"
+#include "base/read_at.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,17 +59,7 @@ enum err spool_add(struct spool *s, const void *bytes, size_t len, struct error 
 
 enum err spool_read(const struct spool *s, void *to, size_t len, int64_t at, struct error *e)
 {
-    char *into = to;
-    while (len) {
-        ssize_t n = pread(s->fd, into, len, at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return error_errno(e, ERR_IO, "cannot read a large body");
-        if (!n) return error_set(e, ERR_IO, "a large body is shorter than it was");
-        into += n;
-        at += n;
-        len -= (size_t)n;
-    }
-    return ERR_OK;
+    return read_at(s->fd, to, len, at, "a large body", e);
 }
 
 void spool_hash(struct spool *s, unsigned char out[crypto_hash_sha256_BYTES])

@@ -269,19 +269,6 @@ enum err task_delete(struct db *db, const char *id, const char *owner, int64_t n
     return task_remove(db, n, now, e);
 }
 
-enum err task_result(struct db *db, int64_t n, struct buf *body, char **type, struct error *e)
-{
-    struct q_result_get_row row;
-    struct q_result_get_cursor c = q_result_get(db, n, e);
-    bool found = q_result_get_next(&c, &row);
-    if (found) {
-        *type = mem_str(row.content_type);
-        buf_add(body, row.body, row.body_len);
-    }
-    enum err rc = q_result_get_close(&c);
-    return rc || found ? rc : error_set(e, ERR_NOTFOUND, "the task has no result");
-}
-
 void task_etag(struct buf *out, const struct task *t, const char *epoch)
 {
     buf_str(out, "W/\"");

@@ -99,9 +99,6 @@ enum err task_delete(struct db *db, const char *id, const char *owner, int64_t n
  * Its task.deleted is of `now`. */
 enum err task_remove(struct db *db, int64_t n, int64_t now, struct error *e);
 
-/* The whole result; *type is owned by the caller. ERR_NOTFOUND when there is none. */
-enum err task_result(struct db *db, int64_t n, struct buf *body, char **type, struct error *e);
-
 /* ETag of a task: changes with its events and its cancel request (RFC 9110, 8.8.3; weak). */
 void task_etag(struct buf *out, const struct task *t, const char *epoch);
 

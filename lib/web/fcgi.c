@@ -24,7 +24,9 @@ enum {
     SEND_BUFFER =
         128 * 1024, /* Linux doubles it; POLLOUT then leaves room for 64 KB and overhead */
     DRAIN_PIECE = 16 * 1024,
-    DRAIN_PIECES = 16, /* in one call, so that nobody else waits */
+    DRAIN_PIECES = 16,      /* in one call, so that nobody else waits */
+    SEND_PIECE = 64 * 1024, /* what POLLOUT leaves room for */
+    SEND_PIECES = 4,        /* in one call */
     CGI_BUFFER = 16 * 1024,
 };
 
@@ -63,7 +65,8 @@ struct conn {
     bool closing;   /* nothing more is written: it will not be kept */
     bool failed;    /* the peer is gone or stuck: nothing more is written */
     int64_t unread; /* CGI: bytes of the body still to come */
-    struct buf out; /* CGI: not yet written */
+    struct buf out; /* not yet written; FastCGI: what the socket had no room for */
+    size_t sent;    /* FastCGI: so much of it is, after all */
     struct body body;
     FCGX_Request request; /* libfcgi keeps its address */
 };
@@ -447,12 +450,6 @@ int conn_body_fd(const struct conn *c)
     return c->cgi ? STDIN_FILENO : c->fd;
 }
 
-bool conn_writable(const struct conn *c)
-{
-    struct pollfd p = {.fd = c->fd, .events = POLLOUT};
-    return poll(&p, 1, 0) == 1 && p.revents & POLLOUT;
-}
-
 /* Standard output may be a blocking pipe: after POLLOUT it takes PIPE_BUF bytes without waiting. */
 static bool flush_cgi(struct conn *c)
 {
@@ -485,15 +482,53 @@ static bool write_cgi(struct conn *c, const char *bytes, size_t len)
     return true;
 }
 
+/* Writing would not wait: there is room, or nobody at the other end any more. */
+static bool has_room(const struct conn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && p.revents & (POLLOUT | POLLERR | POLLHUP);
+}
+
+/* At most SEND_PIECE bytes, for which there is room. */
+static bool send_piece(struct conn *c, const char *bytes, size_t len)
+{
+    return FCGX_PutStr(bytes, (int)len, c->request.out) == (int)len &&
+           !FCGX_FFlush(c->request.out) && !FCGX_GetError(c->request.out);
+}
+
+/* Sends of what waits as much as there is room for. */
+static bool send_waiting(struct conn *c)
+{
+    for (int i = 0; c->sent < c->out.len && i < SEND_PIECES && has_room(c); i++) {
+        size_t left = c->out.len - c->sent, n = left < SEND_PIECE ? left : SEND_PIECE;
+        if (!send_piece(c, c->out.data + c->sent, n)) return false;
+        c->sent += n;
+    }
+    if (c->sent < c->out.len) return true;
+    buf_free(&c->out);
+    c->sent = 0;
+    return true;
+}
+
+/* What there is no room for waits. */
 static bool write_fastcgi(struct conn *c, const char *bytes, size_t len)
 {
-    while (len) {
-        int n = len < INT_MAX ? (int)len : INT_MAX;
-        if (FCGX_PutStr(bytes, n, c->request.out) != n) return false;
+    while (len && !c->out.len && has_room(c)) {
+        size_t n = len < SEND_PIECE ? len : SEND_PIECE;
+        if (n < SEND_PIECE) return FCGX_PutStr(bytes, (int)n, c->request.out) == (int)n;
+        if (!send_piece(c, bytes, n)) return false;
         bytes += n;
-        len -= (size_t)n;
+        len -= n;
     }
-    return !FCGX_GetError(c->request.out);
+    if (len) buf_add(&c->out, bytes, len);
+    return true;
+}
+
+static bool flush_fastcgi(struct conn *c)
+{
+    if (c->out.len) return send_waiting(c);
+    /* A stream that failed before answers 0 to FCGX_FFlush: only its error tells. */
+    return !FCGX_FFlush(c->request.out) && !FCGX_GetError(c->request.out);
 }
 
 bool conn_write(struct conn *c, const void *bytes, size_t len)
@@ -506,12 +541,14 @@ bool conn_write(struct conn *c, const void *bytes, size_t len)
 bool conn_flush(struct conn *c)
 {
     if (!c->begun || c->failed) return false;
-    /* A stream that failed before answers 0 to FCGX_FFlush: only its error tells. */
-    if (c->cgi)
-        c->failed = !flush_cgi(c);
-    else
-        c->failed = FCGX_FFlush(c->request.out) || FCGX_GetError(c->request.out);
+    c->failed = !(c->cgi ? flush_cgi(c) : flush_fastcgi(c));
     return !c->failed;
+}
+
+bool conn_writable(struct conn *c)
+{
+    if (c->begun && !c->cgi && c->out.len && !conn_flush(c)) return true; /* writing will tell */
+    return (c->cgi || !c->out.len) && has_room(c);
 }
 
 int conn_fd(const struct conn *c)
@@ -549,8 +586,9 @@ enum conn_end conn_finish(struct conn *c)
     if (c->cgi) {
         conn_flush(c);
     } else if (c->begun && !c->failed) {
+        if (c->out.len && conn_flush(c) && c->out.len) return CONN_SENDS;
         /* Never after a failure: FCGX_FClose would wait for the stuck peer again. */
-        c->failed = FCGX_FClose(c->request.out) != 0;
+        c->failed = c->failed || FCGX_FClose(c->request.out) != 0;
         enum conn_end end = c->failed ? CONN_CLOSED : drop_body(c);
         c->draining = end == CONN_DRAINS;
         c->closing = !c->request.keepConnection;

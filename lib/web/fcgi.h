@@ -65,13 +65,13 @@ bool conn_body_ended(const struct conn *c);
 /* The descriptor on which the body comes: conn_fd, for CGI standard input. */
 int conn_body_fd(const struct conn *c);
 
-/* Whether at least 64 KB can be written and flushed now without blocking. CGI promises only 4 KB:
- * its process has nobody else to keep waiting. */
-bool conn_writable(const struct conn *c);
+/* Whether at least 64 KB can be written and flushed now without that anything has to wait. CGI promises only 4 KB. */
+bool conn_writable(struct conn *c);
 
-/* Queues bytes for the response (header block included) and sends them with conn_flush. False when
- * the peer is gone or took nothing for the send limit (10 s). A caller that must not wait calls
- * them only after conn_writable and with at most 64 KB between two flushes. */
+/* Queues bytes for the response (header block included) and sends them with conn_flush. False when the peer is gone.
+ * FastCGI never blocks: what the socket has no room for is copied and waits, for conn_writable or conn_finish to send
+ * it. So whoever has much to say, or says it for long, writes only what conn_writable promises, and the rest when it
+ * does again. CGI, whose process has nobody else to keep waiting, waits: false too when the peer took nothing for 10 s. */
 bool conn_write(struct conn *c, const void *bytes, size_t len);
 bool conn_flush(struct conn *c);
 
@@ -84,6 +84,8 @@ enum conn_end {
     CONN_CLOSED, /* closed and freed */
     CONN_KEPT,   /* the web server may send another request: watch conn_fd, then conn_begin or
                     conn_free. It holds no buffers; when an idle one is given up is the caller's. */
+    CONN_SENDS, /* not all of the answer has gone yet: watch conn_fd until it is writable, then call
+                    conn_finish again */
     CONN_DRAINS, /* answered, but more of the body is on its way: watch conn_fd, then conn_drain */
 };
 
@@ -91,6 +93,9 @@ enum conn_end {
  * server asked for that, the body has come to its end, nothing came after it and nothing failed.
  * NULL: CONN_CLOSED. */
 enum conn_end conn_finish(struct conn *c);
+
+/* CONN_SENDS: who takes nothing for so long is given up by conn_free. */
+enum { CONN_STUCK_MS = 10000 };
 
 enum { CONN_DRAIN_MS = 2000 };
 

@@ -1,5 +1,6 @@
 /* Claims: who gets which task when, and that nobody writes about a task that is no longer theirs. */
 #include "fixture.h"
+#include "store/results.h"
 
 static const struct process_id SELF = {.pid = 4711, .start = 99};
 
@@ -522,14 +523,17 @@ static struct task completed(struct room *r, const void *bytes, size_t len, cons
                                                 .result_inline = inline_value,
                                                 .result_url = "/api/r"}),
                      ERR_OK);
-    struct buf body = {0};
-    char *kept = NULL;
-    OK(r, task_result(r->db, c.n, &body, &kept, &r->e));
-    assert_int_equal(body.len, len);
-    assert_memory_equal(buf_text(&body), bytes, len);
-    assert_string_equal(kept, type);
-    buf_free(&body);
-    free(kept);
+    struct task_result kept;
+    char *body = mem_alloc(len);
+    OK(r, task_result_find(r->db, c.n, &kept, &r->e));
+    assert_int_equal(kept.bytes, len);
+    OK(r, task_result_read(r->db, &kept, body, len, 0, &r->e));
+    assert_memory_equal(body, bytes, len);
+    if (len > 2) OK(r, task_result_read(r->db, &kept, body, 2, 1, &r->e));
+    if (len > 2) assert_memory_equal(body, (const char *)bytes + 1, 2);
+    assert_string_equal(kept.content_type, type);
+    task_result_free(&kept);
+    free(body);
     struct task t = get(r, c.n);
     assert_int_equal(t.status, TASK_COMPLETED);
     assert_true(t.progress == 100 && t.completed_at == T0 + 5 && t.result_bytes == (int64_t)len);
@@ -565,20 +569,33 @@ static void an_empty_result_is_a_result(void **state)
     task_free(&t);
 }
 
+static void a_result_that_is_gone_is_not_read_on(void **state)
+{
+    struct room *r = *state;
+    struct task_result first;
+    struct task t = completed(r, "first", 5, "text/plain", "\"first\"");
+    char got[5];
+    OK(r, task_result_find(r->db, t.n, &first, &r->e));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, task_remove(r->db, t.n, T0 + 6, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    assert_int_equal(task_result_read(r->db, &first, got, 1, 4, &r->e), ERR_STATE);
+    task_result_free(&first);
+    task_free(&t);
+}
+
 static void no_result_is_not_found(void **state)
 {
     struct room *r = *state;
     make(r, (struct sketch){0});
     struct claim c = take(r, 1, T0);
-    struct buf body = {0};
-    char *type = NULL;
-    assert_int_equal(task_result(r->db, c.n, &body, &type, &r->e), ERR_NOTFOUND);
+    struct task_result none;
+    assert_int_equal(task_result_find(r->db, c.n, &none, &r->e), ERR_NOTFOUND);
     finish(r, &c, &(struct claim_end){.status = TASK_COMPLETED, .now = T0});
-    assert_int_equal(task_result(r->db, c.n, &body, &type, &r->e), ERR_NOTFOUND);
+    assert_int_equal(task_result_find(r->db, c.n, &none, &r->e), ERR_NOTFOUND);
     struct task t = get(r, c.n);
     assert_true(!t.result && !t.result_type && t.result_bytes == TASK_NONE);
     task_free(&t);
-    buf_free(&body);
 }
 
 static void a_result_whose_inline_value_is_no_json_completes_nothing(void **state)
@@ -952,6 +969,7 @@ int main(void)
         room_test(a_text_result_is_kept_exactly),
         room_test(a_binary_result_is_kept_exactly_and_not_shown),
         room_test(an_empty_result_is_a_result),
+        room_test(a_result_that_is_gone_is_not_read_on),
         room_test(no_result_is_not_found),
         room_test(a_result_whose_inline_value_is_no_json_completes_nothing),
         room_test(a_failure_keeps_progress_and_says_why),
