@@ -148,7 +148,7 @@ static int refused(struct cli *cli, const struct submit *s, struct error *e)
 static int make(struct cli *cli, struct submit *s)
 {
     struct error e = {0};
-    if (submit_time_check(s, &e) || submit_check(s, &e) || operation_run(&s->op, cli->db, &e))
+    if (submit_time_check(s, &e) || submit_check(s, &e) || submit_run(s, cli->db, &e))
         return refused(cli, s, &e);
     if (!task_status_terminal(s->task.status)) autostart(cli->conf);
     return EX_OK;

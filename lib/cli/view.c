@@ -7,6 +7,7 @@
 #include "cli/terminal.h"
 #include "render/document.h"
 #include "store/events.h"
+#include "store/results.h"
 #include "store/tasks.h"
 
 #include <stdio.h>
@@ -35,11 +36,18 @@ int view_result(struct cli *cli, const struct task *t)
 {
     struct buf body = {0}, plain = {0};
     struct error e = {0};
-    char *type = NULL;
-    enum err rc = task_result(cli->db, t->n, &body, &type, &e);
-    free(type);
+    struct task_result result;
+    enum err rc = task_result_find(cli->db, t->n, &result, &e);
+    if (!rc)
+        rc = task_result_read(cli->db, &result, buf_reserve(&body, (size_t)result.bytes),
+                              (size_t)result.bytes, 0, &e);
+    if (!rc) body.len = (size_t)result.bytes;
+    task_result_free(&result);
     if (rc == ERR_NOTFOUND) return EX_OK;
-    if (rc) return cli_error(cli, &e);
+    if (rc) {
+        buf_free(&body);
+        return cli_error(cli, &e);
+    }
     if (!isatty(STDOUT_FILENO)) {
         cli_put(&body);
         return cli_flush(cli);

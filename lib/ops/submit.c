@@ -255,6 +255,38 @@ void submit_portion_init(struct submit_portion *p, int64_t upload, const void *b
         .op = {.apply = apply_portion}, .upload = upload, .bytes = bytes, .len = len};
 }
 
+/* Stores the whole input, which is in memory, of one that was reserved. */
+static enum err store_portions(struct submit *s, struct db *db, struct error *e)
+{
+    enum err rc = ERR_OK;
+    for (size_t at = 0; !rc && at < s->input_bytes; at += INPUT_PORTION) {
+        struct submit_portion p;
+        size_t left = s->input_bytes - at;
+        submit_portion_init(&p, s->upload, s->input + at,
+                            left < INPUT_PORTION ? left : INPUT_PORTION);
+        rc = operation_run(&p.op, db, e);
+        s->op.error = p.op.error;
+    }
+    return rc;
+}
+
+enum err submit_run(struct submit *s, struct db *db, struct error *e)
+{
+    if (s->input_bytes <= INPUT_PORTION) return operation_run(&s->op, db, e);
+    submit_reserve(s);
+    enum err rc = operation_run(&s->op, db, e);
+    if (rc) s->upload = 0; /* it was undone */
+    if (!rc && !s->upload) return rc;
+    if (!rc) rc = store_portions(s, db, e);
+    submit_uploaded(s);
+    if (!rc) rc = operation_run(&s->op, db, e);
+    if (!rc || !s->upload) return rc;
+    struct submit_drop drop;
+    submit_drop_init(&drop, s, 1);
+    operation_run(&drop.op, db, NULL); /* else retention does it */
+    return rc;
+}
+
 /* The input of one of many. */
 static enum err store_input(struct submit *s, struct db *db, struct error *e)
 {

@@ -101,6 +101,9 @@ struct submit_portion {
 };
 void submit_portion_init(struct submit_portion *p, int64_t upload, const void *bytes, size_t len);
 
+/* Does what operation_run of &s->op does, for an input of any size in memory: in portions where it is large. */
+enum err submit_run(struct submit *s, struct db *db, struct error *e);
+
 /* Stores the inputs of many, each as an upload of its own, portion by portion: those from `from` on, which have
  * one in memory. */
 struct submit_inputs {

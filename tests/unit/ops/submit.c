@@ -356,24 +356,31 @@ static void one_key_covers_many(void **state)
 
 /* ---- inputs in portions ---- */
 
-/* Does what is to be done with one whose input is of so many bytes, up to the task; the first thing that fails. */
+/* Makes one whose input is of so many bytes. */
 static enum err run_large(struct site *s, struct submit *one, size_t bytes)
 {
-    static const char zeros[INPUT_PORTION];
+    one->input = mem_alloc(bytes);
     one->input_bytes = bytes;
     one->content_type = mem_str("text/plain");
-    submit_reserve(one);
-    enum err rc = run(s, one);
-    if (rc || !one->upload) return rc;
-    for (size_t at = 0; !rc && at < bytes; at += INPUT_PORTION) {
-        struct submit_portion p;
-        size_t left = bytes - at;
-        assert_int_equal(tasks(s), sql_number(s->db, "SELECT count(*) FROM inputs"));
-        submit_portion_init(&p, one->upload, zeros, left < INPUT_PORTION ? left : INPUT_PORTION);
-        rc = operation_run(&p.op, s->db, &s->r->e);
-    }
-    submit_uploaded(one);
-    return rc ? rc : run(s, one);
+    return submit_run(one, s->db, &s->r->e);
+}
+
+static void a_large_input_of_which_a_portion_is_refused_leaves_nothing(void **state)
+{
+    struct site *s = *state;
+    struct submit one;
+    ask(s, &one, "ann", "t");
+    one.max_attempts = 1;
+    assert_int_equal(sql_try(s->db, "CREATE TEMP TRIGGER no BEFORE INSERT ON portions WHEN"
+                                    " (SELECT count(*) FROM portions) = 1"
+                                    " BEGIN SELECT raise(ABORT, 'no'); END"),
+                     0);
+    assert_int_equal(run_large(s, &one, 2 * INPUT_PORTION), ERR_STATE);
+    assert_int_equal(one.op.error.code, ERR_STATE);
+    assert_int_equal(tasks(s), 0);
+    sql_is(s->db, "0", "SELECT count(*) FROM uploads WHERE touched_at > 0");
+    sql_is(s->db, "0", "SELECT bytes FROM owners WHERE name = 'ann'");
+    submit_free(&one);
 }
 
 static void a_large_input_is_stored_before_its_task(void **state)
@@ -504,6 +511,7 @@ int main(void)
         site_test(of_many_one_that_fails_undoes_all_and_says_which),
         site_test(one_key_covers_many),
         site_test(a_large_input_is_stored_before_its_task),
+        site_test(a_large_input_of_which_a_portion_is_refused_leaves_nothing),
         site_test(a_task_that_is_there_already_takes_no_large_input),
         site_test(two_large_requests_of_one_key_make_one_task_and_leave_one_input),
         site_test(the_bytes_of_an_owner_are_looked_at_before_anything_is_stored),
