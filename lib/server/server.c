@@ -19,19 +19,37 @@
 
 enum {
     ACCEPT_BATCH = 64,
-    REQUEST_MS = 10000, /* a new connection that sends no request is dropped */
+    REQUEST_MS = 10000, /* a new connection that sends no request is dropped, and half a request */
+    PART_MS = 5,        /* between two looks at a request of which a part has come */
     STOP_MS = 3000,     /* for streams to take their last frame, and bodies to come */
     NO_FILES_MS = 100,  /* pause of accepting when descriptors ran out */
 };
 
 /* ---- connections ---- */
 
+/* Begins with a request that has come whole; waits for the rest of another one. */
+static void look_for_request(void *arg)
+{
+    struct exchange *x = arg;
+    struct loop *loop = x->server->loop;
+    int64_t now = clock_monotonic_ms();
+    if (conn_request_came(x->conn)) {
+        exchange_unwatch(x);
+        pipeline_begin(x);
+        return;
+    }
+    /* The socket would tell of the part that is there again and again. */
+    if (x->watched) loop_del(loop, &x->fd);
+    x->watched = false;
+    if (!loop_timer_is_set(&x->limit)) loop_timer_set(loop, &x->limit, now + REQUEST_MS);
+    x->later = (struct loop_timer){.fire = look_for_request, .arg = x};
+    loop_timer_set(loop, &x->later, now + PART_MS);
+}
+
 static void on_request(void *arg, int events)
 {
-    (void)events; /* what there is to find out, reading will tell */
-    struct exchange *x = arg;
-    exchange_unwatch(x);
-    pipeline_begin(x);
+    (void)events; /* what there is to find out, looking will tell */
+    look_for_request(arg);
 }
 
 /* Its request, or its body, did not come in time. */
@@ -61,13 +79,13 @@ static void adopt(struct server *s, struct conn *conn, bool fresh)
 
     struct pollfd ready = {.fd = conn_fd(conn), .events = POLLIN};
     if (listener_is_cgi(s->listener) || (fresh && poll(&ready, 1, 0) > 0)) {
-        pipeline_begin(x);
+        look_for_request(x);
         return;
     }
     if (fresh) loop_timer_set(s->loop, &x->limit, clock_monotonic_ms() + REQUEST_MS);
     x->fd = (struct loop_fd){.fd = conn_fd(conn), .events = LOOP_IN, .ready = on_request, .arg = x};
     x->watched = !loop_add(s->loop, &x->fd, NULL);
-    if (!x->watched) pipeline_begin(x);
+    if (!x->watched) look_for_request(x);
 }
 
 /* A connection that was answered, and is not done with: what of its answer had no room is still to be sent, then what

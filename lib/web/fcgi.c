@@ -22,7 +22,8 @@ enum {
     RECEIVE_SECONDS = 2, /* silence of the web server inside a request */
     SEND_SECONDS = 10,   /* a web server that takes nothing */
     SEND_BUFFER =
-        128 * 1024, /* Linux doubles it; POLLOUT then leaves room for 64 KB and overhead */
+        128 * 1024,         /* Linux doubles it; POLLOUT then leaves room for 64 KB and overhead */
+    PARAMS_MAX = 64 * 1024, /* of a request, that are waited for without reading them */
     DRAIN_PIECE = 16 * 1024,
     DRAIN_PIECES = 16,      /* in one call, so that nobody else waits */
     SEND_PIECE = 64 * 1024, /* what POLLOUT leaves room for */
@@ -286,10 +287,10 @@ static bool expects_body(const struct conn *c)
 }
 
 /* Reads from what libfcgi has read ahead, then from the socket. */
-static ssize_t pull(struct conn *c, void *to, size_t size, int flags)
+static ssize_t pull(struct conn *c, void *to, size_t size)
 {
     struct body *b = &c->body;
-    if (!b->ahead_len) return recv(c->fd, to, size, flags);
+    if (!b->ahead_len) return recv(c->fd, to, size, MSG_DONTWAIT);
     if (size > b->ahead_len) size = b->ahead_len;
     memcpy(to, b->ahead, size);
     b->ahead += size;
@@ -299,10 +300,9 @@ static ssize_t pull(struct conn *c, void *to, size_t size, int flags)
 }
 
 /* What a pull that gave nothing means: CONN_AGAIN, or -1 and the body is broken. */
-static ssize_t no_bytes(struct conn *c, ssize_t n, int flags)
+static ssize_t no_bytes(struct conn *c, ssize_t n)
 {
-    if (n < 0 && flags & MSG_DONTWAIT && (errno == EAGAIN || errno == EWOULDBLOCK))
-        return CONN_AGAIN;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return CONN_AGAIN;
     c->body.state = BODY_BROKEN;
     return -1;
 }
@@ -327,36 +327,36 @@ static void use_header(struct conn *c)
 }
 
 /* Reads up to the next content: 1, or 0 at the end of the body, -1, CONN_AGAIN. */
-static ssize_t find_content(struct conn *c, int flags)
+static ssize_t find_content(struct conn *c)
 {
     struct body *b = &c->body;
     while (!b->content && b->state != BODY_BROKEN) {
         unsigned char trash[512];
         ssize_t n;
         if (b->skip) {
-            n = pull(c, trash, b->skip < sizeof trash ? b->skip : sizeof trash, flags);
+            n = pull(c, trash, b->skip < sizeof trash ? b->skip : sizeof trash);
             if (n > 0) b->skip -= (size_t)n;
         } else if (b->state != BODY_COMING) {
             b->state = BODY_ENDED;
             return 0;
         } else {
-            n = pull(c, b->header + b->header_len, sizeof b->header - b->header_len, flags);
+            n = pull(c, b->header + b->header_len, sizeof b->header - b->header_len);
             if (n > 0) b->header_len += (size_t)n;
             if (b->header_len == sizeof b->header) use_header(c);
         }
-        if (n <= 0) return no_bytes(c, n, flags);
+        if (n <= 0) return no_bytes(c, n);
     }
     return b->state == BODY_BROKEN ? -1 : 1;
 }
 
-static ssize_t take_fastcgi(struct conn *c, void *to, size_t size, int flags)
+static ssize_t take_fastcgi(struct conn *c, void *to, size_t size)
 {
     struct body *b = &c->body;
     if (!size) return 0;
-    ssize_t n = find_content(c, flags);
+    ssize_t n = find_content(c);
     if (n <= 0) return n;
-    n = pull(c, to, size < b->content ? size : b->content, flags);
-    if (n <= 0) return no_bytes(c, n, flags);
+    n = pull(c, to, size < b->content ? size : b->content);
+    if (n <= 0) return no_bytes(c, n);
     b->content -= (size_t)n;
     return n;
 }
@@ -367,6 +367,30 @@ static bool peer_closed(int fd)
     char byte;
     ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 0 || (n < 0 && (errno == ECONNRESET || errno == EPIPE));
+}
+
+/* Whether the records there are hold all parameters, or something with which no request begins. */
+static bool params_end(const unsigned char *bytes, size_t len)
+{
+    for (size_t at = 0; len - at >= FCGI_HEADER_LEN;) {
+        const unsigned char *h = bytes + at;
+        size_t content = (size_t)h[4] << 8 | h[5], record = FCGI_HEADER_LEN + content + h[6];
+        bool params = h[1] == FCGI_PARAMS;
+        if (h[0] != FCGI_VERSION_1 || (!params && h[1] != FCGI_BEGIN_REQUEST)) return true;
+        if (record > len - at) return false;
+        if (params && !content) return true;
+        at += record;
+    }
+    return false;
+}
+
+bool conn_request_came(const struct conn *c)
+{
+    unsigned char bytes[PARAMS_MAX];
+    if (c->cgi || c->closing) return true;
+    ssize_t n = recv(c->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0) return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+    return !n || n == sizeof bytes || params_end(bytes, (size_t)n);
 }
 
 enum err conn_begin(struct conn *c, struct error *e)
@@ -394,7 +418,8 @@ enum err conn_begin(struct conn *c, struct error *e)
     FCGX_FreeStream(&c->request.err);
     c->request.nWriters = 1;
 
-    if (!expects_body(c) && find_content(c, 0) < 0)
+    /* The end of a body that is not expected has come by now, nearly always; else conn_finish looks for it. */
+    if (!expects_body(c) && find_content(c) == -1)
         return error_set(e, ERR_IO, "the FastCGI request has no end");
     c->begun = true;
     return ERR_OK;
@@ -415,16 +440,16 @@ const char *conn_param(const struct conn *c, const char *name)
     return value;
 }
 
-static ssize_t take_cgi(struct conn *c, void *to, size_t size, int flags)
+static ssize_t take_cgi(struct conn *c, void *to, size_t size)
 {
     struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
     if (c->unread <= 0) return 0;
-    if (flags & MSG_DONTWAIT && !poll(&p, 1, 0)) return CONN_AGAIN;
+    if (!poll(&p, 1, 0)) return CONN_AGAIN;
     if ((uint64_t)c->unread < size) size = (size_t)c->unread;
     ssize_t n;
     do n = read(STDIN_FILENO, to, size);
     while (n < 0 && errno == EINTR);
-    if (n < 0 && flags & MSG_DONTWAIT && errno == EAGAIN) return CONN_AGAIN;
+    if (n < 0 && errno == EAGAIN) return CONN_AGAIN;
     if (n > 0) c->unread -= n;
     if (n == 0) c->unread = 0;
     return n;
@@ -432,17 +457,7 @@ static ssize_t take_cgi(struct conn *c, void *to, size_t size, int flags)
 
 ssize_t conn_take(struct conn *c, void *to, size_t size)
 {
-    return c->cgi ? take_cgi(c, to, size, MSG_DONTWAIT) : take_fastcgi(c, to, size, MSG_DONTWAIT);
-}
-
-ssize_t conn_read(struct conn *c, void *to, size_t size)
-{
-    return c->cgi ? take_cgi(c, to, size, 0) : take_fastcgi(c, to, size, 0);
-}
-
-bool conn_body_ended(const struct conn *c)
-{
-    return c->cgi ? c->unread <= 0 : c->body.state == BODY_ENDED;
+    return c->cgi ? take_cgi(c, to, size) : take_fastcgi(c, to, size);
 }
 
 int conn_body_fd(const struct conn *c)
@@ -573,8 +588,7 @@ static enum conn_end drop_body(struct conn *c)
 {
     char trash[DRAIN_PIECE];
     ssize_t n = 1;
-    for (int i = 0; i < DRAIN_PIECES && n > 0; i++)
-        n = take_fastcgi(c, trash, sizeof trash, MSG_DONTWAIT);
+    for (int i = 0; i < DRAIN_PIECES && n > 0; i++) n = take_fastcgi(c, trash, sizeof trash);
     if (n > 0 || n == CONN_AGAIN) return CONN_DRAINS;
     /* A request that libfcgi has read ahead cannot be given back to it. */
     return !n && !c->body.ahead_len ? CONN_KEPT : CONN_CLOSED;

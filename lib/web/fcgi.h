@@ -32,9 +32,12 @@ int listener_fd(const struct listener *l);
  * reserve descriptor keeps the process able to work). ERR_IO. CGI: gives the one request, once. */
 enum err listener_accept(struct listener *l, struct conn **out, struct error *e);
 
-/* Reads the parameters of the next request, and the end of a body that is not expected. Call it
- * when conn_fd is readable: it waits only for the rest of what has begun to come, at most 2 s for
- * each piece. Works again on a connection that conn_finish kept.
+/* Whether conn_begin will find all that it reads, so that it need not wait: the parameters of the next request have
+ * come whole, or the connection is at its end. True also once 64 KB of parameters have come. Looks, and takes nothing. */
+bool conn_request_came(const struct conn *c);
+
+/* Reads the parameters of the next request. It waits for the rest of what has begun to come, at most 2 s for each
+ * piece: ask conn_request_came before. Works again on a connection that conn_finish kept.
  * ERR_NOTFOUND: the web server closed the connection before a request began, as it may at any time.
  * ERR_IO: it fell silent, left in the middle or talked no FastCGI. After both call conn_free. The
  * descriptor may be closed then, so stop watching it (loop_del) before this call; once begun it is
@@ -55,12 +58,6 @@ enum { CONN_AGAIN = -2 };
  * poll before asking this: the body may lie in memory already. Whoever parks the request takes to
  * the end first: that gives 8 KB back. */
 ssize_t conn_take(struct conn *c, void *to, size_t size);
-
-/* As conn_take, but waits for the web server, at most 2 s for each piece, then -1. */
-ssize_t conn_read(struct conn *c, void *to, size_t size);
-
-/* Nothing of the body is left. True after conn_begin of a request without one. */
-bool conn_body_ended(const struct conn *c);
 
 /* The descriptor on which the body comes: conn_fd, for CGI standard input. */
 int conn_body_fd(const struct conn *c);

@@ -1,9 +1,11 @@
-# Answers that are large and that nobody reads: they wait for their reader, in little memory, and others do not.
+# Web servers that take their time: answers that nobody reads wait for their reader, in little memory, and half a request
+# for its other half; others do not wait.
 use strict;
 use warnings;
 use Digest::SHA qw(sha256_hex);
 use IO::Socket::UNIX;
 use Leat;
+use POSIX ();
 use Socket qw(SOCK_STREAM);
 use Test::More;
 use Time::HiRes qw(time);
@@ -22,13 +24,21 @@ $l->reaches($_) for @small;
 
 sub memory { return Leat::slurp('/proc/' . ($l->pids('web'))[0] . '/status') =~ /^VmRSS:\s+(\d+) kB$/m ? $1 / 1024 : die }
 
-# A FastCGI request whose answer is left where it is.
-sub unread {
+sub dial { return IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $l->state . '/leat.sock') || die "leat.sock: $!" }
+
+# The bytes of a FastCGI request.
+sub request {
     my ($target) = @_;
-    my $socket = IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $l->state . '/leat.sock') or die "leat.sock: $!";
     my %params = (REQUEST_METHOD => 'GET', REQUEST_URI => $target, REMOTE_ADDR => '127.0.0.1', HTTP_HOST => 'localhost');
     my $pairs  = join '', map { Wire::pair_length(length) . Wire::pair_length(length $params{$_}) . $_ . $params{$_} } sort keys %params;
-    print {$socket} Wire::record(1, pack 'nCx5', 1, 0), Wire::records(4, $pairs), Wire::records(5, '');
+    return Wire::record(1, pack 'nCx5', 1, 0) . Wire::records(4, $pairs) . Wire::records(5, '');
+}
+
+# One whose answer is left where it is.
+sub unread {
+    my ($target) = @_;
+    my $socket = dial();
+    print {$socket} request($target);
     $socket->flush;
     return $socket;
 }
@@ -80,6 +90,21 @@ for (
         is $l->http(GET => '/api/health')->status, 200, 'and it goes on';
     };
 }
+
+subtest 'a request that comes in drops keeps nobody waiting, and is answered' => sub {
+    my ($bytes, $socket) = (request('/api/health'), dial());
+    $socket->autoflush;
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        for (split //, substr $bytes, 0, 60) { print {$socket} $_; select undef, undef, undef, 0.1 }
+        POSIX::_exit(0);
+    }
+    cmp_ok longest_create(), '<', 3, 'others are served at once';
+    waitpid $pid, 0;
+    print {$socket} substr $bytes, 60;
+    my ($head) = rest($socket);
+    like $head, qr/^Status: 200 OK/, 'the answer';
+};
 
 subtest 'who takes nothing for ten seconds is given up' => sub {
     my ($pid) = $l->pids('web');

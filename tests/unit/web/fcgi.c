@@ -258,6 +258,17 @@ static void accepted_descriptor_is_not_inherited(void **state)
     close(server);
 }
 
+/* As conn_take, but waits. */
+static ssize_t read_body(struct conn *c, void *to, size_t size)
+{
+    ssize_t n;
+    while ((n = conn_take(c, to, size)) == CONN_AGAIN) {
+        struct pollfd p = {.fd = conn_body_fd(c), .events = POLLIN};
+        if (poll(&p, 1, 60000) != 1) return -1;
+    }
+    return n;
+}
+
 static void body_is_read_to_its_end(void **state)
 {
     enum { LENGTH = 100000 };
@@ -270,11 +281,11 @@ static void body_is_read_to_its_end(void **state)
     assert_int_equal(conn_begin(c, NULL), ERR_OK);
     size_t len = 0;
     ssize_t n;
-    while ((n = conn_read(c, got + len, 777)) > 0) len += (size_t)n;
+    while ((n = read_body(c, got + len, 777)) > 0) len += (size_t)n;
     assert_int_equal(n, 0);
     assert_int_equal(len, LENGTH);
     assert_memory_equal(got, body, LENGTH);
-    assert_int_equal(conn_read(c, got, 1), 0); /* and it stays at its end */
+    assert_int_equal(read_body(c, got, 1), 0); /* and it stays at its end */
     conn_finish(c);
     close(server);
 }
@@ -289,9 +300,9 @@ static void body_without_a_length_ends_with_its_stream(void **state)
         struct conn *c = accept_request(
             &server, PAIRS("REQUEST_METHOD", methods[i], "REQUEST_URI", "/api"), "12345", 5);
         assert_int_equal(conn_begin(c, NULL), ERR_OK);
-        assert_int_equal(conn_read(c, got, sizeof got), 5);
+        assert_int_equal(read_body(c, got, sizeof got), 5);
         assert_memory_equal(got, "12345", 5);
-        assert_int_equal(conn_read(c, got, sizeof got), 0);
+        assert_int_equal(read_body(c, got, sizeof got), 0);
         finish_and_drop(c);
         close(server);
     }
@@ -311,8 +322,8 @@ static void body_cut_off_by_the_server_is_an_error(void **state)
     close(server);
     assert_int_equal(listener_accept(listener, &c, NULL), ERR_OK);
     assert_int_equal(conn_begin(c, NULL), ERR_OK);
-    assert_int_equal(conn_read(c, got, sizeof got), 5);
-    assert_int_equal(conn_read(c, got, sizeof got), -1);
+    assert_int_equal(read_body(c, got, sizeof got), 5);
+    assert_int_equal(read_body(c, got, sizeof got), -1);
     conn_free(c);
     buf_free(&b);
 }
@@ -649,7 +660,7 @@ static bool take_all(struct conn *c, struct buf *out, size_t size)
         if (n == CONN_AGAIN)
             wait_readable(conn_body_fd(c));
         else if (n <= 0)
-            return !n && conn_body_ended(c);
+            return !n;
     }
 }
 
@@ -694,7 +705,7 @@ static void kept_connection_serves_one_request_after_the_other(void **state)
         wait_readable(conn_fd(c));
         assert_int_equal(conn_begin(c, NULL), ERR_OK);
         assert_string_equal(conn_param(c, "REQUEST_METHOD"), *body ? "POST" : "GET");
-        assert_int_equal(conn_body_ended(c), !*body);
+        if (!*body) assert_int_equal(conn_take(c, buf_reserve(&got, 1), 1), 0);
         assert_true(take_all(c, &got, 7));
         assert_string_equal(buf_text(&got), body);
         answer_kept(c, server, *body ? "posted" : "got");
@@ -801,7 +812,6 @@ static void nothing_there_is_told_at_once_and_kept_apart_from_the_end(void **sta
     /* byte for byte: headers and padding split everywhere */
     size_t taken = 0;
     for (size_t i = 0; i < b.len; i++) {
-        assert_false(conn_body_ended(c));
         assert_int_equal(send(server, b.data + i, 1, 0), 1);
         wait_readable(conn_body_fd(c));
         ssize_t n = conn_take(c, got + taken, sizeof got - taken);
@@ -810,7 +820,7 @@ static void nothing_there_is_told_at_once_and_kept_apart_from_the_end(void **sta
     }
     assert_int_equal(taken, 5);
     assert_memory_equal(got, "abcde", 5);
-    assert_true(conn_body_ended(c));
+    assert_int_equal(conn_take(c, got, sizeof got), 0);
     answer_kept(c, server, "ok");
     conn_free(c);
     close(server);
@@ -923,6 +933,67 @@ static void refused_upload_is_drained_and_then_kept(void **state)
     buf_free(&b);
 }
 
+static void a_request_has_come_when_its_parameters_have_and_not_before(void **state)
+{
+    struct buf b = {0};
+    int server;
+    struct conn *c = connect_both(&server);
+    (void)state;
+    assert_false(conn_request_came(c));
+    add_head(&b, "GET", ""); /* with padding */
+    for (size_t i = 0; i < b.len; i++) {
+        assert_int_equal(send(server, b.data + i, 1, 0), 1);
+        assert_int_equal(conn_request_came(c), i + 1 == b.len);
+    }
+    int64_t before = clock_monotonic_ms();
+    assert_int_equal(conn_begin(c, NULL), ERR_OK); /* the end of its body need not be there */
+    assert_true(clock_monotonic_ms() - before < 1500);
+    assert_true(conn_write(c, "ok", 2));
+    assert_int_equal(conn_finish(c), CONN_DRAINS);
+    buf_clear(&b);
+    add_record(&b, STDIN, "", 0);
+    send_buf(server, &b);
+    wait_readable(conn_fd(c));
+    assert_int_equal(conn_drain(c), CONN_KEPT);
+    expect_answer(server, "ok");
+
+    assert_false(conn_request_came(c));
+    close(server);
+    wait_readable(conn_fd(c));
+    assert_true(conn_request_came(c)); /* that there will be none */
+    conn_free(c);
+    buf_free(&b);
+}
+
+static void what_is_no_request_has_come_too(void **state)
+{
+    static const char *const lines[] = {"GET / HTTP/1.1\r\n", "\1\5\0\1\0\0\0\0"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        int server;
+        struct conn *c = connect_both(&server);
+        size_t len = i ? 8 : strlen(lines[i]);
+        assert_int_equal(send(server, lines[i], len, 0), len);
+        wait_readable(conn_fd(c));
+        assert_true(conn_request_came(c));
+        conn_free(c);
+        close(server);
+    }
+    /* too much of it, which conn_begin may wait for */
+    static const char pad[60000];
+    struct buf b = {0};
+    int server;
+    struct conn *c = connect_both(&server);
+    add_begin_keep(&b);
+    add_record(&b, PARAMS, pad, sizeof pad);
+    add_record(&b, PARAMS, pad, sizeof pad);
+    send_buf(server, &b);
+    assert_true(conn_request_came(c));
+    conn_free(c);
+    close(server);
+    buf_free(&b);
+}
+
 static void body_without_its_end_is_an_error(void **state)
 {
     struct buf b = {0};
@@ -939,7 +1010,6 @@ static void body_without_its_end_is_an_error(void **state)
     shutdown(server, SHUT_WR);
     assert_int_equal(conn_take(c, got, sizeof got), -1);
     assert_int_equal(conn_take(c, got, sizeof got), -1); /* and stays so */
-    assert_false(conn_body_ended(c));
     assert_int_equal(conn_finish(c), CONN_CLOSED);
     close(server);
     /* a request that expects none is not begun without its end */
@@ -1194,9 +1264,9 @@ static int echo_waiting(struct listener *l, struct conn *c)
 {
     int waited = 0;
     (void)l;
-    while (!conn_body_ended(c)) {
+    for (ssize_t n = 1; n;) {
         char piece[8];
-        ssize_t n = conn_take(c, piece, sizeof piece);
+        n = conn_take(c, piece, sizeof piece);
         struct pollfd p = {.fd = conn_body_fd(c), .events = POLLIN};
         if (n == CONN_AGAIN) {
             /* only now does the test send the rest */
@@ -1217,7 +1287,7 @@ static int echo(struct listener *l, struct conn *c)
     struct conn *second = c;
     if (!listener_is_cgi(l) || listener_fd(l) != -1 || conn_fd(c) != 1) return 1;
     if (strcmp(conn_param(c, "REQUEST_METHOD"), "POST") != 0 || conn_params(c) != environ) return 2;
-    while ((n = conn_read(c, piece, sizeof piece)) > 0)
+    while ((n = read_body(c, piece, sizeof piece)) > 0)
         if (!conn_write(c, piece, (size_t)n)) return 3;
     if (n < 0) return 4;
     conn_finish(c);
@@ -1342,6 +1412,8 @@ int main(void)
         cmocka_unit_test(body_that_came_with_the_parameters_needs_no_poll),
         cmocka_unit_test(long_bodies_arrive_whole),
         cmocka_unit_test(refused_upload_is_drained_and_then_kept),
+        cmocka_unit_test(a_request_has_come_when_its_parameters_have_and_not_before),
+        cmocka_unit_test(what_is_no_request_has_come_too),
         cmocka_unit_test(body_without_its_end_is_an_error),
         cmocka_unit_test(records_of_others_do_not_get_into_the_body),
         cmocka_unit_test(request_that_came_early_is_not_mixed_up),
