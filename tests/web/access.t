@@ -62,7 +62,7 @@ sub finished_task {
 sub routes {
     my $text = Leat::slurp("$top/cgi-bin/routes.c");
     my @rows;
-    while ($text =~ /\{(METHOD_[A-Z_| ]+),\s*"([^"]+)",\s*([^,]+),\s*[^,]+,\s*TICKET_\w+,\s*\w+\}/g) {
+    while ($text =~ /\{(METHOD_[A-Z_| ]+),\s*"([^"]+)",\s*([^,]+),\s*[^,]+,\s*TICKET_\w+,\s*\w+,\s*\w+\}/g) {
         my ($methods, $pattern, $scopes) = ($1, $2, $3);
         push @rows, [$_, $pattern, map { lc } $scopes =~ /AUTH_(\w+)/g] for $methods =~ /METHOD_(\w+)/g;
     }
