@@ -1,0 +1,117 @@
+// The generator: work that outlives every request of a page.
+import assert from 'node:assert/strict'
+import { after, afterEach, before, test } from 'node:test'
+import { launch, wire } from './page.mjs'
+import { Server, until } from './server.mjs'
+
+const site = new Server('GENERATE')
+const closing = [] // what a test leaves open
+
+let browser
+before(async () => { browser = await launch() })
+after(() => browser?.close())
+afterEach(async () => {
+  for (const each of closing.splice(0)) await each.close()
+})
+
+// A page that has seen nothing yet; what it asks for is in `asked`, what its streams say in messages().
+async function visit({ url = site.url, seconds = 3 } = {}) {
+  const context = await browser.newContext()
+  closing.push(context)
+  const page = await context.newPage()
+  page.setDefaultTimeout(60000)
+  page.asked = []
+  page.wrong = []
+  page.on('request', request => page.asked.push(`${request.method()} ${new URL(request.url()).pathname}`))
+  page.on('pageerror', error => page.wrong.push(`${error}`))
+  await page.addInitScript(() => {
+    window.heard = []
+    window.EventSource = class extends EventSource {
+      constructor(url) {
+        super(url)
+        this.addEventListener('message', ({ data }) => window.heard.push(JSON.parse(data)))
+      }
+    }
+  })
+  await page.goto(`${url}/?seconds=${seconds}`)
+  page.messages = () => page.evaluate(() => window.heard)
+  return page
+}
+
+async function generate(page, prompt, token = site.token) {
+  await page.getByLabel('Token').fill(token)
+  await page.getByLabel('What shall it be about?').fill(prompt)
+  await page.getByRole('button', { name: 'Generate' }).click()
+}
+const id = page => until(() => new URL(page.url()).hash.slice(1))
+const polls = page => page.asked.filter(line => /^GET .*generate-async\/[^/]+$/.test(line)).length
+const streams = page => page.asked.filter(line => line.endsWith('/stream')).length
+// the page shows what the API has
+async function done(page) {
+  await page.locator('pre').first().waitFor()
+  const task = await site.alice('GET', `/api/tasks/${await id(page)}`)
+  assert.equal(task.status, 'completed')
+  assert.deepEqual(await page.locator('pre').allTextContents(), task.result.files.map(file => file.content))
+  assert.deepEqual(page.wrong, [])
+  return task
+}
+
+test('nobody comes in without a token; with one the page follows by streams alone, however often they end', async () => {
+  const page = await visit({ seconds: 5 })
+  await generate(page, 'x', 'wrong')
+  await page.getByText('This token is not known.').waitFor()
+  await generate(page, 'Ducks <b>&</b> geese')
+  await done(page)
+  assert.match(await page.locator('pre').first().textContent(), /<h1>Ducks &lt;b&gt;&amp;&lt;\/b&gt; geese<\/h1>/)
+  const messages = await page.messages()
+  const types = new Set(messages.map(message => message.type))
+  for (const type of ['connected', 'status_update', 'progress_update', 'completed']) assert.ok(types.has(type), type)
+  assert.ok(streams(page) > 2, `${streams(page)} streams`)
+  assert.equal(polls(page), 0)
+  const told = messages.filter(message => message.type === 'progress_update').map(message => message.progress)
+  assert.deepEqual(told, [...new Set(told)].sort((a, b) => a - b), 'nothing twice, nothing out of order')
+  const task = await site.alice('GET', `/api/tasks/${await id(page)}`)
+  const { events } = await site.ask('GET', `/api/tasks/${task.id}/events?limit=500`, undefined, { Authorization: `Bearer ${site.token}`, Accept: 'application/json' })
+  assert.deepEqual(told, events.filter(event => event.type === 'task.progress').map(event => event.payload.percent), 'nothing lost')
+})
+
+test('a server that cuts every connection again and again, and one that dies, change nothing', async () => {
+  const way = await wire(site.url)
+  const tearing = setInterval(() => way.tear(), 900)
+  closing.push(way, { close: () => clearInterval(tearing) })
+  const page = await visit({ url: way.url, seconds: 5 })
+  await generate(page, 'Cut')
+  await until(async () => (await page.messages()).some(message => message.progress > 20))
+  await site.killWeb()
+  await done(page)
+  assert.equal(polls(page), 0)
+})
+
+test('a reload in the middle goes on with the same task', async () => {
+  const page = await visit()
+  await generate(page, 'Again')
+  const before = await id(page)
+  await until(async () => (await page.messages()).some(message => message.progress > 20))
+  await page.reload()
+  await done(page)
+  assert.equal(await id(page), before)
+  assert.equal(page.asked.filter(line => line.startsWith('POST')).length, 1)
+})
+
+test('where no stream comes through it is polled', async () => {
+  const page = await visit({ seconds: 1 })
+  await page.route('**/stream', route => route.abort())
+  await generate(page, 'Polled')
+  await done(page)
+  assert.ok(polls(page) > 0)
+  assert.deepEqual(await page.messages(), [])
+})
+
+test('a failure is told in the words of the job', async () => {
+  const page = await visit()
+  await page.route('**/api/generate-async', route => route.continue({ postData: '["no prompt"]' }))
+  await generate(page, 'x')
+  await page.getByText('The request is no {"prompt": "..."}.').waitFor()
+  const [failed] = (await page.messages()).filter(message => message.type === 'failed')
+  assert.deepEqual([failed.code, failed.retryable], ['exit_status', false])
+})
