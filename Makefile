@@ -231,7 +231,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
 # ---- lint ----------------------------------------------------------------------------------------
 
 C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c))
-SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run nginx/dev/nginx.sh nginx/dev/apache.sh .ci/run \
+SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run $(wildcard nginx/dev/*.sh) .ci/run \
             $(filter-out %.conf,$(wildcard lib/jobs/* nginx/recipes/*/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
@@ -293,6 +293,10 @@ install: all
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/html/dashboard'
 	$(INSTALL) -m 644 $(wildcard nginx/html/*.*) '$(DESTDIR)$(PREFIX)/share/leat/html/'
 	$(INSTALL) -m 644 nginx/html/dashboard/* '$(DESTDIR)$(PREFIX)/share/leat/html/dashboard/'
+	for folder in read change; do to='$(DESTDIR)$(PREFIX)/share/leat/lighttpd/problems'/$$folder; \
+	  $(INSTALL) -d "$$to" && $(INSTALL) -m 644 nginx/lighttpd/problems/$$folder/* "$$to/" || exit 1; done
+	for piece in nginx/lighttpd/*.conf; do to='$(DESTDIR)$(PREFIX)/share/leat/lighttpd'/$${piece##*/}; \
+	  sed 's|/usr/local/|$(PREFIX)/|g' $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/apache/problems'
 	$(INSTALL) -m 644 nginx/apache/problems/* '$(DESTDIR)$(PREFIX)/share/leat/apache/problems/'
 	for piece in nginx/apache/[!p]* nginx/apache/problems.conf; do to='$(DESTDIR)$(PREFIX)/share/leat/apache'/$${piece##*/}; \

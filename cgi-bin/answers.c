@@ -230,7 +230,9 @@ void answer_created(struct exchange *x, const struct task *t, bool joined, int64
     created_body(&body, &d, t, &view, joined, finished);
     struct response r;
     response_start(&r, &x->request, finished ? 200 : 202);
-    response_header_fmt(&r, "Location", "%s/tasks/%s", view.prefix, t->id);
+    /* a web server that goes by CGI's rules takes one with a 200 for the page to send (RFC 3875, 6.2.2) */
+    if (!finished || !x->server->by_cgi_rules)
+        response_header_fmt(&r, "Location", "%s/tasks/%s", view.prefix, t->id);
     say_waited(&r, waited_ms);
     response_json(&r, &body);
     buf_free(&body);

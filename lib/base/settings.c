@@ -153,7 +153,9 @@ const struct setting conf_settings[] = {
          .as_cgi = "55"},
     [CONF_STREAM_CGI_STREAMS] =
         {"stream", "cgi_streams", SETTING_INT, "32", 1, 100000, NULL, RELOAD_NO_MATTER,
-         .help = "How many processes may hold streams where each request is a process (CGI)."},
+         .help = "How many processes may hold streams where each holds one: as CGI, or with "
+                 "`max_streams` 1 (mod_fcgid). Beyond half of them streams are shorter; beyond "
+                 "all, a new one is put off and the oldest ends."},
     [CONF_STREAM_HEARTBEAT] = {"stream", "heartbeat", SETTING_SECONDS, "15", 100, 3600000, NULL,
                                RELOAD_NO_MATTER,
                                .help = "How often a silent stream says that it is there."},

@@ -133,6 +133,17 @@ static void touch(struct watch *w)
 static void on_ready(void *arg, int events);
 static void on_time(void *arg);
 
+/* Brings the end of all that waits. */
+static void end_all(struct park *p, enum frame_end_reason reason)
+{
+    int64_t now = clock_monotonic_ms();
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct watch *w = p->buckets[i]; w; w = w->next) {
+            if (w->deadline > now) w->deadline = now, w->at_deadline = reason;
+            loop_timer_set(p->o.loop, &w->timer, now);
+        }
+}
+
 static void on_bell(void *arg, int events)
 {
     (void)events;
@@ -143,6 +154,7 @@ static void on_check(void *arg)
 {
     struct park *p = arg;
     if (db_changed(p->o.db)) p->unread = true;
+    if (stream_slots_wanted(p->o.slots)) end_all(p, END_ROTATED);
     loop_timer_set(p->o.loop, &p->check, clock_monotonic_ms() + CHECK_MS);
 }
 
@@ -779,7 +791,7 @@ void park_stream(struct park *p, const struct park_stream *s)
     w->behind = true;
     w->credential = s->credential;
     w->expires_at = s->expires_at ? s->expires_at : INT64_MAX;
-    set_deadline(w, now, s->stream_ms);
+    set_deadline(w, now, s->account ? stream_slots_length(p->o.slots, s->stream_ms) : s->stream_ms);
     w->heartbeat_ms = s->heartbeat_ms;
     w->heartbeat_at = now + s->heartbeat_ms;
     w->retry_ms = s->retry_ms;
@@ -793,7 +805,9 @@ static void hold(struct park *p, struct exchange *x, enum watch_kind kind,
     struct watch *w = add(p, kind, x->conn, &wait->scope, wait->account);
     w->exchange = x;
     w->wait = *wait;
-    w->deadline = p->shutdown ? 0 : clock_monotonic_ms() + wait->wait_ms;
+    int64_t wait_ms =
+        wait->account ? stream_slots_length(p->o.slots, wait->wait_ms) : wait->wait_ms;
+    w->deadline = p->shutdown ? 0 : clock_monotonic_ms() + wait_ms;
     exchange_hold(x);
     set_timer(w);
     touch(w);
@@ -828,11 +842,6 @@ void park_turn(struct park *p)
 
 void park_shutdown(struct park *p)
 {
-    int64_t now = clock_monotonic_ms();
     p->shutdown = true;
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct watch *w = p->buckets[i]; w; w = w->next) {
-            if (w->deadline > now) w->deadline = now, w->at_deadline = END_SHUTDOWN;
-            loop_timer_set(p->o.loop, &w->timer, now);
-        }
+    end_all(p, END_SHUTDOWN);
 }

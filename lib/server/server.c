@@ -361,13 +361,15 @@ static enum err open_database(struct server *s, struct error *e)
 static enum err open_parts(struct server *s, struct error *e)
 {
     bool cgi = listener_is_cgi(s->listener);
+    /* mod_fcgid gives it one request at a time, too */
+    s->by_cgi_rules = cgi || conf_int(s->conf, CONF_STREAM_MAX_STREAMS) == 1;
     enum err rc = loop_open(&s->loop, e);
     if (!rc)
         rc = commit_group_open(&s->commits, s->loop, s->db,
                                conf_int(s->conf, CONF_DATABASE_BUSY_MS), unsynced, s, e);
     if (!rc)
         rc = stream_slots_open(&s->slots, conf_text(s->conf, CONF_DATABASE_PATH),
-                               cgi ? conf_int(s->conf, CONF_STREAM_CGI_STREAMS) : 0, e);
+                               s->by_cgi_rules ? conf_int(s->conf, CONF_STREAM_CGI_STREAMS) : 0, e);
     /* A process for one request has nothing to tell that would be worth a transaction. */
     if (!rc && !cgi) s->metrics = metrics_new(s->db, s->program->name);
     struct park_options options = {

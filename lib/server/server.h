@@ -43,6 +43,7 @@ struct server {
     void (*end_conn)(struct server *s, struct conn *conn);
     size_t sending;    /* connections that were answered, and have not taken all of it */
     int64_t bodies_us; /* that reading bodies has taken in this turn */
+    bool by_cgi_rules; /* as CGI, or FastCGI for one stream at a time (mod_fcgid) */
     bool stopping;
     int exit_status; /* not 0: a fault after which the process must not go on */
 };

@@ -1,6 +1,7 @@
 #include "store/stream_slots.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -14,7 +15,8 @@
 enum {
     SLOTS = 256,       /* processes */
     TURN_TRIES = 1000, /* some ms */
-    ACCOUNTS = 4096    /* of one process; the table is open-addressed. More share what is left. */
+    ACCOUNTS = 4096,   /* of one process; the table is open-addressed. More share what is left. */
+    SHORT_MS = 2000,   /* a stream lasts so long, however many wait */
 };
 
 /* The file: slots, each a table of accounts. Only its process writes a slot. */
@@ -29,11 +31,23 @@ struct slot {
     struct account accounts[ACCOUNTS];
 };
 
+/* Of a CGI process that has something open. */
+struct place {
+    _Atomic int64_t since; /* monotonic ms */
+    _Atomic uint32_t wanted;
+};
+
+struct table {
+    struct slot slots[SLOTS];
+    struct place places[SLOTS];
+};
+
 struct stream_slots {
     int fd;
     int64_t cgi_most;
     int own; /* index of the slot; -1: none yet */
-    struct slot *slots;
+    struct table *table;
+    struct slot *slots; /* of it */
 };
 
 static uint64_t key_of(const char *account)
@@ -55,14 +69,15 @@ enum err stream_slots_open(struct stream_slots **out, const char *db_path, int64
     s->own = -1;
     buf_fmt(&path, "%s.streams", db_path);
     s->fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
-    if (s->fd < 0 || ftruncate(s->fd, (off_t)(SLOTS * sizeof *s->slots)))
+    if (s->fd < 0 || ftruncate(s->fd, (off_t)sizeof *s->table))
         rc = error_errno(e, ERR_IO, "cannot open %s", path.data);
     if (!rc) {
-        s->slots =
-            mmap(NULL, SLOTS * sizeof *s->slots, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-        if (s->slots == MAP_FAILED) {
-            s->slots = NULL;
+        void *table = mmap(NULL, sizeof *s->table, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+        if (table == MAP_FAILED) {
             rc = error_errno(e, ERR_IO, "cannot map %s", path.data);
+        } else {
+            s->table = table;
+            s->slots = s->table->slots;
         }
     }
     buf_free(&path);
@@ -81,7 +96,7 @@ static struct flock lock_on(int index, short type)
 void stream_slots_close(struct stream_slots *s)
 {
     if (!s) return;
-    if (s->slots) munmap(s->slots, SLOTS * sizeof *s->slots);
+    if (s->table) munmap(s->table, sizeof *s->table);
     if (s->fd >= 0) close(s->fd); /* which ends the lock */
     free(s);
 }
@@ -146,6 +161,7 @@ static void add(struct stream_slots *s, uint64_t key)
     struct slot *slot = &s->slots[s->own];
     struct account *spare, *a = find(slot, key, &spare);
     slot->cgi = s->cgi_most > 0;
+    if (!slot->open) s->table->places[s->own].since = clock_monotonic_ms();
     slot->open++; /* first, and in subtract last: a killed process leaves no count in a slot that looks empty */
     if (!a && spare) {
         a = spare;
@@ -181,6 +197,20 @@ static void end_turn(struct stream_slots *s)
     fcntl(s->fd, F_OFD_SETLK, &lock);
 }
 
+/* Has the oldest of the CGI processes end its stream, unless that is young. One that has been told is not told
+ * again: of several that are refused each has another end. */
+static void want_oldest(struct stream_slots *s)
+{
+    struct place *oldest = NULL;
+    int64_t before = clock_monotonic_ms() - SHORT_MS;
+    for (int i = 0; i < SLOTS; i++) {
+        struct place *place = &s->table->places[i];
+        if (!s->slots[i].cgi || i == s->own || place->wanted || place->since > before) continue;
+        if (lives(s, i) && (!oldest || place->since < oldest->since)) oldest = place;
+    }
+    if (oldest) oldest->wanted = 1;
+}
+
 enum stream_slot stream_slots_take(struct stream_slots *s, const char *account, int64_t most)
 {
     uint64_t key = key_of(account);
@@ -191,6 +221,8 @@ enum stream_slot stream_slots_take(struct stream_slots *s, const char *account, 
                             : s->cgi_most && cgi_slots(s) > s->cgi_most ? SLOT_SITE_FULL
                                                                         : SLOT_TAKEN;
     if (slot != SLOT_TAKEN) subtract(s, key);
+    if (slot == SLOT_SITE_FULL) want_oldest(s);
+    if (slot == SLOT_TAKEN) s->table->places[s->own].wanted = 0;
     if (turn) end_turn(s);
     return slot;
 }
@@ -198,4 +230,17 @@ enum stream_slot stream_slots_take(struct stream_slots *s, const char *account, 
 void stream_slots_give_back(struct stream_slots *s, const char *account)
 {
     subtract(s, key_of(account));
+}
+
+int64_t stream_slots_length(const struct stream_slots *s, int64_t ms)
+{
+    int64_t half = s->cgi_most / 2, taken = s->cgi_most ? cgi_slots(s) : 0;
+    if (taken <= half || ms <= SHORT_MS) return ms;
+    int64_t left = taken < s->cgi_most ? s->cgi_most - taken : 0;
+    return SHORT_MS + (ms - SHORT_MS) * left / (s->cgi_most - half);
+}
+
+bool stream_slots_wanted(struct stream_slots *s)
+{
+    return s->cgi_most && s->own >= 0 && atomic_exchange(&s->table->places[s->own].wanted, 0);
 }

@@ -4,6 +4,7 @@
 #include "base/conf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,7 +138,7 @@ enum err jobtype_parse(struct jobtype *out, const char *jobs, const char *name, 
     jobtype_defaults(out, name);
     struct buf conf = {0};
     buf_fmt(&conf, "%s/%s.conf", jobs, name);
-    enum err rc = access(conf.data, F_OK) && errno == ENOENT
+    enum err rc = faccessat(AT_FDCWD, conf.data, F_OK, AT_EACCESS) && errno == ENOENT
                       ? ERR_OK
                       : conf_read_ini(conf.data, take_key, out, e);
     buf_free(&conf);

@@ -1,6 +1,7 @@
 #include "web/fcgi.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <fastcgi.h>
@@ -220,6 +221,9 @@ static struct conn *conn_cgi(void)
     c->cgi = true;
     c->fd = STDOUT_FILENO;
     c->unread = parse_length(conn_param(c, "CONTENT_LENGTH"));
+    /* Apache passes on a body that came in chunks without saying its length: it ends with the input. */
+    const char *length = conn_param(c, "CONTENT_LENGTH");
+    if (!(length && *length) && conn_param(c, "HTTP_TRANSFER_ENCODING")) c->unread = INT64_MAX;
     return c;
 }
 
@@ -594,11 +598,27 @@ static enum conn_end drop_body(struct conn *c)
     return !n && !c->body.ahead_len ? CONN_KEPT : CONN_CLOSED;
 }
 
+/* Throws away what still comes of the body, which the web server sends before it reads our answer. Under
+ * mod_cgid both go by one socket: closed with unread bytes it would be reset, and the answer lost. */
+static void drain_cgi(struct conn *c)
+{
+    char trash[DRAIN_PIECE];
+    for (int64_t now, end = clock_monotonic_ms() + CONN_DRAIN_MS;
+         c->unread > 0 && (now = clock_monotonic_ms()) < end;) {
+        struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+        poll(&p, 1, (int)(end - now));
+        ssize_t n = take_cgi(c, trash, sizeof trash);
+        if (n <= 0 && n != CONN_AGAIN) return;
+    }
+}
+
 enum conn_end conn_finish(struct conn *c)
 {
     if (!c) return CONN_CLOSED;
     if (c->cgi) {
         conn_flush(c);
+        shutdown(c->fd, SHUT_WR); /* where it is a socket */
+        drain_cgi(c);
     } else if (c->begun && !c->failed) {
         if (c->out.len && conn_flush(c) && c->out.len) return CONN_SENDS;
         /* Never after a failure: FCGX_FClose would wait for the stuck peer again. */

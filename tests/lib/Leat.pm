@@ -264,7 +264,13 @@ sub site {
     my ($family) = $self->{server} =~ /^(\w+)/;
     return "$self->{state}/$family";
 }
-sub log       { return slurp("$_[0]{dir}/server.log") }
+
+# What all programs said; a web server that starts leat.fcgi itself keeps what that says in its own log.
+sub log {
+    my ($self) = @_;
+    my $said = slurp("$self->{dir}/server.log");
+    return $self->{server} =~ /-/ ? $said . slurp($self->site . '.log') : $said;
+}
 
 # The pids of web (leat.fcgi), runner or server, as the pid file has them.
 sub pids { return split ' ', slurp("$_[0]{state}/$_[1].pid") }

@@ -11,7 +11,7 @@ use Time::HiRes qw(time);
 
 # Who starts leat.fcgi: a process there holds one stream.
 my %own = map { $_ => 1 } qw(apache-fcgid apache-cgi);
-my @servers = $ENV{SERVER} ? $ENV{SERVER} : qw(apache);
+my @servers = $ENV{SERVER} ? $ENV{SERVER} : qw(apache apache-fcgid apache-cgi lighttpd);
 
 sub behind {
     my ($server) = @_;
@@ -110,7 +110,8 @@ CONF
 
     my $made = $ask->(POST => '/api/tasks', json => {type => 'makes'}, headers => [Prefer => 'wait=20'])->json->{task};
     $r = $ask->(GET => $made->{files}[0]{url}, headers => [Range => 'bytes=2-3']);
-    is $r->status . ' ' . $r->body, '206 cd', 'a part of a file';
+    # without a setting of the whole host nobody sends it for Leat
+    is $r->status . ' ' . $r->body, $server eq 'apache-cgi' ? '200 abcdef' : '206 cd', 'a part of a file';
     like $r->header('Content-Type'), qr{^text/plain}, '... of its type';
     is $ask->(GET => '/leat-files/' . $made->{id} . '/a.txt')->status, 404, 'where they are sent from is nobody\'s path';
 
@@ -124,9 +125,11 @@ CONF
             is join(' ', $r->status, $r->json->{code} // '', $r->json->{retryable} // ''), '503 unavailable 1', "$_->[0]: nobody is there";
         }
         $s = $l->stream('/api/events', headers => {@as});
-        is $s->status . ' ' . $s->next_event(5)->{json}{payload}{reason}, '200 overloaded', '... to an EventSource';
+        # lighttpd cannot make a 200 of it
+        my $said = $s->status == 200 ? $s->next_event(5)->{json}{payload}{reason} : $s->header('Content-Type');
+        is $s->status . " $said", $server eq 'lighttpd' ? '503 application/problem+json' : '200 overloaded', '... to an EventSource';
         rename "$socket.away", $socket or die "rename: $!";
-        is $ask->(GET => '/api/tasks')->status, 200, 'they are back';
+        ok wait_until { $ask->(GET => '/api/tasks')->status == 200 } 20;
     }
     my ($before) = $l->pids('server');
     kill KILL => $before;

@@ -77,6 +77,69 @@ static void there_are_as_many_cgi_processes_with_streams_as_may(void **state)
     stream_slots_close(fcgi);
 }
 
+static void streams_are_shorter_the_fewer_places_are_left(void **state)
+{
+    enum { MOST = 6, LONG = 50000 };
+    struct room *r = *state;
+    struct stream_slots *cgi[MOST], *fcgi = slots_of(r, 0);
+    int64_t before = LONG;
+    for (int i = 0; i < MOST; i++) {
+        cgi[i] = slots_of(r, MOST);
+        assert_true(counted(cgi[i], "ann", 0));
+        int64_t ms = stream_slots_length(cgi[i], LONG);
+        if (i < MOST / 2)
+            assert_int_equal(ms, LONG);
+        else
+            assert_true(ms < before);
+        before = ms;
+    }
+    assert_int_equal(before, 2000);
+    assert_int_equal(stream_slots_length(cgi[0], 700), 700); /* never longer than it shall be */
+    assert_int_equal(stream_slots_length(fcgi, LONG), LONG);
+    for (int i = 0; i < MOST; i++) stream_slots_close(cgi[i]);
+    stream_slots_close(fcgi);
+}
+
+/* Whether the place of `s` is wanted by the time that somebody who tries again and again may have to wait. */
+static bool wanted_by(struct stream_slots *s, struct stream_slots *waits)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (counted(waits, "bob", 0)) return false;
+        if (stream_slots_wanted(s)) return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+static void who_is_refused_has_the_oldest_end(void **state)
+{
+    struct room *r = *state;
+    struct stream_slots *a = slots_of(r, 2), *b = slots_of(r, 2), *c = slots_of(r, 2);
+    struct stream_slots *fcgi = slots_of(r, 0);
+    assert_true(counted(fcgi, "ann", 0));
+    assert_true(counted(a, "ann", 0));
+    assert_true(counted(b, "ann", 0));
+    assert_false(counted(c, "bob", 0));
+    assert_false(stream_slots_wanted(a)); /* both are young */
+    assert_false(stream_slots_wanted(b));
+    assert_true(wanted_by(a, c));
+    assert_false(stream_slots_wanted(a)); /* once */
+    assert_false(stream_slots_wanted(fcgi));
+    stream_slots_give_back(a, "ann");
+    assert_true(counted(c, "bob", 0));
+    assert_false(
+        stream_slots_wanted(c)); /* what was said of another stream is not said of this one */
+    assert_false(counted(a, "ann", 0));
+    assert_true(stream_slots_wanted(b));
+    /* whom its own limit refuses waits for its own */
+    assert_false(counted(a, "bob", 1));
+    assert_false(stream_slots_wanted(b));
+    stream_slots_close(a);
+    stream_slots_close(b);
+    stream_slots_close(c);
+    stream_slots_close(fcgi);
+}
+
 static void a_cgi_process_that_its_account_does_not_let_in_takes_no_place(void **state)
 {
     struct room *r = *state;
@@ -165,6 +228,8 @@ int main(void)
         TEST(an_account_has_as_many_as_it_may_in_all_processes_together),
         TEST(what_a_process_had_is_forgotten_with_it),
         TEST(there_are_as_many_cgi_processes_with_streams_as_may),
+        TEST(streams_are_shorter_the_fewer_places_are_left),
+        TEST(who_is_refused_has_the_oldest_end),
         TEST(a_cgi_process_that_its_account_does_not_let_in_takes_no_place),
         TEST(many_accounts_come_and_go),
         TEST(more_accounts_than_a_table_holds_are_let_in),
