@@ -2,6 +2,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cli/command.h"
+#include "ops/job_types.h"
+#include "ops/retain.h"
 #include "store/claims.h"
 #include "store/files.h"
 #include "store/retention.h"
@@ -16,7 +18,9 @@ const struct command command_gc = {
     .name = "gc",
     .arguments = "[--older-than HOURS] [--dry-run] [--json]",
     .summary = "removes what is old now, as the runner does by and by",
-    .help = "  --older-than HOURS  finished tasks of that age, instead of [runner] retain_hours;\n"
+    .help = "  --older-than HOURS  finished tasks of that age, instead of retain_hours of the "
+            "settings\n"
+            "                      and of their types;\n"
             "                      fractions allowed, 0: all that are finished\n"
             "  --dry-run           only counts\n"
             "  --json              says it as JSON\n"
@@ -38,8 +42,21 @@ struct wish {
     bool dry_run, json;
 };
 
-/* What goes, by the options and the settings. */
-static int decide(struct cli *cli, const struct wish *w, struct retention *out)
+/* What the types say of how long their tasks are kept; a jobs folder that cannot be read is an error, because it may
+ * hold one that says for ever. */
+static enum err read_types(const struct cli *cli, int64_t now, struct buf *own, struct error *e)
+{
+    const char *jobs = conf_text(cli->conf, CONF_RUNNER_JOBS);
+    if (!jobs) return ERR_OK;
+    struct job_types *types = job_types_open(jobs);
+    enum err rc = job_types_refresh(types, e);
+    if (!rc) retain_own(own, types, now);
+    job_types_close(types);
+    return rc;
+}
+
+/* What goes, by the options, the types (*own holds what they say) and the settings. */
+static int decide(struct cli *cli, const struct wish *w, struct retention *out, struct buf *own)
 {
     struct error e = {0};
     int64_t age = conf_ms(cli->conf, CONF_RUNNER_RETAIN_HOURS);
@@ -49,6 +66,8 @@ static int decide(struct cli *cli, const struct wish *w, struct retention *out)
     out->before = out->now - age;
     if (w->older_than && !age) out->before++; /* also what ended in this millisecond */
     if (!w->older_than && !age) out->before = TASK_NONE;
+    if (!w->older_than && read_types(cli, out->now, own, &e)) return cli_error(cli, &e);
+    out->own = own->data;
     return EX_OK;
 }
 
@@ -115,17 +134,22 @@ static int gc(struct cli *cli, int argc, char **argv)
                                          CLI_FLAG("dry-run", &w.dry_run),
                                          CLI_FLAG("json", &w.json)};
     struct error e = {0};
-    struct retention what;
+    struct retention what = {0};
     struct retention_count count = {0};
+    struct buf own = {0};
     int status = cli_options(cli, options, sizeof options / sizeof *options, &argc, argv);
     if (!status && argc) status = cli_fail(cli, EX_USAGE, "'%s' is not expected here", argv[0]);
     if (!status) status = cli_settings(cli);
-    if (!status) status = decide(cli, &w, &what);
+    if (!status) status = decide(cli, &w, &what, &own);
     if (!status) status = cli_database(cli);
-    if (status) return status;
+    if (status) {
+        buf_free(&own);
+        return status;
+    }
 
     enum err rc =
         w.dry_run ? retention_due(cli->db, &what, &count, &e) : remove_all(cli, &what, &count, &e);
+    buf_free(&own);
     if (!rc || count.tasks || count.events) print(&count, &w);
     if (!rc && !w.dry_run) rc = checkpoint(cli, &e);
     return rc ? cli_error(cli, &e) : cli_flush(cli);

@@ -83,6 +83,7 @@ static void forget(struct attempt *a)
     file_list_free(&a->files);
     if (a->artifacts_report >= 0) close(a->artifacts_report);
     workdir_free(&a->dir);
+    secret_wipe(a->token, sizeof a->token);
     task_free(&a->task);
     clear(a, a->host);
 }

@@ -54,6 +54,7 @@ struct attempt_host {
     const char *jobs; /* absolute path of the jobs folder */
     const struct workroot *work;
     const char *prefix;    /* of result_url */
+    const char *url;       /* of the site, for jobs; NULL: not known */
     int64_t runner;        /* its id */
     int64_t result_max;    /* bytes */
     int64_t inline_max;    /* bytes */
@@ -80,6 +81,10 @@ bool attempt_is_working(const struct attempt *a);
 
 /* CLAIMED: `t` (taken over: *t is empty after it) for `child` (taken over too). */
 void attempt_claim(struct attempt *a, struct task *t, const struct child *child);
+
+/* In the same transaction: makes the token that its job is given, where its type says so and the site has a url.
+ * Errors of the store: roll back. */
+enum err attempt_permit(struct attempt *a, struct error *e);
 
 /* The transaction was rolled back: CLAIMED is IDLE again. */
 void attempt_unclaim(struct attempt *a);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/loop.h"
+#include "base/secret.h"
 #include "runner/attempt.h"
 #include "runner/channel.h"
 #include "runner/lines.h"
@@ -70,6 +71,7 @@ struct attempt {
     struct claim claim;
     struct jobtype type;
     struct job_user user;
+    char token[SECRET_SIZE]; /* until the job has it; "": it gets none */
     struct workdir dir;
     struct child child; /* the job, or a helper */
     struct loop_child watch;

@@ -1,6 +1,7 @@
 /* How an attempt begins: its folders, its input, its environment, and the child that becomes the job. */
 #include "base/clock.h"
 #include "runner/attempt_parts.h"
+#include "runner/job_token.h"
 #include "store/groups.h"
 #include "store/inputs.h"
 
@@ -104,6 +105,8 @@ static char **environment(const struct attempt *a, const char *content_type)
         .files = a->dir.files,
         .checkpoint = a->dir.checkpoint,
         .context = a->task.group ? a->dir.context : NULL,
+        .url = *a->token ? a->host->url : NULL,
+        .token = *a->token ? a->token : NULL,
         .deadline = clock_wall_ms() + a->timeout_ms,
     });
 }
@@ -131,6 +134,7 @@ static enum err start_child(struct attempt *a, const struct input *input, struct
                       },
                       e);
         jobenv_free(env);
+        secret_wipe(a->token, sizeof a->token);
         buf_free(&file);
     }
     for (int i = 0; i < 4; i++)
@@ -198,6 +202,16 @@ static enum ending ending_of(enum err why)
     case ERR_INVALID: return ENDING_UNUSABLE;
     default: return ENDING_NO_SYSTEM;
     }
+}
+
+enum err attempt_permit(struct attempt *a, struct error *e)
+{
+    enum { SPARE_MS = 60 * 1000 }; /* until its end is written */
+    const struct jobtype *type;
+    if (!a->host->url || job_types_find(a->host->types, a->task.type, &type, NULL) || !type->token)
+        return ERR_OK;
+    return job_token_make(a->host->db, &a->task, type->timeout_ms + type->kill_grace_ms + SPARE_MS,
+                          a->token, e);
 }
 
 enum err attempt_start(struct attempt *a, struct error *e)

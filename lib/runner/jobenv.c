@@ -1,9 +1,11 @@
 #include "runner/jobenv.h"
 
 #include "base/buf.h"
+#include "base/secret.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ENTRIES_MAX = 20 };
 
@@ -50,12 +52,17 @@ char **jobenv_make(const struct jobenv *what)
     add(env, "LEAT_FILES", what->files);
     add(env, "LEAT_CHECKPOINT_FILE", what->checkpoint);
     if (what->context) add(env, "LEAT_CONTEXT_FILE", what->context);
+    if (what->url) add(env, "LEAT_URL", what->url);
+    if (what->token) add(env, "LEAT_TOKEN", what->token);
     return env;
 }
 
 void jobenv_free(char **env)
 {
     if (!env) return;
-    for (char **p = env; *p; p++) free(*p);
+    for (char **p = env; *p; p++) {
+        secret_wipe(*p, strlen(*p)); /* one of them may be a token */
+        free(*p);
+    }
     free(env);
 }

@@ -20,6 +20,7 @@ struct jobenv {
     const char *files;        /* path of the folder for its files */
     const char *checkpoint;   /* path of what an earlier attempt saved, if one did */
     const char *context;      /* path of the group's context; NULL: the task has no group */
+    const char *url, *token;  /* of the site, and to show there; NULL: the job is told neither */
     int64_t deadline;         /* wall-clock ms, when the time is up */
 };
 

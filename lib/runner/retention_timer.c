@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ops/retain.h"
 #include "store/files.h"
 #include "task/task.h"
 
@@ -46,14 +47,29 @@ static void walk_files(void *arg)
     loop_timer_set(t->loop, &t->files, now + (rc ? FAILED_MS : more ? PAUSE_MS : FILES_MS));
 }
 
+/* One step. Where the types cannot be read no task goes: one of them may say that it stays. */
+static enum err take_step(struct retention_timer *t, struct retention_step *out, struct error *e)
+{
+    struct buf own = {0};
+    int64_t wall = clock_wall_ms();
+    struct retention what = {.before = TASK_NONE, .now = wall};
+    if (!job_types_refresh(t->types, NULL)) {
+        retain_own(&own, t->types, wall);
+        what.own = own.data;
+        if (t->retain_ms) what.before = wall - t->retain_ms;
+    }
+    enum err rc = retention_step(t->db, &what, PATIENCE_MS, out, e);
+    buf_free(&own);
+    return rc;
+}
+
 static void remove_some(void *arg)
 {
     struct retention_timer *t = arg;
-    int64_t wall = clock_wall_ms(), began = clock_monotonic_ms();
-    struct retention what = {.before = t->retain_ms ? wall - t->retain_ms : TASK_NONE, .now = wall};
+    int64_t began = clock_monotonic_ms();
     struct retention_step step;
     struct error e = {0};
-    enum err rc = retention_step(t->db, &what, PATIENCE_MS, &step, &e);
+    enum err rc = take_step(t, &step, &e);
     for (size_t i = 0; i < step.gone_count; i++) files_remove(t->db, step.gone[i]);
     int64_t ended = clock_monotonic_ms(), pause = (ended - began) * PAUSE_FACTOR;
     if (rc && rc != ERR_BUSY) log_failure(LOG_LEVEL_WARN, "cannot remove what is old", &e);
@@ -62,7 +78,7 @@ static void remove_some(void *arg)
         pause = rc == ERR_BUSY ? BUSY_MS : FAILED_MS;
     } else {
         retention_add(&t->removed, &step.removed);
-        if (!step.more) pause = interval(t->retain_ms);
+        if (!step.more) pause = interval(retain_shortest(t->types, t->retain_ms));
         if (pause < PAUSE_MS) pause = PAUSE_MS;
     }
     loop_timer_set(t->loop, &t->step, ended + pause);
@@ -73,11 +89,12 @@ static void remove_some(void *arg)
 }
 
 void retention_timer_open(struct retention_timer *t, struct loop *loop, struct db *db,
-                          int64_t retain_ms)
+                          struct job_types *types, int64_t retain_ms)
 {
     *t = (struct retention_timer){
         .loop = loop,
         .db = db,
+        .types = types,
         .more = true,
         .step = {.fire = remove_some, .arg = t},
         .files = {.fire = walk_files, .arg = t},

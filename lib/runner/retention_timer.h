@@ -4,6 +4,7 @@
 #define LEAT_RUNNER_RETENTION_TIMER_H
 
 #include "base/loop.h"
+#include "ops/job_types.h"
 #include "store/db.h"
 #include "store/files.h"
 #include "store/retention.h"
@@ -15,8 +16,9 @@
 struct retention_timer {
     struct loop *loop;
     struct db *db;
-    int64_t retain_ms;      /* how long finished tasks are kept; 0: for ever */
-    struct loop_timer step; /* set: something is to be removed then */
+    struct job_types *types; /* what they say of this comes first */
+    int64_t retain_ms;       /* how long finished tasks are kept; 0: for ever */
+    struct loop_timer step;  /* set: something is to be removed then */
     struct loop_timer
         files; /* set: the walk through the folders of files begins, or goes on, then */
     bool more; /* the last step left something, because its time was up, or there was none yet */
@@ -27,7 +29,7 @@ struct retention_timer {
 /* Begins to remove: at most what some 10 ms allow at a time, between transactions. Failures are logged and
  * tried again later. All are borrowed. */
 void retention_timer_open(struct retention_timer *t, struct loop *loop, struct db *db,
-                          int64_t retain_ms);
+                          struct job_types *types, int64_t retain_ms);
 
 /* Finished tasks are kept for so long from now on. */
 void retention_timer_retain(struct retention_timer *t, int64_t retain_ms);

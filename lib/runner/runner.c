@@ -213,6 +213,7 @@ static void take_settings(struct runner *r)
 {
     const char *prefix = conf_text(r->conf, CONF_HTTP_PREFIX);
     r->host.prefix = prefix ? prefix : "";
+    r->host.url = conf_text(r->conf, CONF_HTTP_URL);
     r->host.result_max = conf_int(r->conf, CONF_HTTP_MAX_RESULT_BYTES);
     r->host.inline_max = conf_int(r->conf, CONF_HTTP_INLINE_RESULT_BYTES);
     r->host.files_max = conf_int(r->conf, CONF_RUNNER_FILES_MAX);
@@ -446,6 +447,7 @@ static enum err claim_tasks(struct runner *r, struct error *e)
         if (rc) return rc;
         attempt_claim(r->attempts[i], &t, &child);
         r->working++;
+        if ((rc = attempt_permit(r->attempts[i], e))) return rc;
     }
     claimer_claimed(&r->claimer);
     return ERR_OK;
@@ -773,7 +775,7 @@ static void start(struct runner *r)
     notify_ready(r->notify);
     set_timer(r, &r->tick, TICK_MS);
     set_timer(r, &r->renew, lease_ms(r) / 3);
-    retention_timer_open(&r->retention, r->loop, r->db, retain_ms(r));
+    retention_timer_open(&r->retention, r->loop, r->db, r->types, retain_ms(r));
     recover(r);
 }
 

@@ -48,6 +48,7 @@ enum err credential_add(struct db *db, const struct credential *c,
         .subject = c->subject,
         .now = c->created_at,
         .expires_at = c->expires_at,
+        .task = c->task ? c->task : TASK_NONE,
     };
     enum err rc = q_credential_add(db, &in, id, e);
     buf_free(&scopes);
@@ -78,7 +79,7 @@ enum err credential_find(struct db *db, const unsigned char hash[SECRET_HASH_BYT
     *state = CREDENTIAL_UNKNOWN;
     *out = (struct credential){0};
     struct q_credential_find_row row;
-    struct q_credential_find_cursor c = q_credential_find(db, hash, SECRET_HASH_BYTES, e);
+    struct q_credential_find_cursor c = q_credential_find(db, hash, SECRET_HASH_BYTES, now, e);
     if (q_credential_find_next(&c, &row) && row.hash_len == SECRET_HASH_BYTES &&
         secret_equal(row.hash, hash, SECRET_HASH_BYTES)) {
         read_row(&row, out);
@@ -96,7 +97,7 @@ enum err credential_check(struct db *db, int64_t id, int64_t now, enum credentia
 {
     struct q_credential_state_row row;
     bool found;
-    enum err rc = q_credential_state(db, id, &row, &found, e);
+    enum err rc = q_credential_state(db, id, now, &row, &found, e);
     *state = found ? state_at(row.expires_at, row.revoked_at, now) : CREDENTIAL_UNKNOWN;
     return rc;
 }

@@ -24,6 +24,8 @@ struct credential {
     char *name;              /* of a token, for people */
     enum ticket_kind ticket; /* TICKET_NONE: a token */
     char *subject;           /* task id, group name or job type; NULL: a token, or TICKET_ALL */
+    int64_t
+        task; /* of a job's token: tasks.n; it ends with the attempt that runs now. 0: none. Not read */
     int64_t created_at;
     int64_t expires_at; /* never, if absent; a ticket has one */
     int64_t revoked_at;
@@ -58,7 +60,7 @@ struct credential_list {
     size_t count;
 };
 
-/* Every token, oldest first; those that expired or were revoked too. Free with credential_list_free. */
+/* Every token that is not a job's, oldest first; those that expired or were revoked too. Free with credential_list_free. */
 enum err credential_tokens(struct db *db, struct credential_list *out, struct error *e);
 void credential_list_free(struct credential_list *l);
 

@@ -25,6 +25,7 @@ static struct q_retention_any_in bounds_of(const struct retention *what)
 {
     return (struct q_retention_any_in){
         .before = what->before,
+        .own = what->own,
         /* Those that this very removal writes stay: somebody is to see them. */
         .events = what->before < what->now ? what->before : what->now,
         .keys = what->now,
@@ -91,10 +92,9 @@ static enum err find_tasks(struct progress *p, int64_t ns[RETENTION_TASKS_A_STEP
                            struct error *e)
 {
     *count = 0;
-    if (p->what->before == TASK_NONE) return ERR_OK;
     struct q_retention_tasks_row row;
     struct q_retention_tasks_cursor c =
-        q_retention_tasks(p->db, p->what->before, RETENTION_TASKS_A_STEP, e);
+        q_retention_tasks(p->db, p->what->before, p->what->own, RETENTION_TASKS_A_STEP, e);
     while (q_retention_tasks_next(&c, &row)) {
         assert(*count < RETENTION_TASKS_A_STEP);
         ns[*count] = row.n;

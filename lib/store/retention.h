@@ -24,6 +24,9 @@ struct retention {
     int64_t
         before; /* tasks that finished, events of no task and groups left before; TASK_NONE: none */
     int64_t now;
+    const char *
+        own; /* JSON: the bound of types that have another one, {"TYPE":ms}; 0 there: none. NULL: there
+                        is no such type */
 };
 
 /* How many rows are, or were, removed. `events` are those of the tasks too. */
@@ -43,7 +46,7 @@ struct retention_step {
     bool more; /* there is more to remove now */
 };
 
-/* Removes a little, the oldest first, in one transaction of some 10 ms that waits at most `wait_ms` for its
+/* Removes a little, of each type the oldest first, in one transaction of some 10 ms that waits at most `wait_ms` for its
  * turn and rings no bell; in none when there is nothing. ERR_BUSY: somebody else's turn, try later; others
  * as txn_commit. *out is what was committed. */
 enum err retention_step(struct db *db, const struct retention *what, int64_t wait_ms,

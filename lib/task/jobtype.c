@@ -12,9 +12,9 @@
 
 enum { BACKOFF_MAX_MS = 300 * 1000, DAY_MS = 24 * 3600 * 1000 };
 
-enum type { INT, SECONDS, MEGABYTES, BOOL, GROUP, OUTPUT, MEDIA_TYPE, USER };
+enum type { INT, SECONDS, HOURS, MEGABYTES, BOOL, GROUP, OUTPUT, MEDIA_TYPE, USER };
 
-/* Every key of TYPE.conf, once. Bounds of SECONDS are in milliseconds. */
+/* Every key of TYPE.conf, once. Bounds of SECONDS and HOURS are in milliseconds. */
 static const struct row {
     const char *key;
     enum type type;
@@ -37,6 +37,8 @@ static const struct row {
     {"stdout", OUTPUT, offsetof(struct jobtype, stdout_log), 0, 0, 0},
     {"serialize", GROUP, offsetof(struct jobtype, serialize), 0, 0, 0},
     {"get", BOOL, offsetof(struct jobtype, get), 0, 0, 0},
+    {"token", BOOL, offsetof(struct jobtype, token), 0, 0, 0},
+    {"retain_hours", HOURS, offsetof(struct jobtype, retain_ms), 0, CONF_HOURS_MAX_MS, -1},
     {"user", USER, offsetof(struct jobtype, user), 0, 0, 0},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -114,6 +116,9 @@ static enum err take_value(struct jobtype *t, const struct row *row, const char 
         break;
     case SECONDS:
         if (*value) rc = conf_parse_seconds(value, row->min, row->max, &number, e);
+        break;
+    case HOURS:
+        if (*value) rc = conf_parse_hours(value, row->min, row->max, &number, e);
         break;
     }
     if (!rc) set_number(t, row, *value && row->type == MEGABYTES ? number * 1048576 : number);

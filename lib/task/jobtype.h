@@ -26,7 +26,9 @@ struct jobtype {
     int64_t get;             /* 1: a bare EventSource may start it (GET /api/run/TYPE) */
     int64_t concurrency; /* so many of them run at a time, on all runners together; 0: no bound */
     char user[JOBTYPE_USER_MAX + 1]; /* who runs it; "": the runner itself */
-    int64_t lost_attempts;           /* 3: so many runners may be lost under it before it fails */
+    int64_t token;                   /* 1: the job is told LEAT_URL and LEAT_TOKEN */
+    int64_t retain_ms;     /* how long finished tasks are kept; 0: for ever; -1: as the site's */
+    int64_t lost_attempts; /* 3: so many runners may be lost under it before it fails */
 
     /* Limits of each process of the job (setrlimit(2)); 0: none. `processes` counts all that the
      * user runs, as the kernel does, and does not bind root. */

@@ -2,11 +2,14 @@
 -- in: like retention_any
 -- row: tasks int, events int, groups int, keys int, tickets int, runners int, rates int,
 --      uploads int
-SELECT (SELECT count(*) FROM tasks
-         WHERE completed_at < :before) AS tasks,
+WITH old AS (
+    SELECT t.n FROM (SELECT DISTINCT type FROM task_counts) c
+     CROSS JOIN tasks t ON t.type = c.type AND t.completed_at <
+           coalesce((SELECT j.value FROM json_each(:own) j WHERE j.key = c.type), :before)
+)
+SELECT (SELECT count(*) FROM old) AS tasks,
        (SELECT count(*) FROM events x WHERE x.task IN
-           (SELECT n FROM tasks
-             WHERE completed_at < :before
+           (SELECT n FROM old
              UNION ALL SELECT task FROM remains))
      + (SELECT count(*) FROM events WHERE task IS NULL AND ts < :events) AS events,
        (SELECT count(*) FROM groups

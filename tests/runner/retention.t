@@ -118,6 +118,16 @@ subtest 'the log of the runner says so' => sub {
     unlike $l->log, qr/a statement is (?:left )?open/, 'and nothing was left open';
 };
 
+subtest 'a type may say how long its tasks are kept' => sub {
+    $l->job(keeps => "#!/bin/sh\nexec cat\n", "retain_hours = 1\n");
+    my ($keeps, $quick) = map { create($_) } qw(keeps quick);
+    ok gone($quick), 'another one goes';
+    is $l->http(GET => "/api/tasks/$keeps")->json->{status}, 'completed', 'it stays';
+    unlike $l->leat('gc')->{out}, qr/\btasks?\b/, '... for leat gc too';
+    $l->job(keeps => "#!/bin/sh\nexec cat\n", "retain_hours = 0.0005\n");
+    ok gone($keeps), 'until its conf says otherwise';
+};
+
 # ---- leat gc ----
 
 $l->down;

@@ -118,6 +118,24 @@ static void nothing_else_is_in_it(void **state)
     jobenv_free(env);
 }
 
+static void only_a_job_that_has_a_token_is_told_of_the_site(void **state)
+{
+    (void)state;
+    struct jobenv what = {.own = &(struct jobenv_own){0}, .task = &task, .folder = "/w"};
+    char **env = jobenv_make(&what);
+    assert_null(value(env, "LEAT_URL"));
+    assert_null(value(env, "LEAT_TOKEN"));
+    jobenv_free(env);
+    what.url = "https://example.org";
+    what.token = "leat_x";
+    what.context = "/w/context";
+    what.own = &(struct jobenv_own){.tz = "UTC"}; /* all that there can be */
+    env = jobenv_make(&what);
+    assert_has(env, "LEAT_URL", "https://example.org");
+    assert_has(env, "LEAT_TOKEN", "leat_x");
+    jobenv_free(env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +144,7 @@ int main(void)
         cmocka_unit_test(without_them_there_are_defaults),
         cmocka_unit_test(what_a_task_has_not_is_set_but_empty),
         cmocka_unit_test(nothing_else_is_in_it),
+        cmocka_unit_test(only_a_job_that_has_a_token_is_told_of_the_site),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -258,6 +258,38 @@ static void a_ticket_for_something_unknown_opens_nothing(void **state)
     assert_int_equal(state_of(r, "t", T0), CREDENTIAL_VALID);
 }
 
+static void a_jobs_token_is_worth_something_while_its_attempt_lives(void **state)
+{
+    static const enum task_status ends[] = {TASK_COMPLETED, TASK_FAILED, TASK_CANCELLED,
+                                            TASK_PENDING};
+    struct room *r = *state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char secret[] = "job0";
+        secret[3] = (char)('0' + i);
+        make(r, (struct sketch){0});
+        struct claim c = take(r, 1, T0); /* for 30 s */
+        int64_t id = add(r, secret, (struct credential){.task = c.n});
+        enum credential_state is;
+        assert_int_equal(state_of(r, secret, T0 + 1), CREDENTIAL_VALID);
+        assert_int_equal(state_of(r, secret, T0 + 31000), CREDENTIAL_REVOKED);
+        OK(r, credential_check(r->db, id, T0 + 31000, &is, &r->e));
+        assert_int_equal(is, CREDENTIAL_REVOKED);
+        OK(r, finish(r, &c,
+                     &(struct claim_end){.status = ends[i], .run_at = TASK_NONE, .now = T0 + 10}));
+        assert_int_equal(state_of(r, secret, T0 + 11), CREDENTIAL_REVOKED);
+        if (ends[i] == TASK_PENDING) { /* the next attempt does not revive it */
+            assert_int_equal(take(r, 1, T0 + 12).n, c.n);
+            assert_int_equal(state_of(r, secret, T0 + 13), CREDENTIAL_REVOKED);
+        }
+    }
+    struct credential_list l;
+    OK(r, credential_tokens(r->db, &l, &r->e));
+    assert_int_equal(l.count, 0); /* they are nobody's to look after */
+    credential_list_free(&l);
+    assert_int_equal(sql_try(r->db, "DELETE FROM tasks WHERE status <> 'running'"), SQLITE_OK);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM credentials"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +302,7 @@ int main(void)
         room_test(revoking_a_token_takes_its_owners_tickets_along),
         room_test(old_tickets_go_a_few_at_a_time_when_one_is_made),
         room_test(a_ticket_for_something_unknown_opens_nothing),
+        room_test(a_jobs_token_is_worth_something_while_its_attempt_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ static void what_is_absent_is_null_and_reads_as_absent(void **state)
            " FROM credentials");
 
     struct q_credential_find_row row;
-    struct q_credential_find_cursor c = q_credential_find(r->db, "h", 1, &r->e);
+    struct q_credential_find_cursor c = q_credential_find(r->db, "h", 1, T0, &r->e);
     assert_true(q_credential_find_next(&c, &row));
     assert_int_equal(row.id, id);
     assert_string_equal(row.owner, "alice");

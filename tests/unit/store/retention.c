@@ -37,7 +37,7 @@ static struct retention_count sweep(struct room *r, int64_t before, int64_t now)
     struct retention_step step = {.more = true};
     for (int i = 0; step.more; i++) {
         if (i > 10000) fail_msg("no end");
-        OK(r, retention_step(r->db, &(struct retention){before, now}, 30000, &step, &r->e));
+        OK(r, retention_step(r->db, &(struct retention){before, now, NULL}, 30000, &step, &r->e));
         assert_true((int64_t)step.gone_count == step.removed.tasks);
         all.tasks += step.removed.tasks;
         all.events += step.removed.events;
@@ -71,7 +71,7 @@ static void what_is_old_goes_with_all_that_is_its(void **state)
     make_finished(r, (struct sketch){.owner = "bob", .group = "g"}, T0 + DAY, 0);
 
     struct retention_count due, n;
-    OK(r, retention_due(r->db, &(struct retention){T0 + HOUR, T0 + 2 * DAY}, &due, &r->e));
+    OK(r, retention_due(r->db, &(struct retention){T0 + HOUR, T0 + 2 * DAY, NULL}, &due, &r->e));
     n = sweep(r, T0 + HOUR, T0 + 2 * DAY);
     assert_memory_equal(&due, &n, sizeof n);
     assert_int_equal(n.tasks, 1);
@@ -95,7 +95,7 @@ static void the_oldest_goes_first_and_a_step_is_small(void **state)
     enum { TASKS = 3 * RETENTION_TASKS_A_STEP };
     for (int i = 0; i < TASKS; i++) make_finished(r, (struct sketch){0}, T0 + TASKS - i, 0);
     struct retention_step step;
-    const struct retention what = {T0 + HOUR, T0 + DAY};
+    const struct retention what = {T0 + HOUR, T0 + DAY, NULL};
     OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
     assert_true(step.more);
     assert_in_range(step.removed.tasks, 1, RETENTION_TASKS_A_STEP);
@@ -129,6 +129,39 @@ static void for_ever_is_for_ever(void **state)
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 1);
 }
 
+static void a_type_may_have_a_bound_of_its_own(void **state)
+{
+    struct room *r = *state;
+    static const char *const types[] = {"brief", "usual", "long", "ever"};
+    const char *own = "{\"brief\":500,\"long\":100,\"ever\":0,\"unused\":900}";
+    struct retention what = {.before = T0 + 200, .now = T0 + DAY};
+    struct retention_step step;
+    struct retention_count due;
+    struct buf json = {0};
+    for (const char *p = own; *p; p++) { /* numbers are after T0 */
+        bool number = *p >= '1' && *p <= '9' && p[-1] == ':';
+        if (number) buf_int(&json, T0 + strtol(p, (char **)&p, 10));
+        buf_char(&json, *p);
+    }
+    for (int i = 0; i < 4; i++)
+        for (int at = 50; at < 1000; at += 100)
+            make_finished(r, (struct sketch){.type = types[i]}, T0 + at, 0);
+    what.own = json.data;
+    OK(r, retention_due(r->db, &what, &due, &r->e));
+    assert_int_equal(due.tasks, 5 + 2 + 1);
+    OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
+    assert_int_equal(step.removed.tasks, due.tasks);
+    sql_is(r->db, "brief 5 550,ever 10 50,long 9 150,usual 8 250",
+           "SELECT group_concat(x) FROM (SELECT type || ' ' || count(*) || ' ' ||"
+           " (min(completed_at) %% 1000) AS x FROM tasks GROUP BY type ORDER BY type)");
+    what.before = TASK_NONE; /* for ever, but for those that say otherwise */
+    what.own = "{\"usual\":9999999999999}";
+    OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
+    assert_int_equal(step.removed.tasks, 8);
+    buf_free(&json);
+    assert_consistent(r->db);
+}
+
 static void a_long_log_goes_in_portions_and_never_has_a_gap(void **state)
 {
     struct room *r = *state;
@@ -159,7 +192,7 @@ static void a_long_log_goes_in_portions_and_never_has_a_gap(void **state)
         assert_true(seen < before);
         before = seen;
         int64_t began = clock_monotonic_ms();
-        OK(r, retention_step(r->db, &(struct retention){TASK_NONE, T0}, 1000, &step, &r->e));
+        OK(r, retention_step(r->db, &(struct retention){TASK_NONE, T0, NULL}, 1000, &step, &r->e));
         assert_in_range(clock_monotonic_ms() - began, 0, 500 * slowness());
         assert_consistent(r->db);
     }
@@ -238,7 +271,7 @@ static void what_has_expired_goes_and_tokens_stay(void **state)
     assert_true(take(r, 2, T0).n > 0); /* a task names the second */
 
     struct retention_count due, n;
-    OK(r, retention_due(r->db, &(struct retention){TASK_NONE, now}, &due, &r->e));
+    OK(r, retention_due(r->db, &(struct retention){TASK_NONE, now, NULL}, &due, &r->e));
     n = sweep(r, TASK_NONE, now);
     assert_memory_equal(&due, &n, sizeof n);
     assert_int_equal(n.keys, 1);
@@ -259,7 +292,7 @@ static void nothing_to_remove_is_no_transaction(void **state)
     OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e)); /* somebody writes */
     txn_rollback(r->db);
     db_changed(r->db);
-    OK(r, retention_step(r->db, &(struct retention){T0, T0 + HOUR}, 0, &step, &r->e));
+    OK(r, retention_step(r->db, &(struct retention){T0, T0 + HOUR, NULL}, 0, &step, &r->e));
     assert_false(step.more);
     assert_int_equal(step.removed.tasks + step.removed.events, 0);
 }
@@ -269,7 +302,7 @@ static void counting_is_what_removing_does(void **state)
     struct room *r = *state;
     for (int i = 0; i < 30; i++) make_finished(r, (struct sketch){.group = "g"}, T0 + i, i);
     struct retention_count due, n;
-    OK(r, retention_due(r->db, &(struct retention){T0 + HOUR, T0 + DAY}, &due, &r->e));
+    OK(r, retention_due(r->db, &(struct retention){T0 + HOUR, T0 + DAY, NULL}, &due, &r->e));
     n = sweep(r, T0 + HOUR, T0 + DAY);
     assert_memory_equal(&due, &n, sizeof n);
     assert_int_equal(n.tasks, 30);
@@ -325,7 +358,8 @@ static void writers_beside_it_do_not_notice(void **state)
     int64_t worst_step = 0;
     for (struct retention_step step = {.more = true}; step.more;) {
         int64_t began = clock_monotonic_us();
-        OK(r, retention_step(r->db, &(struct retention){T0 + HOUR, now}, 30000, &step, &r->e));
+        OK(r,
+           retention_step(r->db, &(struct retention){T0 + HOUR, now, NULL}, 30000, &step, &r->e));
         int64_t took = clock_monotonic_us() - began;
         if (took > worst_step) worst_step = took;
     }
@@ -397,6 +431,7 @@ int main(void)
         room_test(the_oldest_goes_first_and_a_step_is_small),
         room_test(what_is_not_finished_stays_whatever_its_age),
         room_test(for_ever_is_for_ever),
+        room_test(a_type_may_have_a_bound_of_its_own),
         room_test(a_long_log_goes_in_portions_and_never_has_a_gap),
         room_test(events_of_no_task_go_by_their_own_age),
         room_test(a_group_of_which_only_its_name_is_left_goes_and_a_context_stays),

@@ -108,6 +108,8 @@ static void without_a_conf_the_defaults_count(void **state)
     assert_int_equal(t.cpu_ms, 0);
     assert_int_equal(t.file_bytes, 0);
     assert_int_equal(t.processes, 0);
+    assert_int_equal(t.retain_ms, -1);
+    assert_int_equal(t.token, 0);
 }
 
 static void every_key_is_taken(void **state)
@@ -120,7 +122,7 @@ static void every_key_is_taken(void **state)
              "; a comment\ntimeout = 1.5\nkill_grace = 0\nattempts = 3\nbackoff = 0.25\n"
              "lost_attempts = 5\nmax_input_bytes = 0\nresult_type = text/csv; header=yes\n"
              "nice = 10\nmemory_mb = 64\ncpu_seconds = 7.5\nfile_mb = 2\nprocesses = 50\n"
-             "concurrency = 2\nuser = www-data\n",
+             "concurrency = 2\nuser = www-data\nretain_hours = 0.5\ntoken = yes\n",
              &e);
     assert_string_equal(e.text, "");
     assert_int_equal(rc, ERR_OK);
@@ -138,6 +140,8 @@ static void every_key_is_taken(void **state)
     assert_int_equal(t.processes, 50);
     assert_int_equal(t.concurrency, 2);
     assert_string_equal(t.user, "www-data");
+    assert_int_equal(t.retain_ms, 1800 * 1000);
+    assert_int_equal(t.token, 1);
 }
 
 static void an_empty_value_is_the_default(void **state)
@@ -174,6 +178,9 @@ static void a_bad_conf_is_refused_by_file_line_and_key(void **state)
         {"[limits]\ntimeout = 3\n", "j.conf:2: a job's conf has no sections: [limits]"},
         {"what\n", "j.conf:1: "},
         {"concurrency = many\n", "j.conf:1: concurrency: "},
+        {"retain_hours = long\n", "j.conf:1: retain_hours: "},
+        {"retain_hours = -1\n", "j.conf:1: retain_hours: "},
+        {"token = maybe\n", "j.conf:1: token: "},
         {"user = a-name-that-no-system-could-have-given\n", "j.conf:1: user: "},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
