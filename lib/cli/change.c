@@ -12,7 +12,7 @@
 static void print_line(const struct task *t)
 {
     const char *word = task_status_name(t->status);
-    if (t->status == TASK_RUNNING && t->cancel_requested) word = "running, is being stopped";
+    if (t->status == TASK_RUNNING) word = "running, is being stopped";
     if (t->status == TASK_PENDING) word = "pending again";
     printf("%s: %s\n", t->id, word);
 }
@@ -29,6 +29,7 @@ static int change_one(struct cli *cli, const struct change_wish *w, const struct
     int status = task_ref_read(cli, name, &t);
     if (status) return status;
     change_task_init(&change, caller, w->kind, t.id);
+    change.force = w->force;
     if (operation_run(&change.op, cli->db, &e)) {
         status = e.code == ERR_STATE
                      ? cli_fail(cli, EX_DATAERR, "%s: %s; %s", t.id, e.text, w->next)

@@ -9,6 +9,7 @@
 
 struct change_wish {
     enum change_kind kind;
+    bool force;       /* as in struct change_task */
     bool json;        /* their documents: {"tasks":[...]} */
     const char *next; /* what may be done with a task in another state, for messages */
 };

@@ -232,8 +232,7 @@ enum err task_retry(struct db *db, int64_t n, int64_t attempts, int64_t now, str
         transition_note(db, &was, TASK_PENDING, now);
         return ERR_OK;
     }
-    return error_set(e, ERR_STATE,
-                     "only a failed, timed-out or cancelled task can be retried without force");
+    return error_set(e, ERR_STATE, "only a failed, timed-out or cancelled task can be retried");
 }
 
 enum err task_restart(struct db *db, int64_t n, enum task_status status, int64_t attempts,

@@ -116,6 +116,18 @@ subtest 'log -f, cancel, retry' => sub {
     is $s->leat('wait', $id{fails})->{status}, 3, '... it ran again';
     is $s->document($id{fails})->{attempt}, 2, '... a second attempt';
 
+    $r = $s->leat('retry', $id);
+    is $r->{status}, 65, 'what has completed cannot be retried';
+    unlink $s->dir . '/go';
+    $r = $s->leat('retry', '--force', $id);
+    is_deeply [@$r{qw(status out)}], [0, "$id: pending again\n"], '... but --force runs it anew';
+    $s->reaches($id, 'running');
+    $r = $s->leat('retry', '--force', $id);
+    is_deeply [@$r{qw(status out)}], [0, "$id: running, is being stopped\n"], '... and again, while it runs';
+    ok wait_until { $s->document($id)->{attempt} == 3 && $s->document($id)->{status} eq 'running' }, '... it begins again';
+    Leatd::spew($s->dir . '/go', '');
+    is $s->leat('wait', $id)->{status}, 0, '... and ends';
+
     my @wait = map { $s->submit(qw(cat --delay 3600)) } 1, 2;
     $r = $s->leat('cancel', $wait[0], '99999999', $wait[1]);
     is $r->{status}, 65, 'cancel: one of several is unknown';
