@@ -7,12 +7,12 @@
 #include "task/task.h"
 
 enum {
-    PATIENCE_MS = 20,      /* a step waits so long for its turn */
-    PAUSE_MS = 20,         /* between two steps, at least, ... */
-    PAUSE_FACTOR = 3,      /* ... and so many times what the last one took */
-    BUSY_MS = 200,         /* before another try when the database was busy */
-    FAILED_MS = 10000,     /* the same when it failed */
-    OFTEN_MS = 1000,       /* between two looks when tasks are kept for seconds, ... */
+    PATIENCE_MS = 20,  /* a step waits so long for its turn */
+    PAUSE_MS = 20,     /* between two steps, at least, ... */
+    PAUSE_FACTOR = 3,  /* ... and so many times what the last one took */
+    BUSY_MS = 200,     /* before another try when the database was busy */
+    FAILED_MS = 10000, /* the same when it failed */
+    OFTEN_MS = 1000,   /* between two looks when tasks are kept for seconds or others commit, ... */
     SELDOM_MS = 60 * 1000, /* ... and when they are kept for long */
     FILES_MS = 3600 * 1000 /* between two walks through the folders of files */
 };
@@ -106,6 +106,13 @@ void retention_timer_retain(struct retention_timer *t, int64_t retain_ms)
 {
     t->retain_ms = retain_ms;
     loop_timer_set(t->loop, &t->step, clock_monotonic_ms());
+}
+
+void retention_timer_soon(struct retention_timer *t)
+{
+    int64_t soon = clock_monotonic_ms() + OFTEN_MS;
+    if (t->loop && loop_timer_is_set(&t->step) && t->step.at > soon)
+        loop_timer_set(t->loop, &t->step, soon);
 }
 
 static void postpone(struct loop *loop, struct loop_timer *t, int64_t until_ms)

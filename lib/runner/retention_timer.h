@@ -34,6 +34,10 @@ void retention_timer_open(struct retention_timer *t, struct loop *loop, struct d
 /* Finished tasks are kept for so long from now on. */
 void retention_timer_retain(struct retention_timer *t, int64_t retain_ms);
 
+/* Others have committed, and may have left something to be removed, as a deleted task leaves its large input: looks
+ * within a second. */
+void retention_timer_soon(struct retention_timer *t);
+
 /* Nothing is removed before `until_ms` (monotonic): the database takes nothing. */
 void retention_timer_postpone(struct retention_timer *t, int64_t until_ms);
 

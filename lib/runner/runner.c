@@ -400,6 +400,7 @@ static bool notice_changes(struct runner *r)
     r->cancels = true;
     claimer_look(&r->claimer);
     checkpointer_noticed(&r->checkpointer);
+    retention_timer_soon(&r->retention);
     return true;
 }
 

@@ -192,4 +192,13 @@ subtest 'of many lines with large inputs all are made, or none and nothing is le
     ok scalar(wait_until { count('uploads WHERE task IS NULL AND touched_at > 0') == 0 } 10), 'what was stored is given up';
 };
 
+subtest 'the space of a deleted input is there for the next one at once' => sub {
+    my $body = 'y' x 3_000_000;
+    my $id = $l->http(POST => '/api/tasks?type=sha256', body => $body)->json->{task_id};
+    is $l->reaches($id)->{status}, 'completed', 'a large input';
+    is $l->http(DELETE => "/api/tasks/$id")->status, 204, '... whose task is deleted';
+    ok scalar(wait_until { count('uploads WHERE task IS NULL') == 0 } 30), '... goes';
+    is count('portions WHERE upload NOT IN (SELECT id FROM uploads)'), 0, '... whole';
+};
+
 done_testing;
