@@ -200,7 +200,9 @@ static void take_context(struct attempt *a, struct job_line *said, int64_t wall)
 static void take_line(struct attempt *a, struct job_line *said, int64_t mono, int64_t wall)
 {
     static const char mended[] = "half of a surrogate pair on descriptor 3 became U+FFFD";
-    if (said->mended) outbox_log(&a->outbox, "warn", mended, strlen(mended), wall);
+    /* once: where characters are cut between two pieces of text, it may be in every line */
+    if (said->mended && !a->mended) outbox_log(&a->outbox, "info", mended, strlen(mended), wall);
+    a->mended |= said->mended;
     switch (said->kind) {
     case JOB_LINE_NOTHING: break;
     case JOB_LINE_PROGRESS: {

@@ -82,6 +82,7 @@ struct attempt {
     int64_t timeout_ms;
     bool paused; /* attempt_pause */
     bool muted;  /* its log is full: what it says is dropped, and not read as fast as it comes */
+    bool mended; /* its log says that half of a surrogate pair was replaced */
     bool fenced; /* attempt_write found that the claim is gone */
 
     struct channel out, err, events;
