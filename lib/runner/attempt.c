@@ -28,6 +28,11 @@ static void progress_is_due(void *arg)
     attempt_read_lines(arg);
 }
 
+static void copy_on(void *arg)
+{
+    attempt_copy_input(arg);
+}
+
 static void listen_again(void *arg)
 {
     struct attempt *a = arg;
@@ -46,6 +51,9 @@ static void clear(struct attempt *a, const struct attempt_host *host)
         .deadline = {.fire = deadline_passed, .arg = a},
         .progress = {.fire = progress_is_due, .arg = a},
         .retry = {.fire = listen_again, .arg = a},
+        .copying = {.fire = copy_on, .arg = a},
+        .in = -1,
+        .in_to = -1,
         .out = CHANNEL_CLOSED,
         .err = CHANNEL_CLOSED,
         .events = CHANNEL_CLOSED,
@@ -69,6 +77,7 @@ static void forget(struct attempt *a)
     loop_timer_stop(a->host->loop, &a->deadline);
     loop_timer_stop(a->host->loop, &a->progress);
     loop_timer_stop(a->host->loop, &a->retry);
+    attempt_close_input(a);
     attempt_close_pipes(a);
     buf_free(&a->result);
     lines_free(&a->out_lines);
@@ -192,6 +201,13 @@ static const struct transition {
     [STATE_CLAIMED] =
         {
             [EVENT_ROLLED_BACK] = {STATE_IDLE, give_up_child},
+            [EVENT_COPYING] = {STATE_INPUT, attempt_copy_input},
+            [EVENT_STARTED] = {STATE_RUNNING, begin},
+            [EVENT_NOT_STARTED] = {STATE_ENDED, attempt_conclude},
+        },
+    [STATE_INPUT] =
+        {
+            [EVENT_STOP] = {STATE_INPUT, attempt_end_unstarted},
             [EVENT_STARTED] = {STATE_RUNNING, begin},
             [EVENT_NOT_STARTED] = {STATE_ENDED, attempt_conclude},
         },
@@ -332,7 +348,7 @@ void attempt_pause(struct attempt *a, bool paused)
 void attempt_stop(struct attempt *a, enum stop why)
 {
     /* One that ended before we wanted it to has ended by itself. */
-    if (a->state != STATE_RUNNING || child_ended(&a->child)) return;
+    if (a->state != STATE_INPUT && (a->state != STATE_RUNNING || child_ended(&a->child))) return;
     a->stop = why;
     attempt_happens(a, EVENT_STOP);
 }

@@ -1,10 +1,11 @@
 /* One attempt at a task: from the claim until its end is in the database. An object is used for one task after
  * another; IDLE, it has none.
  *
- *     IDLE ─> CLAIMED ─> RUNNING ─> REMAINDER (─> ARTIFACTS) ─> ENDED (─> CLEANUP) ─> IDLE
- *                           └─> STOPPING ─> KILLED ─┘
+ *     IDLE ─> CLAIMED (─> INPUT) ─> RUNNING ─> REMAINDER (─> ARTIFACTS) ─> ENDED (─> CLEANUP) ─> IDLE
+ *                                      └─> STOPPING ─> KILLED ─┘
  *
  *     CLAIMED    taken in the database, for a child that waits
+ *     INPUT      its input, which is large, is copied, a slice a turn
  *     RUNNING    the child is the job
  *     STOPPING   SIGTERM was sent
  *     KILLED     SIGKILL was sent
@@ -89,7 +90,7 @@ enum err attempt_permit(struct attempt *a, struct error *e);
 /* The transaction was rolled back: CLAIMED is IDLE again. */
 void attempt_unclaim(struct attempt *a);
 
-/* The transaction was committed: CLAIMED becomes RUNNING, or ENDED when the job cannot be started. Nothing
+/* The transaction was committed: CLAIMED becomes RUNNING or INPUT, or ENDED when the job cannot be started. Nothing
  * happens in other states. ERR_IO and the like when it was the system that refused; the task will be tried
  * again. */
 enum err attempt_start(struct attempt *a, struct error *e);

@@ -1,5 +1,5 @@
-/* What the files of an attempt share: attempt.c (its states), attempt_start.c, attempt_output.c and
- * attempt_end.c. Nobody else includes this. */
+/* What the files of an attempt share: attempt.c (its states), attempt_start.c, attempt_input.c,
+ * attempt_output.c and attempt_end.c. Nobody else includes this. */
 #ifndef LEAT_RUNNER_ATTEMPT_PARTS_H
 #define LEAT_RUNNER_ATTEMPT_PARTS_H
 
@@ -17,6 +17,7 @@
 #include "spawn/user.h"
 #include "store/claims.h"
 #include "store/files.h"
+#include "store/inputs.h"
 #include "task/jobtype.h"
 #include "task/task.h"
 
@@ -34,6 +35,7 @@ enum attempt_state {
     STATE_NONE,
     STATE_IDLE,
     STATE_CLAIMED,
+    STATE_INPUT,
     STATE_RUNNING,
     STATE_STOPPING,
     STATE_KILLED,
@@ -47,6 +49,7 @@ enum attempt_state {
 
 enum attempt_event {
     EVENT_ROLLED_BACK, /* the transaction of the claim */
+    EVENT_COPYING,     /* its input is large, and is copied in the turns that follow */
     EVENT_STARTED,     /* the child has become the job */
     EVENT_NOT_STARTED, /* it cannot; `ending` and `said` tell why */
     EVENT_STOP,        /* the job is to end; `stop` tells why */
@@ -85,6 +88,10 @@ struct attempt {
     bool mended; /* its log says that half of a surrogate pair was replaced */
     bool fenced; /* attempt_write found that the claim is gone */
 
+    struct input input;        /* what it is given, until it has it */
+    int in;                    /* its standard input, until it has it; -1 */
+    int in_to;                 /* INPUT: where that is copied to; -1 */
+    struct loop_timer copying; /* INPUT: the next piece */
     struct channel out, err, events;
     struct buf result;
     struct lines out_lines, err_lines, event_lines; /* out_lines: with `stdout = log` */
@@ -117,6 +124,27 @@ void attempt_watch(struct attempt *a);
 
 /* Takes the child, which has ended, off the process table. */
 void attempt_reap(struct attempt *a, struct child_end *out);
+
+/* ---- attempt_start.c */
+
+/* All of the input is there, or copying it has failed: starts the job, or ends the attempt. */
+void attempt_input_copied(struct attempt *a, enum err rc, struct error *e);
+
+/* The job is to end before it was started; has EVENT_NOT_STARTED happen. */
+void attempt_end_unstarted(struct attempt *a);
+
+/* ---- attempt_input.c */
+
+/* Finds what the job is given. ERR_INVALID: it is larger than the type takes; errors of the store. */
+enum err attempt_find_input(struct attempt *a, struct error *e);
+
+/* Opens the job's standard input. Where a->in_to is open then, the input has to be copied into that first. ERR_IO;
+ * errors of the store. */
+enum err attempt_open_input(struct attempt *a, struct error *e);
+void attempt_close_input(struct attempt *a);
+
+/* Copies a slice of it, and comes back for the next. */
+void attempt_copy_input(struct attempt *a);
 
 /* ---- attempt_output.c */
 

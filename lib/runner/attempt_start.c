@@ -1,84 +1,13 @@
 /* How an attempt begins: its folders, its input, its environment, and the child that becomes the job. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "runner/attempt_parts.h"
 #include "runner/job_token.h"
 #include "store/groups.h"
-#include "store/inputs.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum { PIPE_MAX = 65536 }; /* bytes of input that go through a pipe */
-
-/* What a descriptor is to hold. */
-struct copying {
-    struct db *db;
-    struct input input;
-};
-
-static enum err write_all(int fd, const char *bytes, size_t len, struct error *e)
-{
-    while (len) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return error_errno(e, ERR_IO, "cannot write the input");
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return ERR_OK;
-}
-
-/* Copies all of it, to a file or a pipe that it fits in. */
-static enum err copy_input(void *arg, int fd, struct error *e)
-{
-    struct copying *from = arg;
-    struct buf part = {0};
-    enum err rc;
-    from->input.at = 0;
-    do {
-        rc = input_read(from->db, &from->input, &part, e);
-        if (!rc) rc = write_all(fd, part.data, part.len, e);
-    } while (!rc && part.len);
-    buf_free(&part);
-    return rc;
-}
-
-static enum err no_input(int *fd, struct error *e)
-{
-    *fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return *fd < 0 ? error_errno(e, ERR_IO, "cannot open /dev/null") : ERR_OK;
-}
-
-/* A pipe that holds all of the input already. *fd is -1 when it is too small for that: the system gives
- * small ones to a user who has many. */
-static enum err piped_input(struct copying *from, int *fd, struct error *e)
-{
-    int ends[2];
-    *fd = -1;
-    if (pipe2(ends, O_CLOEXEC)) return error_errno(e, ERR_IO, "pipe");
-    enum err rc = ERR_OK;
-    bool fits = fcntl(ends[1], F_GETPIPE_SZ) >= from->input.bytes;
-    if (fits) rc = copy_input(from, ends[1], e);
-    close(ends[1]);
-    if (fits && !rc)
-        *fd = ends[0];
-    else
-        close(ends[0]);
-    return rc;
-}
-
-/* The job's standard input in *fd. */
-static enum err open_input(struct attempt *a, const struct input *input, int *fd, struct error *e)
-{
-    struct copying from = {a->host->db, *input};
-    if (input->bytes < 0) return no_input(fd, e);
-    enum err rc = input->bytes <= PIPE_MAX ? piped_input(&from, fd, e) : ERR_OK;
-    if (!rc && *fd < 0) rc = workdir_temporary(&a->dir, copy_input, &from, fd, e);
-    return rc;
-}
 
 static struct exec_limits limits_of(const struct jobtype *t, rlim_t nofile)
 {
@@ -112,16 +41,15 @@ static char **environment(const struct attempt *a, const char *content_type)
 }
 
 /* Has the child become the job, with its four descriptors. */
-static enum err start_child(struct attempt *a, const struct input *input, struct error *e)
+static enum err start_child(struct attempt *a, struct error *e)
 {
-    int fds[4] = {-1, -1, -1, -1};
-    enum err rc = open_input(a, input, &fds[0], e);
-    if (!rc) rc = attempt_open_pipes(a, fds, e);
+    int fds[4] = {a->in, -1, -1, -1};
+    enum err rc = attempt_open_pipes(a, fds, e);
     if (!rc) {
         struct buf file = {0};
         buf_fmt(&file, "%s/%s", a->host->jobs, a->task.type);
         a->started = clock_monotonic_ms();
-        char **env = environment(a, input->content_type);
+        char **env = environment(a, a->input.content_type);
         rc = child_go(&a->child,
                       &(struct exec_plan){
                           .file = file.data,
@@ -137,8 +65,9 @@ static enum err start_child(struct attempt *a, const struct input *input, struct
         secret_wipe(a->token, sizeof a->token);
         buf_free(&file);
     }
-    for (int i = 0; i < 4; i++)
+    for (int i = 1; i < 4; i++)
         if (fds[i] >= 0) close(fds[i]);
+    attempt_close_input(a);
     return rc;
 }
 
@@ -178,19 +107,14 @@ static enum err find_type(struct attempt *a, struct error *e)
     return job_user_find(&a->user, a->type.user, e);
 }
 
-/* Starts a job of the type that was found. ERR_INVALID: it is the task's own fault. */
-static enum err start_job(struct attempt *a, struct error *e)
+/* Lays out what a job of the type that was found needs. ERR_INVALID: it is the task's own fault. */
+static enum err prepare(struct attempt *a, struct error *e)
 {
-    struct input input;
-    enum err rc = input_find(a->host->db, a->task.n, &input, e);
-    if (!rc && a->type.max_input_bytes >= 0 && input.bytes > a->type.max_input_bytes)
-        rc = error_set(e, ERR_INVALID, "the input is larger than max_input_bytes of the type: %lld",
-                       (long long)a->type.max_input_bytes);
+    enum err rc = attempt_find_input(a, e);
     if (!rc) rc = workdir_make(&a->dir, a->host->work, a->task.id, a->task.attempt, &a->user, e);
     if (!rc) rc = put_context(a, e);
     if (!rc) rc = put_checkpoint(a, e);
-    if (!rc) rc = start_child(a, &input, e);
-    input_free(&input);
+    if (!rc) rc = attempt_open_input(a, e);
     return rc;
 }
 
@@ -214,6 +138,40 @@ enum err attempt_permit(struct attempt *a, struct error *e)
                           a->token, e);
 }
 
+/* It was not started, which ends it. */
+static void end_unstarted(struct attempt *a, enum ending ending, const char *said)
+{
+    a->ending = ending;
+    if (said) attempt_remember_said(a, said);
+    attempt_close_input(a);
+    child_drop(&a->child);
+    attempt_happens(a, EVENT_NOT_STARTED);
+}
+
+/* Starts the job, for which all is ready unless `rc`. */
+static enum err start(struct attempt *a, enum err rc, struct error *e)
+{
+    if (!rc) rc = start_child(a, e);
+    if (!rc) {
+        attempt_happens(a, EVENT_STARTED);
+        return ERR_OK;
+    }
+    enum ending ending = ending_of(rc);
+    end_unstarted(a, ending, e->text);
+    return ending == ENDING_NO_SYSTEM ? rc : ERR_OK;
+}
+
+void attempt_input_copied(struct attempt *a, enum err rc, struct error *e)
+{
+    if (start(a, rc, e)) log_failure(LOG_LEVEL_ERROR, "cannot start a job", e);
+}
+
+void attempt_end_unstarted(struct attempt *a)
+{
+    a->ending_number = SIGTERM;
+    end_unstarted(a, ENDING_SIGNAL, NULL);
+}
+
 enum err attempt_start(struct attempt *a, struct error *e)
 {
     if (a->state != STATE_CLAIMED) return ERR_OK;
@@ -225,27 +183,19 @@ enum err attempt_start(struct attempt *a, struct error *e)
         .returns = true,
     };
     outbox_open(&a->outbox, a->host->progress_rate);
-    enum err rc = ERR_OK;
-    bool held = false;
     if (a->task.cancel_requested) { /* while it was on its way back to waiting */
         a->stop = STOP_CANCEL;
-        a->ending = ENDING_SIGNAL;
-        a->ending_number = SIGTERM;
-    } else {
-        rc = find_type(a, e);
-        if ((rc == ERR_NOTFOUND || rc == ERR_INVALID) &&
-            broken_types_report(a->host->broken, a->task.type, e->text))
-            held = true;
-        if (!rc) rc = start_job(a, e);
-        if (!rc) {
-            attempt_happens(a, EVENT_STARTED);
-            return ERR_OK;
-        }
-        a->ending = held ? ENDING_HELD : ending_of(rc);
-        attempt_remember_said(a, e->text);
+        attempt_end_unstarted(a);
+        return ERR_OK;
     }
-    child_drop(&a->child);
-    enum ending ending = a->ending;
-    attempt_happens(a, EVENT_NOT_STARTED);
-    return ending == ENDING_NO_SYSTEM ? rc : ERR_OK;
+    enum err rc = find_type(a, e);
+    if ((rc == ERR_NOTFOUND || rc == ERR_INVALID) &&
+        broken_types_report(a->host->broken, a->task.type, e->text)) {
+        end_unstarted(a, ENDING_HELD, e->text);
+        return ERR_OK;
+    }
+    if (!rc) rc = prepare(a, e);
+    if (rc || a->in_to < 0) return start(a, rc, e);
+    attempt_happens(a, EVENT_COPYING);
+    return ERR_OK;
 }

@@ -264,19 +264,16 @@ enum err workdir_put(const char *path, const char *json, const struct job_user *
     return rc ? rc : give(path, user, e);
 }
 
-enum err workdir_temporary(const struct workdir *w, workdir_fill *fill, void *arg, int *fd,
-                           struct error *e)
+enum err workdir_temporary(const struct workdir *w, int *to, int *from, struct error *e)
 {
     struct buf path = {0};
     buf_fmt(&path, "%s.input", w->folder);
-    int to = open(path.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    int from = to < 0 ? -1 : open(path.data, O_RDONLY | O_CLOEXEC);
-    enum err rc = to < 0 || from < 0 ? error_errno(e, ERR_IO, "cannot make %s", path.data) : ERR_OK;
-    if (to >= 0) unlink(path.data);
-    if (!rc) rc = fill(arg, to, e);
-    if (to >= 0) close(to);
-    if (rc && from >= 0) close(from);
-    if (!rc) *fd = from;
+    *to = open(path.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    *from = *to < 0 ? -1 : open(path.data, O_RDONLY | O_CLOEXEC);
+    enum err rc = *from < 0 ? error_errno(e, ERR_IO, "cannot make %s", path.data) : ERR_OK;
+    if (*to >= 0) unlink(path.data);
+    if (rc && *to >= 0) close(*to);
+    if (rc) *to = -1;
     buf_free(&path);
     return rc;
 }

@@ -43,11 +43,9 @@ void workdir_free(struct workdir *w);
 enum err workdir_put(const char *path, const char *json, const struct job_user *user,
                      struct error *e);
 
-/* A descriptor, open for reading, of an unlinked file in the root that `fill` writes: for what is
- * too large for a pipe. ERR_IO, or the error of `fill`. */
-typedef enum err workdir_fill(void *arg, int fd, struct error *e);
-enum err workdir_temporary(const struct workdir *w, workdir_fill *fill, void *arg, int *fd,
-                           struct error *e);
+/* An unlinked file beside the folder: *to, open for writing, and *from, for reading, are the caller's. For what is
+ * too large for a pipe. ERR_IO. */
+enum err workdir_temporary(const struct workdir *w, int *to, int *from, struct error *e);
 
 enum workdir_parts {
     WORKDIR_REST, /* all but ... */

@@ -2,6 +2,7 @@
 # Jobs that are stopped: timeout and cancel.
 use strict;
 use warnings;
+use Digest::SHA qw(sha256_hex);
 use FindBin;
 use IO::Handle;
 use lib $FindBin::Bin;
@@ -84,6 +85,17 @@ print {$shell} "COMMIT;\n";
 close $shell;
 is $l->finished($gives)->{status}, 'cancelled', 'it is cancelled';
 is $l->path($gives), 'pending running cancelled', '... and does not go back to wait';
+# cancelled while their large inputs are copied, a slice of each in turn: no job begins; one whose copying goes on is
+# started with all of it
+$l->job(sum => "#!/bin/sh\nexec sha256sum\n");
+my $large = 'large input ' x 2_000_000;
+my @large = map { $l->task($_ == 1 ? 'sum' : 'longer', input => $large) } 1 .. 8;
+wait_until { $l->status($large[7]) eq 'running' };
+$l->sql('UPDATE tasks SET cancel_requested = 1 WHERE status = \'running\' AND type = \'longer\' AND id IN (' . join(',', map { "'$_'" } @large) . ')');
+$l->ring;
+is_deeply [map { $l->finished($_)->{status} } @large], ['completed', ('cancelled') x 7], 'those whose cancelling is asked for are cancelled';
+is $l->result($large[0]), sha256_hex($large) . "  -\n", 'the other one has all of its input';
+isnt scalar(grep { $l->log !~ /task_start" task_id=$_ / } @large), 0, '... and some of them before they were started';
 is_deeply [$l->work], [], 'no working folder is left';
 is $l->stop($runner), 0, 'the runner stops';
 $l->gapless;

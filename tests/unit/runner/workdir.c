@@ -263,20 +263,17 @@ static void what_is_set_aside_is_in_no_attempts_way(void **state)
     workdir_free(&again);
 }
 
-static enum err fill(void *arg, int fd, struct error *e)
-{
-    (void)e;
-    return write(fd, arg, 5) == 5 ? ERR_OK : ERR_IO;
-}
-
 static void a_temporary_file_is_read_from_its_start_and_has_no_name(void **state)
 {
     (void)state;
     struct workdir w;
     workdir_make(&w, &root, "t1", 1, &same, NULL);
-    int fd = -1;
+    int to = -1, fd = -1;
     char text[10];
-    assert_int_equal(workdir_temporary(&w, fill, (char *)"hello", &fd, NULL), ERR_OK);
+    assert_int_equal(workdir_temporary(&w, &to, &fd, NULL), ERR_OK);
+    assert_true(fcntl(to, F_GETFD) & fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(write(to, "hello", 5), 5);
+    close(to);
     assert_int_equal(read(fd, text, sizeof text), 5);
     assert_memory_equal(text, "hello", 5);
     struct stat st;
