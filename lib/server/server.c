@@ -19,10 +19,12 @@
 
 enum {
     ACCEPT_BATCH = 64,
-    REQUEST_MS = 10000, /* a new connection that sends no request is dropped, and half a request */
-    PART_MS = 5,        /* between two looks at a request of which a part has come */
-    STOP_MS = 3000,     /* for streams to take their last frame, and bodies to come */
-    NO_FILES_MS = 100,  /* pause of accepting when descriptors ran out */
+    REQUEST_MS = 10000,  /* a new connection that sends no request is dropped, and half a request */
+    PART_MS = 5,         /* between two looks at a request of which a part has come */
+    STOP_MS = 3000,      /* for streams to take their last frame, and bodies to come */
+    NO_FILES_MS = 100,   /* pause of accepting when descriptors ran out */
+    PATIENCE_MS = 5,     /* for the first process to accept, before another one does */
+    FIRST_STREAMS = 256, /* of the first process; the next ones are for another */
 };
 
 /* ---- connections ---- */
@@ -168,31 +170,46 @@ static void end_conn(struct server *s, struct conn *conn)
     }
 }
 
+static void accept_later(struct server *s, int64_t ms)
+{
+    loop_want(s->loop, &s->listen_fd, 0);
+    loop_timer_set(s->loop, &s->open_again, clock_monotonic_ms() + ms);
+}
+
 /* Takes one connection. False: there is none now. */
 static bool take_one(struct server *s)
 {
     struct error e = {0};
     struct conn *conn = NULL;
     enum err rc = listener_accept(s->listener, &conn, &e);
-    if (rc == ERR_FULL) {
-        loop_want(s->loop, &s->listen_fd, 0);
-        loop_timer_set(s->loop, &s->open_again, clock_monotonic_ms() + NO_FILES_MS);
-    }
+    if (rc == ERR_FULL) accept_later(s, NO_FILES_MS);
     if (rc) log_failure(LOG_LEVEL_WARN, "cannot accept", &e);
     if (conn) adopt(s, conn, true);
     return conn != NULL;
 }
 
+static void take_all(struct server *s)
+{
+    for (int n = ACCEPT_BATCH; n-- && take_one(s);) continue;
+}
+
+/* Of equal processes one takes the connections as long as it comes to it in time: requests that are ready in one
+ * process are one transaction, and a commit of another process empties SQLite's cache of pages. */
 static void on_connection(void *arg, int events)
 {
     (void)events;
-    for (int n = ACCEPT_BATCH; n-- && take_one(arg);) continue;
+    struct server *s = arg;
+    if (stream_slots_first(s->slots, park_count(s->park) < FIRST_STREAMS))
+        take_all(s);
+    else
+        accept_later(s, PATIENCE_MS);
 }
 
 static void on_open_again(void *arg)
 {
     struct server *s = arg;
     loop_want(s->loop, &s->listen_fd, LOOP_IN);
+    take_all(s);
 }
 
 /* Closes the connections by which no request has come. */

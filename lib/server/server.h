@@ -37,7 +37,7 @@ struct server {
 
     struct listener *listener;
     struct loop_fd listen_fd;
-    struct loop_timer open_again; /* accepting pauses while descriptors are short */
+    struct loop_timer open_again; /* accepting pauses */
     struct exchange *exchanges;   /* all of them */
     /* takes a connection whose answer is complete: it may be kept, and brings its next request then */
     void (*end_conn)(struct server *s, struct conn *conn);

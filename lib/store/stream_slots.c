@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-    SLOTS = 256,       /* processes */
+    SLOTS =
+        256, /* processes; the byte behind their locks is that of turns, then that of the first */
     TURN_TRIES = 1000, /* some ms */
     ACCOUNTS = 4096,   /* of one process; the table is open-addressed. More share what is left. */
     SHORT_MS = 2000,   /* a stream lasts so long, however many wait */
@@ -45,7 +46,8 @@ struct table {
 struct stream_slots {
     int fd;
     int64_t cgi_most;
-    int own; /* index of the slot; -1: none yet */
+    int own;    /* index of the slot; -1: none yet */
+    bool first; /* of the processes */
     struct table *table;
     struct slot *slots; /* of it */
 };
@@ -243,4 +245,14 @@ int64_t stream_slots_length(const struct stream_slots *s, int64_t ms)
 bool stream_slots_wanted(struct stream_slots *s)
 {
     return s->cgi_most && s->own >= 0 && atomic_exchange(&s->table->places[s->own].wanted, 0);
+}
+
+bool stream_slots_first(struct stream_slots *s, bool may_be)
+{
+    if (s->first == may_be && may_be) return true;
+    struct flock lock = lock_on(SLOTS + 1, may_be ? F_WRLCK : F_UNLCK);
+    if (may_be || s->first) s->first = !fcntl(s->fd, F_OFD_SETLK, &lock) && may_be;
+    if (may_be) return s->first;
+    lock = lock_on(SLOTS + 1, F_WRLCK);
+    return fcntl(s->fd, F_OFD_GETLK, &lock) || lock.l_type == F_UNLCK;
 }

@@ -38,4 +38,8 @@ int64_t stream_slots_length(const struct stream_slots *s, int64_t ms);
 /* Whether somebody was refused who should have this process' place, since the last time this was asked. */
 bool stream_slots_wanted(struct stream_slots *s);
 
+/* Whether no other process is the first one of the site. `may_be`: this one becomes the first where there is
+ * none, and stays it; else it is the first no longer. */
+bool stream_slots_first(struct stream_slots *s, bool may_be);
+
 #endif

@@ -220,6 +220,24 @@ static void a_file_that_cannot_be_is_an_error(void **state)
     assert_null(s);
 }
 
+static void one_process_is_the_first_until_it_may_not_be_or_ends(void **state)
+{
+    struct room *r = *state;
+    struct stream_slots *a = slots_of(r, 0), *b = slots_of(r, 0);
+    assert_true(stream_slots_first(b, false)); /* nobody is */
+    assert_true(stream_slots_first(a, true));
+    assert_true(stream_slots_first(a, true));
+    assert_false(stream_slots_first(b, true));
+    assert_false(stream_slots_first(b, false));
+    assert_true(stream_slots_first(a, false)); /* gives it up */
+    assert_true(stream_slots_first(b, true));
+    assert_false(stream_slots_first(a, false));
+    assert_false(stream_slots_first(a, true));
+    stream_slots_close(b); /* as a killed one leaves it */
+    assert_true(stream_slots_first(a, true));
+    stream_slots_close(a);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, room_enter_closed, room_leave)
 
 int main(void)
@@ -233,6 +251,7 @@ int main(void)
         TEST(a_cgi_process_that_its_account_does_not_let_in_takes_no_place),
         TEST(many_accounts_come_and_go),
         TEST(more_accounts_than_a_table_holds_are_let_in),
+        TEST(one_process_is_the_first_until_it_may_not_be_or_ends),
         TEST(a_file_that_cannot_be_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
