@@ -11,6 +11,7 @@
 
 enum {
     TURN_US = 10 * 1000, /* applying ends after this long; the rest is the next group */
+    GATHER_US = 1000,    /* as long as somebody joins, a group waits for more */
     RETRY_MS = 3,        /* where a program that knows no write lock holds SQLite's */
 };
 
@@ -39,8 +40,11 @@ struct commit_group {
 
     struct queue waiting; /* for a transaction */
     struct queue syncing; /* committed, not yet on disk */
-    bool lock_asked;      /* the thread waits for the write lock */
-    int64_t waited_from;  /* monotonic us: since when the group at hand waits for it; 0: not */
+    bool grown;           /* somebody joined those that wait since the last turn */
+    int64_t
+        gather_until; /* monotonic us: the group is not kept waiting beyond it; 0: nobody waits */
+    bool lock_asked;  /* the thread waits for the write lock */
+    int64_t waited_from; /* monotonic us: since when the group at hand waits for it; 0: not */
 };
 
 static void queue_add(struct queue *q, struct entry *n)
@@ -317,9 +321,22 @@ static void watch_patience(struct commit_group *g)
         loop_timer_set(g->loop, &g->give_up, g->waiting.first->since + g->busy_ms);
 }
 
+/* Whether there may soon be more who wait: each turn of the loop brings who has come meanwhile. What a transaction
+ * and its sync cost is shared by all of a group. */
+static bool gathering(struct commit_group *g)
+{
+    int64_t now = clock_monotonic_us();
+    bool grown = g->grown;
+    g->grown = false;
+    if (!g->gather_until) g->gather_until = now + GATHER_US;
+    if (grown && now < g->gather_until) return true;
+    g->gather_until = 0;
+    return false;
+}
+
 void commit_group_turn(struct commit_group *g)
 {
-    if (commit_group_ready(g)) begin(g, false);
+    if (commit_group_ready(g) && !gathering(g)) begin(g, false);
     watch_patience(g);
 }
 
@@ -424,5 +441,6 @@ void commit_group_add(struct commit_group *g, struct exchange *x, struct operati
     *n = (struct entry){
         .exchange = x, .op = op, .done = done, .arg = arg, .since = clock_monotonic_ms()};
     exchange_hold(x);
+    g->grown = true;
     queue_add(&g->waiting, n);
 }
