@@ -26,7 +26,16 @@ struct row {
     int line;
 };
 
+/* The settings of the last request that had some of its own: they are those of the next one, where its variables
+ * are the same. */
+struct overlay {
+    struct conf *conf;    /* NULL: none yet */
+    struct buf variables; /* each with its NUL */
+};
+
 struct conf {
+    size_t users; /* an overlay is freed with the last one */
+    struct overlay *last;
     char *file;
     char *text[CONF_KEYS]; /* as written, or NULL: unset */
     int64_t number[CONF_KEYS];
@@ -480,6 +489,8 @@ enum err conf_blame(const struct conf *c, enum conf_key key, struct error *e)
 static struct conf *defaults(void)
 {
     struct conf *c = mem_alloc(sizeof *c);
+    c->users = 1;
+    c->last = mem_alloc(sizeof *c->last);
     for (enum conf_key k = 0; k < CONF_KEYS; k++) set_value(c, k, "", FROM_NOWHERE, NULL);
     return c;
 }
@@ -522,34 +533,65 @@ enum err conf_load(struct conf **out, const char *file, const char *program, str
     return ERR_OK;
 }
 
+/* A copy of `base` with each LEAT_SECTION_KEY of `envp` applied. */
+static enum err make_overlay(struct conf **out, const struct conf *base, char *const *envp,
+                             struct error *e)
+{
+    struct conf *c = mem_alloc(sizeof *c);
+    enum err rc = ERR_OK;
+    memcpy(c->number, base->number, sizeof c->number);
+    memcpy(c->line, base->line, sizeof c->line);
+    for (enum conf_key k = 0; k < CONF_KEYS; k++) c->text[k] = mem_str(base->text[k]);
+    c->file = mem_str(base->file);
+    c->cgi = base->cgi;
+    c->users = 1;
+    c->last = mem_alloc(sizeof *c->last);
+    for (; !rc && *envp; envp++)
+        if (!strncmp(*envp, "LEAT_", 5)) rc = take_variable(c, *envp, e);
+    if (rc)
+        conf_free(c);
+    else
+        *out = c;
+    return rc;
+}
+
+static void forget_overlay(struct overlay *o)
+{
+    conf_free(o->conf);
+    buf_free(&o->variables);
+    *o = (struct overlay){0};
+}
+
 enum err conf_overlay(struct conf **out, const struct conf *base, char *const *envp,
                       struct error *e)
 {
-    struct conf *c = NULL;
+    struct buf variables = {0};
+    struct overlay *last = base->last;
     enum err rc = ERR_OK;
-    for (; !rc && envp && *envp; envp++) {
-        if (strncmp(*envp, "LEAT_", 5)) continue;
-        if (!c) {
-            c = mem_alloc(sizeof *c);
-            memcpy(c->number, base->number, sizeof c->number);
-            memcpy(c->line, base->line, sizeof c->line);
-            for (enum conf_key k = 0; k < CONF_KEYS; k++) c->text[k] = mem_str(base->text[k]);
-            c->file = mem_str(base->file);
-            c->cgi = base->cgi;
-        }
-        rc = take_variable(c, *envp, e);
+    *out = NULL;
+    for (char *const *p = envp; p && *p; p++)
+        if (!strncmp(*p, "LEAT_", 5)) buf_add(&variables, *p, strlen(*p) + 1);
+    if (!variables.len) return ERR_OK;
+    bool same = last->conf && last->variables.len == variables.len &&
+                !memcmp(last->variables.data, variables.data, variables.len);
+    if (same) {
+        buf_free(&variables);
+    } else {
+        forget_overlay(last);
+        last->variables = variables;
+        rc = make_overlay(&last->conf, base, envp, e);
     }
-    if (rc) {
-        conf_free(c);
-        return rc;
-    }
-    *out = c;
+    if (rc) return rc;
+    last->conf->users++;
+    *out = last->conf;
     return ERR_OK;
 }
 
 void conf_free(struct conf *c)
 {
-    if (!c) return;
+    if (!c || --c->users) return;
+    forget_overlay(c->last);
+    free(c->last);
     for (enum conf_key k = 0; k < CONF_KEYS; k++) free(c->text[k]);
     for (size_t i = 0; i < c->row_count; i++) free(c->rows[i].text);
     free(c->rows);
@@ -608,6 +650,7 @@ bool conf_is_set(const struct conf *c, enum conf_key key)
 
 void conf_as_cgi(struct conf *c)
 {
+    forget_overlay(c->last);
     c->cgi = true;
     for (enum conf_key k = 0; k < CONF_KEYS; k++)
         if (conf_settings[k].as_cgi && !conf_is_set(c, k)) set_value(c, k, "", FROM_NOWHERE, NULL);

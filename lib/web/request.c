@@ -159,16 +159,15 @@ static const char *value_of(const char *parameter, const char *name)
 static void join_list(struct request *r, size_t i)
 {
     struct buf all = {0};
-    size_t lines = 0;
+    const char *first = NULL;
     for (char *const *p = conn_params(r->conn); p && *p; p++) {
         const char *value = value_of(*p, lists[i].variable);
         if (!value || !*value) continue;
-        buf_fmt(&all, "%s%s", lines++ ? lists[i].between : "", value);
+        if (first && !all.len) buf_str(&all, first);
+        if (first) buf_fmt(&all, "%s%s", lists[i].between, value);
+        first = first ? first : value;
     }
-    if (lines > 1)
-        r->joined[i] = all.data;
-    else
-        buf_free(&all);
+    r->joined[i] = all.data;
 }
 
 enum err request_parse(struct request *r, struct conn *conn, const struct conf *conf,
@@ -273,35 +272,36 @@ enum err request_query(const struct request *r, const char *name, char **value, 
     return rc;
 }
 
+enum { HEADER_NAME_MAX = 64 }; /* of those that Leat asks for */
+
 /* The CGI variable of a header (RFC 3875, 4.1.18). */
-static void header_variable(struct buf *out, const char *name)
+static void header_variable(char out[HEADER_NAME_MAX], const char *name)
 {
-    if (strcasecmp(name, "Content-Type") != 0 && strcasecmp(name, "Content-Length") != 0)
-        buf_str(out, "HTTP_");
-    for (; *name; name++) buf_char(out, *name == '-' ? '_' : (char)toupper((unsigned char)*name));
+    bool bare = !strcasecmp(name, "Content-Type") || !strcasecmp(name, "Content-Length");
+    char *to = bare ? out : stpcpy(out, "HTTP_");
+    assert(strlen(name) < (size_t)(HEADER_NAME_MAX - (to - out)));
+    for (; *name; name++) *to++ = *name == '-' ? '_' : (char)toupper((unsigned char)*name);
+    *to = '\0';
 }
 
 const char *request_header(const struct request *r, const char *name)
 {
-    struct buf variable = {0};
-    header_variable(&variable, name);
+    char variable[HEADER_NAME_MAX];
+    header_variable(variable, name);
     const char *value = NULL;
     for (size_t i = 0; i < REQUEST_LISTS_MAX && !value; i++)
-        if (r->joined[i] && !strcmp(variable.data, lists[i].variable)) value = r->joined[i];
-    if (!value) value = conn_param(r->conn, variable.data);
-    if (!(value && *value) && !strcmp(variable.data, "HTTP_AUTHORIZATION"))
+        if (r->joined[i] && !strcmp(variable, lists[i].variable)) value = r->joined[i];
+    if (!value) value = conn_param(r->conn, variable);
+    if (!(value && *value) && !strcmp(variable, "HTTP_AUTHORIZATION"))
         value = conn_param(r->conn, "REDIRECT_HTTP_AUTHORIZATION");
-    buf_free(&variable);
     return value && *value ? value : NULL;
 }
 
 bool request_header_given(const struct request *r, const char *name)
 {
-    struct buf variable = {0};
-    header_variable(&variable, name);
-    bool given = conn_param(r->conn, variable.data) != NULL;
-    buf_free(&variable);
-    return given || request_header(r, name);
+    char variable[HEADER_NAME_MAX];
+    header_variable(variable, name);
+    return conn_param(r->conn, variable) || request_header(r, name);
 }
 
 /* A qvalue (RFC 9110, 12.4.2) in thousandths, without rounding up to 0; what is none is 0. */

@@ -376,6 +376,27 @@ static void an_overlay_changes_its_copy_alone(void **state)
     conf_free(c);
 }
 
+static void an_overlay_is_that_of_the_variables_it_is_asked_for(void **state)
+{
+    (void)state;
+    struct conf *base = loaded("[database]\nbusy_ms = 7\n"), *c[5] = {NULL};
+    char *const nine[] = {(char *)"LEAT_DATABASE_BUSY_MS=9", NULL};
+    char *const nine_again[] = {(char *)"A=b", (char *)"LEAT_DATABASE_BUSY_MS=9", NULL};
+    char *const ninety[] = {(char *)"LEAT_DATABASE_BUSY_MS=90", NULL};
+    char *const wrong[] = {(char *)"LEAT_DATABASE_BUSY_MS=x", NULL};
+    char *const *const asked[] = {nine, nine_again, ninety, wrong, nine};
+    static const int64_t given[] = {9, 9, 90, 0, 9};
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(conf_overlay(&c[i], base, asked[i], NULL),
+                         given[i] ? ERR_OK : ERR_INVALID);
+    assert_int_equal(conf_overlay(&c[3], base, wrong, NULL), ERR_INVALID); /* it was not kept */
+    conf_free(base);
+    for (size_t i = 0; i < 5; i++) {
+        if (given[i]) assert_int_equal(conf_int(c[i], CONF_DATABASE_BUSY_MS), given[i]);
+        conf_free(c[i]);
+    }
+}
+
 static void an_overlay_of_nothing_is_none(void **state)
 {
     (void)state;
@@ -515,6 +536,7 @@ int main(void)
         IN_FOLDER(without_a_name_it_is_found_beside_the_program),
         IN_FOLDER(a_map_keeps_the_words_that_are_not_given),
         IN_FOLDER(an_overlay_changes_its_copy_alone),
+        IN_FOLDER(an_overlay_is_that_of_the_variables_it_is_asked_for),
         IN_FOLDER(an_overlay_of_nothing_is_none),
         IN_FOLDER(a_program_for_one_request_has_defaults_of_its_own),
         IN_FOLDER(lists_of_hosts_and_proxies_are_taken_as_they_are),
