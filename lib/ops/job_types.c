@@ -32,8 +32,9 @@ struct stamp {
 struct entry {
     struct job_type type; /* first, so that the one is the other */
     struct stamp file, conf;
-    bool was_read;  /* its conf, or there is none */
-    bool was_ready; /* at some look, so that it is a type and no other file of the folder */
+    bool was_read;    /* its conf, or there is none */
+    bool was_ready;   /* at some look, so that it is a type and no other file of the folder */
+    uint64_t seen_in; /* the turn of the last look at it alone */
 };
 
 struct job_types {
@@ -42,6 +43,7 @@ struct job_types {
     struct entry **entries; /* sorted by name */
     size_t count, room;
     int64_t looked_at; /* monotonic ms */
+    uint64_t turn;     /* of the program's loop; 0: it does not tell */
 };
 
 struct job_types *job_types_open(const char *jobs_folder)
@@ -268,13 +270,22 @@ enum err job_types_refresh(struct job_types *r, struct error *e)
     return rc;
 }
 
+void job_types_turn(struct job_types *r)
+{
+    r->turn++;
+}
+
 enum err job_types_refresh_one(struct job_types *r, const char *name, struct error *e)
 {
     bool found, there;
     int fd;
     if (!jobtype_name_valid(name)) return ERR_OK;
+    size_t at = place_of(r, name, &found);
+    if (found && r->turn && r->entries[at]->seen_in == r->turn) return ERR_OK;
     if (open_folder(&fd, r, e)) return ERR_IO;
-    enum err rc = look_at(r, fd, find_or_add(r, name), &there, e);
+    struct entry *n = find_or_add(r, name);
+    enum err rc = look_at(r, fd, n, &there, e);
+    n->seen_in = rc ? 0 : r->turn;
     if (!there) remove_at(r, place_of(r, name, &found));
     close(fd);
     return rc;

@@ -38,6 +38,10 @@ void job_types_close(struct job_types *r);
  * the folder, or something in it, cannot be read; what was known of it stays. */
 enum err job_types_refresh(struct job_types *r, struct error *e);
 
+/* From now on, what job_types_refresh_one has looked at is taken as it was seen, until the next call. For a loop
+ * whose turns are short; without a call each refresh looks. */
+void job_types_turn(struct job_types *r);
+
 /* The same for one type and now: two stats. For who is about to use it. ERR_IO as above. */
 enum err job_types_refresh_one(struct job_types *r, const char *name, struct error *e);
 

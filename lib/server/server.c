@@ -234,6 +234,7 @@ static enum err turn(struct server *s, int64_t at_most_ms, struct error *e)
     int64_t timeout = park_busy(s->park) || commit_group_ready(s->commits) ? 0 : at_most_ms;
     if (!commit_group_locking(s->commits)) timeout = sooner(timeout, metrics_wait(s->metrics));
     s->bodies_us = 0;
+    job_types_turn(s->types);
     enum err rc = loop_wait(s->loop, timeout, e);
     commit_group_turn(s->commits);
     park_turn(s->park);

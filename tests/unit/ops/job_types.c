@@ -277,6 +277,24 @@ static void one_type_is_refreshed_at_once(void **state)
     assert_null(job_types_get(types, "never"));
 }
 
+static void one_type_is_looked_at_once_a_turn(void **state)
+{
+    (void)state;
+    write_file("a", "", 0755);
+    job_types_turn(types);
+    assert_int_equal(job_types_refresh_one(types, "a", NULL), ERR_OK);
+    write_file("a.conf", "attempts = 3\n", 0644);
+    write_file("b", "", 0755);
+    assert_int_equal(job_types_refresh_one(types, "a", NULL), ERR_OK);
+    assert_int_equal(find("a")->attempts, 1);
+    assert_int_equal(job_types_refresh_one(types, "b", NULL),
+                     ERR_OK); /* which was not looked at yet */
+    find("b");
+    job_types_turn(types);
+    assert_int_equal(job_types_refresh_one(types, "a", NULL), ERR_OK);
+    assert_int_equal(find("a")->attempts, 3);
+}
+
 static void a_file_that_lost_its_permission_is_told(void **state)
 {
     (void)state;
@@ -409,6 +427,7 @@ int main(void)
         TEST(what_comes_into_the_folder_or_goes_is_seen_at_once),
         TEST(a_conf_that_is_edited_is_seen_within_a_second),
         TEST(one_type_is_refreshed_at_once),
+        TEST(one_type_is_looked_at_once_a_turn),
         TEST(a_file_that_lost_its_permission_is_told),
         TEST(a_file_that_becomes_executable_later_is_seen),
         TEST(a_file_that_is_being_written_is_busy),
