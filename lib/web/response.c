@@ -106,7 +106,7 @@ bool response_body(struct response *r, const char *content_type, const void *bod
     if (!none) response_header_fmt(r, "Content-Length", "%zu", len);
     bool sent = send_head(r, none ? NULL : content_type);
     if (sent && !none && r->request->method != METHOD_HEAD) sent = conn_write(conn, body, len);
-    return sent && conn_flush(conn);
+    return sent;
 }
 
 bool response_length(struct response *r, const char *content_type, int64_t len)

@@ -32,8 +32,9 @@ void response_header(struct response *r, const char *name, const char *value);
 void response_header_fmt(struct response *r, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Sends head and the whole body with Content-Length, and frees the head. A HEAD request, 204 and
- * 304 get no body; `content_type` may be NULL. False when the peer is gone. */
+/* Writes head and the whole body with Content-Length, and frees the head. A HEAD request, 204 and
+ * 304 get no body; `content_type` may be NULL. What fits into a buffer leaves when the request is finished, with
+ * its end, so that the web server is woken once. False when the peer is gone. */
 bool response_body(struct response *r, const char *content_type, const void *body, size_t len);
 
 /* Sends the head for a body of `len` bytes, which the caller then writes by conn_write, unless the
