@@ -24,6 +24,10 @@ static struct {
     enum log_level level;
     int fd;
     bool to_syslog;
+    bool gathering;
+    size_t held; /* bytes of lines that are still to be written */
+    char lines
+        [4096]; /* PIPE_BUF: what is written at once does not mix with other processes' lines */
 } out = {.program = "leat", .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
 
 static const char to_file[] = "file ";
@@ -88,6 +92,33 @@ bool log_writes(enum log_level level)
     return level >= out.level;
 }
 
+static void write_held(void)
+{
+    /* A log that cannot be written is nobody's reason to fail. */
+    ssize_t ignored = out.held ? write(out.fd, out.lines, out.held) : 0;
+    (void)ignored;
+    out.held = 0;
+}
+
+void log_gather(bool on)
+{
+    out.gathering = on;
+    if (!on) write_held();
+}
+
+/* "2026-01-31T12:00:00", in a buffer that holds it until the next call. */
+static const char *stamp_of(time_t seconds)
+{
+    static time_t last = -1;
+    static char stamp[32];
+    struct tm utc;
+    if (seconds == last) return stamp;
+    gmtime_r(&seconds, &utc);
+    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+    last = seconds;
+    return stamp;
+}
+
 void log_write(enum log_level level, const char *msg, const char *fields, ...)
 {
     static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};
@@ -95,13 +126,9 @@ void log_write(enum log_level level, const char *msg, const char *fields, ...)
 
     char line[2048];
     int64_t now = clock_wall_ms();
-    time_t seconds = (time_t)(now / 1000);
-    struct tm utc;
-    gmtime_r(&seconds, &utc);
-    char stamp[32];
-    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    int n = snprintf(line, sizeof line, "ts=%s.%03dZ level=%s program=%s pid=%d msg=\"%s\"", stamp,
-                     (int)(now % 1000), level_names[level], out.program, (int)getpid(), msg);
+    int n = snprintf(line, sizeof line, "ts=%s.%03dZ level=%s program=%s pid=%d msg=\"%s\"",
+                     stamp_of((time_t)(now / 1000)), (int)(now % 1000), level_names[level],
+                     out.program, (int)getpid(), msg);
     if (n < 0) return;
     size_t len = (size_t)n < sizeof line - 2 ? (size_t)n : sizeof line - 2;
     va_list args;
@@ -116,10 +143,10 @@ void log_write(enum log_level level, const char *msg, const char *fields, ...)
         return;
     }
     line[len++] = '\n';
-    /* One write a line, so that lines of several processes do not mix. A log that cannot be written
-     * is nobody's reason to fail. */
-    ssize_t ignored = write(out.fd, line, len);
-    (void)ignored;
+    if (len > sizeof out.lines - out.held) write_held();
+    memcpy(out.lines + out.held, line, len);
+    out.held += len;
+    if (!out.gathering) write_held();
 }
 
 void log_failure(enum log_level level, const char *msg, const struct error *e)

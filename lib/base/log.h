@@ -27,6 +27,10 @@ bool log_writes(enum log_level level);
 void log_write(enum log_level level, const char *msg, const char *fields, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* While `on`, lines are kept and written together, a few KB at a time; off writes what was kept. For a few lines in
+ * a row: none is written while whoever gathers waits for something. */
+void log_gather(bool on);
+
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 #define log_info(...)  log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_LEVEL_WARN, __VA_ARGS__)

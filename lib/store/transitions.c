@@ -73,11 +73,13 @@ static void on_end(void *arg, enum txn_moment moment)
     case TXN_SAVEPOINT: all->kept = all->count; return;
     case TXN_UNDONE: all->count = all->kept; return;
     case TXN_COMMITTED:
+        log_gather(true);
         for (size_t i = 0; i < all->count; i++) {
             const struct noted *n = &all->items[i];
             write_log(n);
             all->committed(all->arg, &n->what, n->to, n->elapsed_ms);
         }
+        log_gather(false);
         break;
     case TXN_DROPPED: break;
     }
