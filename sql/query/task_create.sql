@@ -2,6 +2,6 @@
 --     timeout_ms int?, run_at int?, serialize bool, unique text?, now int
 -- gives: rowid
 INSERT INTO tasks (id, owner, type, group_id, request_id, priority, max_attempts, timeout_ms, run_at,
-                   serialize, unique_text, created_at, updated_at)
+                   delayed, serialize, unique_text, created_at, updated_at)
 VALUES (:id, :owner, :type, :group_id, :request_id, :priority, :max_attempts, :timeout_ms, :run_at,
-        :serialize, :unique, :now, :now);
+        coalesce(:run_at > :now, 0), :serialize, :unique, :now, :now);

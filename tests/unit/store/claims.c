@@ -893,7 +893,7 @@ static void lines_beyond_a_bound_are_dropped_with_one_warning(void **state)
     } rows[] = {
         {{0}, NULL, 20},
         {{.events_per_task = 12}, "events_per_task", 10},
-        {{.event_bytes_per_task = 2000}, "event_bytes_per_task", 8},
+        {{.event_bytes_per_task = 2000}, "event_bytes_per_task", 9},
         {{.bytes_per_owner = 2000}, "bytes_per_owner", 8},
     };
     struct room *r = *state;
