@@ -221,7 +221,7 @@ $(NPM)/.clients: $(NPM)/.clients-wanted
 
 bench:
 	@nginx/dev/packages build run nginx test
-	+@$(submake) all $(BUILD)/bench/latency $(BUILD)/bench/spawn
+	+@$(submake) all $(BUILD)/bench/create $(BUILD)/bench/latency $(BUILD)/bench/spawn
 	@exec env BUILD='$(BUILD)' tests/bench/run $(BENCH)
 
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
