@@ -132,11 +132,41 @@ enum err task_state(struct db *db, int64_t n, enum task_status *status, int64_t 
     return ERR_OK;
 }
 
+enum { QUEUES = 16 }; /* that a page is about, as a rule */
+
+/* Of a queue: its last task on a page, and its place. */
+struct place {
+    const char *owner; /* of a task of the page; NULL: there was none */
+    int64_t priority, n, place;
+};
+
+/* Finds the place of `t` from that of the one before it on the page, which is newer and not far from it. */
+static enum err find_place(struct db *db, struct place places[QUEUES], struct task *t,
+                           struct error *e)
+{
+    if (t->queue_position == TASK_NONE) return ERR_OK;
+    struct place *last = &places[0];
+    for (size_t i = 0; i < QUEUES && last->owner; i++) {
+        last = &places[i];
+        if (last->owner && last->priority == t->priority && !strcmp(last->owner, t->owner)) break;
+    }
+    bool same = last->owner && last->priority == t->priority && !strcmp(last->owner, t->owner);
+    int64_t between = 0;
+    const struct q_queue_between_in in = {
+        .owner = t->owner, .priority = t->priority, .after = t->n, .until = last->n};
+    enum err rc = same ? q_queue_between(db, &in, &between, e)
+                       : q_queue_before(db, t->owner, t->priority, t->n, &t->queue_position, e);
+    if (same) t->queue_position = last->place - between;
+    *last = (struct place){t->owner, t->priority, t->n, t->queue_position};
+    return rc;
+}
+
 /* The rows of a cursor, which it closes; the one past `limit` only says that there are more. */
 static enum err read_page(struct db *db, struct q_task_by_id_cursor c, int64_t limit,
                           struct task_list *out, struct error *e)
 {
     struct q_task_by_id_row row;
+    struct place places[QUEUES] = {{0}};
     size_t cap = 0;
     enum err rc = ERR_OK;
     *out = (struct task_list){0};
@@ -148,7 +178,8 @@ static enum err read_page(struct db *db, struct q_task_by_id_cursor c, int64_t l
         if (out->count == cap)
             out->items = mem_grow(out->items, cap = cap ? cap * 2 : 16, sizeof *out->items);
         rc = read_task(db, &row, &out->items[out->count], e);
-        if (!rc) out->count++;
+        if (rc) continue;
+        rc = find_place(db, places, &out->items[out->count++], e); /* of the moment of the cursor */
     }
     enum err closed = q_task_by_id_close(&c);
     if (!rc) rc = closed;

@@ -186,6 +186,33 @@ static void another_owners_task_cannot_be_cancelled_or_deleted(void **state)
     free(id);
 }
 
+/* More queues than a page remembers, of two owners, with tasks between that have no place. */
+static void a_page_shows_the_places_that_each_task_has(void **state)
+{
+    struct room *r = *state;
+    struct task_query q = {.status = TASK_STATUSES, .before = INT64_MAX, .limit = 200};
+    struct task_list l;
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    for (int i = 0; i < 150; i++) {
+        int64_t n;
+        const struct sketch s = {.owner = i % 3 ? "alice" : "bob",
+                                 .type = i % 2 ? "echo" : "other",
+                                 .priority = i < 60 ? i % 2 : i % 23,
+                                 .run_at = i % 7 ? 0 : T0 + 1000000};
+        OK(r, sketch_create(r->db, &s, NULL, &n, &r->e));
+    }
+    OK(r, txn_commit(r->db, &r->e));
+    OK(r, task_list_read(r->db, &q, &l, &r->e));
+    assert_int_equal(l.count, 150);
+    for (size_t i = 0; i < l.count; i++) {
+        struct task t;
+        OK(r, task_get_n(r->db, l.items[i].n, &t, &r->e));
+        assert_int_equal(l.items[i].queue_position, t.queue_position);
+        task_free(&t);
+    }
+    task_list_free(&l);
+}
+
 static void lists_queues_and_events_of_owners_are_apart(void **state)
 {
     struct room *r = *state;
@@ -802,6 +829,7 @@ int main(void)
         room_test(the_state_of_a_task_is_its_status_and_its_newest_event),
         room_test(another_owners_task_is_not_found),
         room_test(another_owners_task_cannot_be_cancelled_or_deleted),
+        room_test(a_page_shows_the_places_that_each_task_has),
         room_test(lists_queues_and_events_of_owners_are_apart),
         room_test(pages_are_newest_first_and_end),
         room_test(a_page_holds_what_all_its_conditions_hold_for),
