@@ -8,8 +8,9 @@
 
 enum {
     PATIENCE_MS = 20,  /* a step waits so long for its turn */
-    PAUSE_MS = 20,     /* between two steps, at least, ... */
-    PAUSE_FACTOR = 3,  /* ... and so many times what the last one took */
+    PAUSE_MS = 5,      /* between two steps, at least, ... */
+    PAUSE_FACTOR = 3,  /* ... and so many times what the last one took, ... */
+    BEHIND_STEPS = 50, /* ... but once, where so many were not enough: else more comes than goes */
     BUSY_MS = 200,     /* before another try when the database was busy */
     FAILED_MS = 10000, /* the same when it failed */
     OFTEN_MS = 1000,   /* between two looks when tasks are kept for seconds or others commit, ... */
@@ -71,7 +72,9 @@ static void remove_some(void *arg)
     struct error e = {0};
     enum err rc = take_step(t, &step, &e);
     for (size_t i = 0; i < step.gone_count; i++) files_remove(t->db, step.gone[i]);
-    int64_t ended = clock_monotonic_ms(), pause = (ended - began) * PAUSE_FACTOR;
+    t->steps = step.more ? t->steps + 1 : 0;
+    int64_t ended = clock_monotonic_ms();
+    int64_t pause = (ended - began) * (t->steps > BEHIND_STEPS ? 1 : PAUSE_FACTOR);
     if (rc && rc != ERR_BUSY) log_failure(LOG_LEVEL_WARN, "cannot remove what is old", &e);
     t->more = !rc && step.more;
     if (rc) {

@@ -20,13 +20,14 @@ struct retention_timer {
     int64_t retain_ms;       /* how long finished tasks are kept; 0: for ever */
     struct loop_timer step;  /* set: something is to be removed then */
     struct loop_timer
-        files; /* set: the walk through the folders of files begins, or goes on, then */
-    bool more; /* the last step left something, because its time was up, or there was none yet */
+        files;    /* set: the walk through the folders of files begins, or goes on, then */
+    size_t steps; /* in a row that left something */
+    bool more;    /* the last step left something, because its time was up, or there was none yet */
     struct retention_count removed; /* since there was nothing to remove */
     struct files_sweep orphans;     /* the walk for folders of files that belong to no task */
 };
 
-/* Begins to remove: at most what some 10 ms allow at a time, between transactions. Failures are logged and
+/* Begins to remove: at most what some 5 ms allow at a time, between transactions. Failures are logged and
  * tried again later. All are borrowed. */
 void retention_timer_open(struct retention_timer *t, struct loop *loop, struct db *db,
                           struct job_types *types, int64_t retain_ms);

@@ -11,8 +11,8 @@
 #include <string.h>
 
 enum {
-    STEP_MS = 10,         /* after so long a step begins nothing more */
-    EVENTS_AT_ONCE = 500, /* between two looks at the clock */
+    STEP_MS = 5,          /* after so long a step begins nothing more */
+    EVENTS_AT_ONCE = 200, /* between two looks at the clock */
     ROWS_AT_ONCE = 200,
     PORTIONS_AT_ONCE = 4, /* of inputs: a megabyte */
     DAY_MS = 24 * 3600 * 1000,

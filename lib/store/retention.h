@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RETENTION_TASKS_A_STEP = 20 };
+enum { RETENTION_TASKS_A_STEP = 100 };
 
 /* What goes. Wall-clock ms. */
 struct retention {
@@ -46,7 +46,7 @@ struct retention_step {
     bool more; /* there is more to remove now */
 };
 
-/* Removes a little, of each type the oldest first, in one transaction of some 10 ms that waits at most `wait_ms` for its
+/* Removes a little, of each type the oldest first, in one transaction of some 5 ms that waits at most `wait_ms` for its
  * turn and rings no bell; in none when there is nothing. ERR_BUSY: somebody else's turn, try later; others
  * as txn_commit. *out is what was committed. */
 enum err retention_step(struct db *db, const struct retention *what, int64_t wait_ms,
