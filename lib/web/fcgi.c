@@ -63,6 +63,7 @@ struct conn {
     int fd; /* FastCGI: the connection; CGI: standard output; -1 once closed */
     bool cgi;
     bool begun;
+    bool came;      /* conn_request_came has seen something of the next request */
     bool draining;  /* of the body, which is to be thrown away */
     bool closing;   /* nothing more is written: it will not be kept */
     bool failed;    /* the peer is gone or stuck: nothing more is written */
@@ -388,11 +389,12 @@ static bool params_end(const unsigned char *bytes, size_t len)
     return false;
 }
 
-bool conn_request_came(const struct conn *c)
+bool conn_request_came(struct conn *c)
 {
     unsigned char bytes[PARAMS_MAX];
     if (c->cgi || c->closing) return true;
     ssize_t n = recv(c->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    c->came = n > 0;
     if (n < 0) return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
     return !n || n == sizeof bytes || params_end(bytes, (size_t)n);
 }
@@ -403,8 +405,9 @@ enum err conn_begin(struct conn *c, struct error *e)
         c->begun = true;
         return ERR_OK;
     }
-    if (c->closing || peer_closed(c->fd))
-        return error_set(e, ERR_NOTFOUND, "the web server closed the connection");
+    bool closed = c->closing || (!c->came && peer_closed(c->fd));
+    c->came = false;
+    if (closed) return error_set(e, ERR_NOTFOUND, "the web server closed the connection");
     if (accept_on(&c->request, c->fd)) {
         c->fd = -1;
         return error_set(e, ERR_IO, "no FastCGI request came");

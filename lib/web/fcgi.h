@@ -34,7 +34,7 @@ enum err listener_accept(struct listener *l, struct conn **out, struct error *e)
 
 /* Whether conn_begin will find all that it reads, so that it need not wait: the parameters of the next request have
  * come whole, or the connection is at its end. True also once 64 KB of parameters have come. Looks, and takes nothing. */
-bool conn_request_came(const struct conn *c);
+bool conn_request_came(struct conn *c);
 
 /* Reads the parameters of the next request. It waits for the rest of what has begun to come, at most 2 s for each
  * piece: ask conn_request_came before. Works again on a connection that conn_finish kept.
