@@ -185,7 +185,7 @@ async function byEventSource(client, scope, at, sink, signal) {
   let opened = false
   const source = new EventSource(client.url(withQuery(scope.path, query)), { withCredentials: client.options.credentials === 'include' })
   const way = await new Promise(resolve => {
-    source.onopen = () => { opened = true; sink.byte() }
+    source.onopen = () => { opened = true }
     source.onmessage = m => { sink.byte(); sink.message(m.data, m.lastEventId) }
     source.onerror = () => resolve('end')
     signal.addEventListener('abort', () => resolve('end'))
@@ -716,6 +716,7 @@ class Hub {
     try {
       const open = polling ? byPolling : source ? byEventSource : byFetch
       const way = await open(this.client, opening.cover, opening.at, sink, connection.signal)
+      connection.signal.throwIfAborted()
       if (way === 'empty') {
         outcome.finished = true
         // what a watcher has not been told it reads from the log

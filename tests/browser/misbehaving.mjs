@@ -74,6 +74,7 @@ async function misbehaving(t, { ways = [], pages = [], last = LAST, finished = t
     site.asked.push(asked)
     const how = { request, answer, after: number(cursor), site, url, asked }
     answer.on('error', () => {})
+    answer.setHeader('Connection', 'close') // none is used again that is about to be closed
     if (other?.(how)) return
     if (stream) {
       site.open++
@@ -92,7 +93,6 @@ async function misbehaving(t, { ways = [], pages = [], last = LAST, finished = t
     }
     json(url.pathname === `/api/tasks/${TASK}` ? site.document() : { tasks: [], next_page_token: '' })
   })
-  server.keepAliveTimeout = 1
   await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
   t.after(() => { server.closeAllConnections(); server.close() })
   site.url = `http://127.0.0.1:${server.address().port}/api`
@@ -165,12 +165,13 @@ test('what passes is asked for again; Retry-After and retry: are heard', async t
       refuse(500), refuse(502, { 'Content-Type': 'text/html' }, '<h1>Bad Gateway</h1>'), problem(503, 'database_busy', { 'Retry-After': '7' }),
       problem(429, 'rate_limited', { 'Retry-After': '2' }), ({ request }) => request.socket.destroy(),
       ({ answer }) => { head(answer); answer.end('retry: 4321\n\n' + end('overloaded', null, 5432)) },
-      ({ answer }) => { head(answer); answer.end() }
+      ({ answer }) => { head(answer); answer.end() },
+      ({ answer }) => { head(answer); answer.end('retry: 4321\n\n') }
     ],
     options: { backoff: (n, atLeast) => { waits.push([n, atLeast]); return 1 } }
   })
   assertWhole(await all(site.leat.watch(TASK)))
-  assert.deepEqual(waits, [[0, 0], [1, 0], [2, 7000], [3, 2000], [4, 0], [5, 5432], [6, 0]])
+  assert.deepEqual(waits, [[0, 0], [1, 0], [2, 7000], [3, 2000], [4, 0], [5, 5432], [6, 0], [7, 4321]])
   assert.ok(site.states.includes('waiting'))
 })
 
@@ -239,6 +240,22 @@ test('events that come twice are told once', async t => {
   const again = ({ answer }) => { head(answer); answer.end(connected('e-0') + told(1) + told(2) + told(2) + told(1) + told(3)) }
   const site = await misbehaving(t, { ways: [cut(3), again] })
   assertWhole(await all(site.leat.watch(TASK)))
+})
+
+test('so are those of no task, and those from long ago', async t => {
+  const last = 6000
+  const published = message({ ...event(3), id: 'e-x', task_id: null, task_seq: null }, 'e-x')
+  const twice = ({ answer }) => { head(answer); answer.end(connected('e-0') + published + published + told(1)) }
+  const some = await misbehaving(t, { finished: false, ways: [twice, twice] })
+  const seen = []
+  for await (const e of some.leat.watch({ group: 'g' }, { from: 'e-0' })) {
+    seen.push(e.id)
+    if (e.id === `e-${LAST}`) break
+  }
+  assert.equal(seen.filter(id => id === 'e-x').length, 1)
+  const whole = count => ({ answer }) => { head(answer); for (let n = 1; n <= count; n++) answer.write(message(event(n, last), `e-${n}`)); answer.end() }
+  const site = await misbehaving(t, { last, ways: [whole(last - 1), whole(last - 1)] })
+  assertWhole(await all(site.leat.watch(TASK)), last)
 })
 
 test('a gap is read from the log', async t => {

@@ -260,8 +260,11 @@ for (const streams of ['fetch', 'eventsource']) {
     const { task_id: id } = await restless.alice('POST', '/api/tasks', { type: 'tell', input: '60 0.05\n' })
     const page = await visit(await browse(t), restlessly, { token: restless.token, streams })
     const w = await watch(page, id)
+    await w.connected()
+    await (await watch(page, { all: true })).connected() // another stream, which has both
     await w.done(60)
     assert.deepEqual((await w.logged()).map(e => e.task_seq), Array.from({ length: 63 }, (_, i) => i + 1))
+    assert.ok(!(await page.evaluate(() => window.states)).includes('waiting'))
     const nobody = await visit(await browse(t), restlessly, { streams })
     const error = await nobody.evaluate(async id => { try { for await (const e of window.leat.watch(id)) return e } catch (error) { return error.status } }, id)
     assert.equal(error, 404, 'without it, it is not there')
