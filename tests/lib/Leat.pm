@@ -275,11 +275,11 @@ sub log {
 # The pids of web (leat.fcgi), runner or server, as the pid file has them.
 sub pids { return split ' ', slurp("$_[0]{state}/$_[1].pid") }
 
-# Changes a file that nginx includes (leat.conf), as text in $_, and has nginx started anew with it. Gives what
-# the change gives, and whether nginx came back.
+# Changes a file of the web server's configuration (leat.conf), as text in $_, and has the server started anew with it.
+# Gives what the change gives, and whether it came back.
 sub change_site {
     my ($self, $change, $file) = @_;
-    my $conf = "$self->{state}/nginx/" . ($file // 'leat.conf');
+    my $conf = $self->site . '/' . ($file // 'leat.conf');
     local $_ = slurp($conf);
     my $changed = $change->();
     write_file($conf, $_);
