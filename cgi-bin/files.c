@@ -100,6 +100,14 @@ static enum err send_file(struct exchange *x, const char *id, const struct task_
     return ERR_OK;
 }
 
+/* Whether the web server finds the file by its encoded path. Most decode it; Apache's mod_xsendfile takes the
+ * text as it is. */
+static bool understands(const struct request *request, const char *path, const char *encoded)
+{
+    const char *server = conn_param(request->conn, "SERVER_SOFTWARE");
+    return !server || strncmp(server, "Apache", 6) != 0 || !strcmp(path, encoded);
+}
+
 /* GET /tasks/{id}/files/{name}: the file, sent by the web server where there is a way to tell it. */
 void files_get(struct exchange *x)
 {
@@ -117,12 +125,12 @@ void files_get(struct exchange *x)
         file_escape(&where, f.name, false);
         hand_over(request, &f, "X-Accel-Redirect", where.data);
     } else if (conf_bool(request->conf, CONF_HTTP_FILES_SENDFILE)) {
-        /* those who read this header decode it */
         rc = files_path(db, id, f.name, &path, &e);
-        if (!rc) {
-            file_escape(&where, path.data, true);
+        if (!rc) file_escape(&where, path.data, true);
+        if (!rc && understands(request, path.data, where.data))
             hand_over(request, &f, "X-Sendfile", where.data);
-        }
+        else if (!rc)
+            rc = send_file(x, id, &f, &e);
     } else {
         rc = send_file(x, id, &f, &e);
     }
