@@ -7,6 +7,7 @@
 #   make lint       formatting, floors, two compilers, three analysers, the API's description
 #   make bench      how fast it is here.  BENCH="NAME..." runs only those of tests/bench/run
 #   make install    DESTDIR PREFIX
+#   make dist-host  one archive to upload to a shared host
 #
 # A variant is a folder of its own: make BUILD=build/asan SANITIZE=address,undefined units
 
@@ -17,7 +18,9 @@ PREFIX  ?= /usr/local
 VERSION  := 0.1.0
 DESTDIR ?=
 
-BUILD    ?= build
+# 1: programs that need no library of the host: glibc and all others inside, without JWT and `user =`
+STATIC   ?=
+BUILD    ?= build$(if $(STATIC),/static)
 # -fsanitize= list
 SANITIZE ?=
 # a folder that holds sqlite3.c and sqlite3.h, built in instead of the system's library
@@ -43,18 +46,18 @@ else
 CFLAGS  ?= -O1 -g
 HARDEN  ?= -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
-PIE_LD  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+PIE_LD  := $(if $(STATIC),-static-pie,-pie) -Wl,-z,relro,-z,now -Wl,--as-needed
 
 # pkg-config may be missing until `make run` has installed it: ask when the answer is needed, once
 PKGS       = $(if $(SQLITE_SRC),,sqlite3) jansson inih libsodium $(JWT_PKG)
 # libjwt, where there is one that we know; `make JWT_PKG=` builds without
-JWT_PKG    = $(eval JWT_PKG := $$(shell pkg-config --exists 'libjwt < 3' 2>/dev/null && echo libjwt))$(JWT_PKG)
+JWT_PKG    = $(if $(STATIC),,$(eval JWT_PKG := $$(shell pkg-config --exists 'libjwt < 3' 2>/dev/null && echo libjwt))$(JWT_PKG))
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
-PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null || \
+PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config $(if $(STATIC),--static) --libs $(PKGS) 2>/dev/null || \
                printf -- '-l%s ' $(patsubst lib%,%,$(PKGS))))$(PKG_LIBS)
 LIBS       = -lfcgi $(PKG_LIBS) -lm
 
-DEFINES     = -D_GNU_SOURCE -DLEAT_VERSION=\"$(VERSION)\" $(if $(JWT_PKG),-DLEAT_JWT)
+DEFINES     = -D_GNU_SOURCE -DLEAT_VERSION=\"$(VERSION)\" $(if $(JWT_PKG),-DLEAT_JWT) $(if $(STATIC),-DLEAT_STATIC)
 ALL_CFLAGS  = -std=c11 $(DEFINES) $(WARN) $(if $(WERROR),-Werror) -fPIE $(HARDEN) \
               -Ilib -I$(BUILD) $(if $(SQLITE_SRC),-isystem $(SQLITE_SRC)) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(PIE_LD) $(filter -fsanitize=% -fstack-protector%,$(HARDEN)) $(CFLAGS) $(LDFLAGS)
@@ -299,7 +302,7 @@ install: all
 	  sed 's|/usr/local/|$(PREFIX)/|g' $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/apache/problems'
 	$(INSTALL) -m 644 nginx/apache/problems/* '$(DESTDIR)$(PREFIX)/share/leat/apache/problems/'
-	for piece in nginx/apache/[!p]* nginx/apache/problems.conf; do to='$(DESTDIR)$(PREFIX)/share/leat/apache'/$${piece##*/}; \
+	for piece in nginx/apache/*.conf; do to='$(DESTDIR)$(PREFIX)/share/leat/apache'/$${piece##*/}; \
 	  sed 's|/usr/local/|$(PREFIX)/|g' $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
 	for file in $(filter-out $(patsubst %/,%,$(wildcard nginx/recipes/*/*/)),$(wildcard nginx/recipes/*/* nginx/recipes/*/*/*)); do \
 	  to='$(DESTDIR)$(PREFIX)/share/leat'/$${file#nginx/}; m=644; [ ! -x $$file ] || m=755; \
@@ -309,6 +312,26 @@ install: all
 	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done
 	for page in $(MAN_PAGES); do dir='$(DESTDIR)$(PREFIX)/share/man'/man$${page##*.}; \
 	  $(INSTALL) -d "$$dir" && $(INSTALL) -m 644 $$page "$$dir/" || exit 1; done
+
+# One archive for a host without root, daemons or libraries; it is unpacked in a home folder (nginx/host/INSTALL.txt).
+HOST      := $(BUILD)/host
+HOST_NAME := leat-host-$(VERSION)-$(shell uname -m)
+.PHONY: dist-host
+dist-host:
+	@nginx/dev/packages build
+	+@$(submake) STATIC=1 BUILD='$(BUILD)/static' all
+	@rm -rf '$(HOST)'
+	@mkdir -p '$(HOST)/public_html/api' '$(HOST)/leat/jobs' && mkdir -m 700 '$(HOST)/leat/data'
+	@$(INSTALL) -s -m 755 $(BUILD)/static/leat.fcgi $(BUILD)/static/leatd '$(HOST)/public_html/api/'
+	@$(INSTALL) -s -m 755 $(BUILD)/static/leat '$(HOST)/leat/'
+	@$(INSTALL) -m 644 nginx/host/htaccess '$(HOST)/public_html/api/.htaccess'
+	@$(INSTALL) -m 600 nginx/host/leat.conf '$(HOST)/leat/'
+	@$(INSTALL) -m 644 nginx/host/INSTALL.txt '$(HOST)/leat/'
+	@for job in lib/jobs/*; do case $$job in *.conf) m=644;; *) m=755;; esac; \
+	  $(INSTALL) -m $$m "$$job" '$(HOST)/leat/jobs/' || exit 1; done
+	@chmod 755 '$(HOST)/public_html' '$(HOST)/public_html/api' '$(HOST)/leat' '$(HOST)/leat/jobs'
+	@tar -C '$(HOST)' --owner=0 --group=0 -czf $(BUILD)/$(HOST_NAME).tar.gz public_html/api leat
+	@echo '$(BUILD)/$(HOST_NAME).tar.gz'
 
 clean:
 	rm -rf $(BUILD)

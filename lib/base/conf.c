@@ -322,7 +322,8 @@ static enum err read_value(const struct setting *s, const char *value, int64_t *
         return check_list(value, network_valid, "an address, a network or unix:", e);
     case SETTING_LEVEL: return log_level_check(value, e);
     case SETTING_TARGET: return log_target_check(value, e);
-    case SETTING_TEXT: break;
+    case SETTING_TEXT:
+    case SETTING_FILE: break;
     }
     return ERR_OK;
 }
@@ -370,6 +371,22 @@ static enum err take_row(struct conf *c, struct error *e)
     return ERR_OK;
 }
 
+/* A value of the file that is being read, if it is a relative path: as it is from the folder of that file; else
+ * NULL. The caller frees. */
+static char *from_file(const struct conf *c, const struct setting *s, const char *value)
+{
+    const char *path = s->type == SETTING_FILE ? value : "/", *slash = strrchr(c->file, '/');
+    if (s->type == SETTING_TARGET && !strncmp(value, "file ", 5)) path = value + 5;
+    if (!*path || *path == '/') return NULL;
+    char *folder = slash ? mem_dup(c->file, (size_t)(slash - c->file) + 1) : mem_str(".");
+    char *real = realpath(folder, NULL);
+    struct buf whole = {0};
+    buf_fmt(&whole, "%.*s%s/%s", (int)(path - value), value, real ? real : folder, path);
+    free(folder);
+    free(real);
+    return whole.data;
+}
+
 static enum err take_setting(void *arg, const char *section, const char *key, const char *value,
                              struct error *e)
 {
@@ -380,8 +397,10 @@ static enum err take_setting(void *arg, const char *section, const char *key, co
         bool here = !strcmp(conf_settings[k].section, section);
         section_known |= here;
         if (!here || strcmp(conf_settings[k].key, key)) continue;
-        if (set_value(c, k, value, c->reading, e)) return name_key(section, key, e);
-        return ERR_OK;
+        char *whole = from_file(c, &conf_settings[k], value);
+        enum err rc = set_value(c, k, whole ? whole : value, c->reading, e);
+        free(whole);
+        return rc ? name_key(section, key, e) : ERR_OK;
     }
     if (!section_known) return error_set(e, ERR_INVALID, "unknown section [%s]", section);
     return error_set(e, ERR_INVALID, "unknown key '%s' in [%s]", key, section);

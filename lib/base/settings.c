@@ -7,7 +7,7 @@
 
 const struct setting conf_settings[] = {
     [CONF_DATABASE_PATH] =
-        {"database", "path", SETTING_TEXT, NULL, 0, 0, NULL, RELOAD_RESTART,
+        {"database", "path", SETTING_FILE, NULL, 0, 0, NULL, RELOAD_RESTART,
          .help = "The database. Its folder has to be on a local filesystem, and every program "
                  "has to be able to write there."},
     [CONF_DATABASE_BUSY_MS] =
@@ -89,7 +89,7 @@ const struct setting conf_settings[] = {
         {"auth", "jwt_secret", SETTING_TEXT, NULL, 0, 0, NULL, RELOAD_NO_MATTER,
          .help = "The secret of JSON Web Tokens signed with HS256, of 32 bytes or more."},
     [CONF_AUTH_JWT_KEY_FILE] =
-        {"auth", "jwt_key_file", SETTING_TEXT, NULL, 0, 0, NULL, RELOAD_NO_MATTER,
+        {"auth", "jwt_key_file", SETTING_FILE, NULL, 0, 0, NULL, RELOAD_NO_MATTER,
          .help = "A PEM file with the public key of JSON Web Tokens signed with RS256 or ES256."},
     [CONF_AUTH_JWT_AUDIENCE] = {"auth", "jwt_audience", SETTING_TEXT, NULL, 0, 0, NULL,
                                 RELOAD_NO_MATTER,
@@ -175,10 +175,10 @@ const struct setting conf_settings[] = {
              "groups all "
              "of whose pending, running or finished tasks are of that type: "
              "`running/clone=cloning`."},
-    [CONF_RUNNER_JOBS] = {"runner", "jobs", SETTING_TEXT, NULL, 0, 0, NULL, RELOAD_RESTART,
+    [CONF_RUNNER_JOBS] = {"runner", "jobs", SETTING_FILE, NULL, 0, 0, NULL, RELOAD_RESTART,
                           .help = "The jobs folder."},
     [CONF_RUNNER_WORK] =
-        {"runner", "work", SETTING_TEXT, NULL, 0, 0, NULL, RELOAD_RESTART,
+        {"runner", "work", SETTING_FILE, NULL, 0, 0, NULL, RELOAD_RESTART,
          .help = "Where jobs have their working folders, which are made and removed for each "
                  "attempt. A tmpfs, like `/dev/shm`, is quickest; several sites may name the "
                  "same. Unset: the folder `work` beside the database."},

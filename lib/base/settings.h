@@ -76,6 +76,7 @@ enum { CONF_NAME_MAX = 200 }; /* bytes of the name of an owner */
 
 enum setting_type {
     SETTING_TEXT,
+    SETTING_FILE,     /* a path; one that is relative counts from the folder of leat.conf */
     SETTING_PATH,     /* of a URL: begins with / and does not end with one */
     SETTING_URL,      /* http(s)://host[:port], perhaps a path */
     SETTING_INT,      /* a whole number from min to max */

@@ -6,6 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef LEAT_STATIC
+
+/* Users are looked up by libraries that fit the host's C library, which a static program does not have. */
+enum err job_user_find(struct job_user *out, const char *name, struct error *e)
+{
+    *out = (struct job_user){0};
+    if (!*name) return ERR_OK;
+    return error_set(e, ERR_INVALID, "user: this program is a static build, which knows no users");
+}
+
+#else
+
 enum { GROUPS_MAX = sizeof((struct job_user *)0)->groups / sizeof(gid_t) };
 
 enum err job_user_find(struct job_user *out, const char *name, struct error *e)
@@ -34,3 +46,5 @@ enum err job_user_find(struct job_user *out, const char *name, struct error *e)
     out->set = true;
     return ERR_OK;
 }
+
+#endif

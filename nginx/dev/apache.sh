@@ -19,7 +19,7 @@ write_program() {
     case $SERVER in
     apache-cgi)
         # leat.fcgi looks for LEAT_CONF, wherever the site has it
-        sed "s|%{DOCUMENT_ROOT}/../leat|$STATE|" "$top/nginx/apache/htaccess" >"$site/cgi-bin/.htaccess"
+        sed "s|%{DOCUMENT_ROOT}/../leat|$STATE|" "$top/nginx/host/htaccess" >"$site/cgi-bin/.htaccess"
         for name in ${!LEAT_*}; do echo "PassEnv $name"; done >>"$site/apache.conf"
         ;;
     apache-fcgid)

@@ -99,6 +99,28 @@ static void the_file_overrides_the_defaults(void **state)
     conf_free(c);
 }
 
+static void a_relative_path_counts_from_the_folder_of_the_file(void **state)
+{
+    (void)state;
+    char expected[128];
+    struct conf *c = loaded("[database]\npath = data/x.db\n[runner]\njobs = /jobs\nwork = w\n"
+                            "[log]\ntarget = file x.log\n");
+    snprintf(expected, sizeof expected, "%s/data/x.db", folder);
+    assert_string_equal(conf_text(c, CONF_DATABASE_PATH), expected);
+    snprintf(expected, sizeof expected, "%s/w", folder);
+    assert_string_equal(conf_text(c, CONF_RUNNER_WORK), expected);
+    snprintf(expected, sizeof expected, "file %s/x.log", folder);
+    assert_string_equal(conf_text(c, CONF_LOG_TARGET), expected);
+    assert_string_equal(conf_text(c, CONF_RUNNER_JOBS), "/jobs");
+    conf_free(c);
+    setenv("LEAT_DATABASE_PATH", "y.db", 1);
+    c = loaded("[database]\npath = data/x.db\n[runner]\nwork =\n[log]\ntarget = syslog\n");
+    assert_string_equal(conf_text(c, CONF_DATABASE_PATH), "y.db"); /* as the environment has it */
+    assert_null(conf_text(c, CONF_RUNNER_WORK));
+    assert_string_equal(conf_text(c, CONF_LOG_TARGET), "syslog");
+    conf_free(c);
+}
+
 static void the_environment_overrides_the_file(void **state)
 {
     (void)state;
@@ -522,6 +544,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(an_empty_file_leaves_the_defaults_of_the_contract),
         IN_FOLDER(the_file_overrides_the_defaults),
+        IN_FOLDER(a_relative_path_counts_from_the_folder_of_the_file),
         IN_FOLDER(the_environment_overrides_the_file),
         IN_FOLDER(an_empty_value_unsets),
         IN_FOLDER(the_last_of_two_lines_counts),
