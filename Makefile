@@ -234,7 +234,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
 # ---- lint ----------------------------------------------------------------------------------------
 
 C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c))
-SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run $(wildcard nginx/dev/*.sh) .ci/run \
+SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run $(wildcard nginx/dev/*.sh) .ci/run lib/cli/leat.bash \
             $(filter-out %.conf,$(wildcard lib/jobs/* nginx/recipes/*/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
@@ -310,6 +310,8 @@ install: all
 	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	for unit in nginx/systemd/*; do to='$(DESTDIR)$(PREFIX)/lib/systemd/system'/$${unit##*/}; \
 	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done
+	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
+	$(INSTALL) -m 644 lib/cli/leat.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/leat'
 	for page in $(MAN_PAGES); do dir='$(DESTDIR)$(PREFIX)/share/man'/man$${page##*.}; \
 	  $(INSTALL) -d "$$dir" && $(INSTALL) -m 644 $$page "$$dir/" || exit 1; done
 

@@ -48,6 +48,11 @@ struct command {
 extern const struct command command_submit, command_watch, command_wait;
 extern const struct command command_list, command_show, command_log;
 extern const struct command command_cancel, command_retry;
+extern const struct command command_progress, command_emit;
+extern const struct command command_types, command_pause, command_resume;
+extern const struct command command_stats, command_top;
+extern const struct command command_init, command_check;
+extern const struct command command_backup, command_restore, command_migrate;
 extern const struct command command_gc;
 extern const struct command command_token_add, command_token_list, command_token_revoke;
 

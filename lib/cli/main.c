@@ -11,9 +11,35 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &command_submit,     &command_watch,        &command_wait,  &command_list, &command_show,
-    &command_log,        &command_cancel,       &command_retry, &command_gc,   &command_token_add,
-    &command_token_list, &command_token_revoke, NULL,
+    /* tasks */
+    &command_submit,
+    &command_watch,
+    &command_wait,
+    &command_list,
+    &command_show,
+    &command_log,
+    &command_cancel,
+    &command_retry,
+    /* inside a job */
+    &command_progress,
+    &command_emit,
+    /* the site */
+    &command_init,
+    &command_check,
+    &command_types,
+    &command_pause,
+    &command_resume,
+    &command_stats,
+    &command_top,
+    &command_gc,
+    &command_backup,
+    &command_restore,
+    &command_migrate,
+    /* who may ask */
+    &command_token_add,
+    &command_token_list,
+    &command_token_revoke,
+    NULL,
 };
 
 static void print_help(FILE *out)

@@ -15,6 +15,7 @@ enum {
     LOOK_MS = 1000, /* between two looks at each file */
     SETTLED_MS =
         100, /* a file that changed so lately may change again within the same time stamp */
+    CHECK_TIMEOUT_MS = 120000,
     BUSY_LOOK_MS = 60000, /* a file that has not changed for so long is not being written */
 };
 
@@ -42,14 +43,17 @@ struct job_types {
     struct stamp folder;
     struct entry **entries; /* sorted by name */
     size_t count, room;
-    int64_t looked_at; /* monotonic ms */
-    uint64_t turn;     /* of the program's loop; 0: it does not tell */
+    int64_t looked_at;     /* monotonic ms */
+    uint64_t turn;         /* of the program's loop; 0: it does not tell */
+    struct job_type check; /* JOB_TYPE_CHECK */
 };
 
 struct job_types *job_types_open(const char *jobs_folder)
 {
     struct job_types *r = mem_alloc(sizeof *r);
     r->jobs = mem_str(jobs_folder);
+    jobtype_defaults(&r->check.conf, JOB_TYPE_CHECK);
+    r->check.conf.timeout_ms = CHECK_TIMEOUT_MS;
     return r;
 }
 
@@ -303,7 +307,13 @@ const struct job_type *job_types_get(const struct job_types *r, const char *name
 {
     bool found;
     size_t i = place_of(r, name, &found);
-    return found && is_type(r->entries[i]) ? &r->entries[i]->type : NULL;
+    if (found && is_type(r->entries[i])) return &r->entries[i]->type;
+    return strcmp(name, JOB_TYPE_CHECK) ? NULL : &r->check;
+}
+
+bool job_types_built_in(const struct job_types *r, const char *name)
+{
+    return job_types_get(r, name) == &r->check;
 }
 
 enum err job_types_find(const struct job_types *r, const char *name, const struct jobtype **out,

@@ -28,6 +28,10 @@ struct job_type {
 
 struct job_types;
 
+/* The type that is there without a file, unless one has its name: it is in no list. Its job is the runner's own
+ * program, by this name; leat check tries a site with it. */
+#define JOB_TYPE_CHECK "leat-check"
+
 /* A registry of the folder's types, empty before the first refresh; the path is copied. Never fails. Free
  * with job_types_close (NULL is fine). */
 struct job_types *job_types_open(const char *jobs_folder);
@@ -54,6 +58,9 @@ enum err job_types_find(const struct job_types *r, const char *name, const struc
 /* All that is known of `name`; NULL: there is no such type. A file that has no conf and has never been
  * executable is none. Borrowed until the next refresh. */
 const struct job_type *job_types_get(const struct job_types *r, const char *name);
+
+/* Whether `name` is JOB_TYPE_CHECK and there is no such file. */
+bool job_types_built_in(const struct job_types *r, const char *name);
 
 /* The next of all types, by name, those that cannot run now among them; NULL: no more. Begin with *at 0.
  * Borrowed until the next refresh. */

@@ -18,12 +18,12 @@
 #include "store/claims.h"
 #include "store/files.h"
 #include "store/inputs.h"
+#include "task/job_protocol.h"
 #include "task/jobtype.h"
 #include "task/task.h"
 
 enum {
-    ATTEMPT_LINE_MAX =
-        65536 - 1024, /* bytes of a job's line: an event fits in 64 KB with its envelope */
+    ATTEMPT_LINE_MAX = JOB_LINE_MAX,
     ATTEMPT_STATE_MAX = TASK_STATE_MAX, /* bytes of a context or a checkpoint */
     ATTEMPT_LINE_TAIL = 4096,           /* of these the last, of a line on stderr that was longer */
     ATTEMPT_NEWS_MAX = 256,             /* events of one attempt in one transaction */

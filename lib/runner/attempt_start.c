@@ -47,7 +47,10 @@ static enum err start_child(struct attempt *a, struct error *e)
     enum err rc = attempt_open_pipes(a, fds, e);
     if (!rc) {
         struct buf file = {0};
-        buf_fmt(&file, "%s/%s", a->host->jobs, a->task.type);
+        if (job_types_built_in(a->host->types, a->task.type))
+            buf_str(&file, "/proc/self/exe"); /* main.c knows it by its argv[0] */
+        else
+            buf_fmt(&file, "%s/%s", a->host->jobs, a->task.type);
         a->started = clock_monotonic_ms();
         char **env = environment(a, a->input.content_type);
         rc = child_go(&a->child,

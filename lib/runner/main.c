@@ -2,7 +2,9 @@
 #include "base/conf.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "ops/job_types.h"
 #include "runner/artifacts.h"
+#include "runner/check_job.h"
 #include "runner/cleanup.h"
 #include "runner/runner.h"
 
@@ -172,6 +174,7 @@ int main(int argc, char **argv)
     /* A process that the runner itself started. */
     if (argc && !strcmp(argv[0], ARTIFACTS_NAME)) return artifacts_main();
     if (argc && !strcmp(argv[0], CLEANUP_NAME)) return cleanup_main();
+    if (argc && !strcmp(argv[0], JOB_TYPE_CHECK)) return check_job_main();
 
     struct arguments a = {0};
     int status = read_arguments(&a, argc, argv);

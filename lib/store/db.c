@@ -6,6 +6,7 @@
 #include "store/db_struct.h"
 #include "store/lock_holder.h"
 #include "store/migrate.h"
+#include "store/presence.h"
 #include "store/write_lock.h"
 #include "task/cursor.h"
 
@@ -110,6 +111,14 @@ static enum err settle_epoch(struct db *db, struct error *e)
     return txn_end(db, rc, e);
 }
 
+enum err db_new_epoch(struct db *db, struct error *e)
+{
+    char boot[ID_SIZE];
+    id_boot(boot);
+    enum err rc = txn_begin(db, TXN_SYNC_BEFORE, e);
+    return rc ? rc : txn_end(db, write_epoch(db, boot, e), e);
+}
+
 /* Runs a PRAGMA journal_mode; *wal: the mode is now WAL. */
 static enum err journal_mode(struct sqlite3 *sql, const char *pragma, bool *wal, struct error *e)
 {
@@ -167,6 +176,7 @@ enum err db_open(struct db **out, const struct db_options *options, struct error
     if (!rc) rc = refuse_network(db->path, e);
     if (!rc) rc = db_open_beside(db->path, ".lock", &db->lock, e);
     if (!rc) rc = db_open_beside(db->path, ".bell", &db->bell, e);
+    if (!rc) rc = presence_take(db->bell, db->path, options->alone, e);
     if (!rc) rc = sqlite_open(db->path, db->busy_ms, &db->sql, e);
     if (!rc) {
         sqlite_note_log(db->sql, &db->wal_pages);
@@ -180,6 +190,44 @@ enum err db_open(struct db **out, const struct db_options *options, struct error
     }
     *out = db;
     return ERR_OK;
+}
+
+enum err db_fold(struct db *db, struct error *e)
+{
+    bool wal = true;
+    enum err rc = journal_mode(db->sql, "PRAGMA journal_mode = DELETE", &wal, e);
+    return rc || !wal ? rc : error_set(e, ERR_BUSY, "%s is open elsewhere", db->path);
+}
+
+enum { AUTO_VACUUM_INCREMENTAL = 2 };
+
+enum err db_gives_back(struct db *db, bool *gives, struct error *e)
+{
+    int64_t mode = 0;
+    enum err rc = sqlite_pragma_number(db->sql, "PRAGMA auto_vacuum", &mode, e);
+    *gives = mode == AUTO_VACUUM_INCREMENTAL;
+    return rc;
+}
+
+enum err db_free_bytes(struct db *db, int64_t *bytes, struct error *e)
+{
+    int64_t pages = 0, size = 0;
+    enum err rc = sqlite_pragma_number(db->sql, "PRAGMA freelist_count", &pages, e);
+    if (!rc) rc = sqlite_pragma_number(db->sql, "PRAGMA page_size", &size, e);
+    *bytes = pages * size;
+    return rc;
+}
+
+/* The write lock keeps out those that do not know of presences. */
+enum err db_rebuild(struct db *db, struct error *e)
+{
+    enum err rc = write_lock_take(db->lock, db->busy_ms, e);
+    if (rc) return rc;
+    lock_holder_set(db->lock, true);
+    rc = sqlite_exec(db->sql, "PRAGMA auto_vacuum = INCREMENTAL", e);
+    if (!rc) rc = sqlite_exec(db->sql, "VACUUM", e);
+    write_lock_release(db->lock);
+    return rc;
 }
 
 void db_close(struct db *db)

@@ -24,6 +24,8 @@ struct db_options {
     const char *path;
     int64_t busy_ms; /* for the write lock and SQLite's own locks together */
     bool migrate;    /* create or upgrade the schema; else one that is not current is an error */
+    bool
+        alone; /* nobody else has it open, or opens it meanwhile (store/presence.h); else ERR_BUSY */
     struct db_limits limits;
 };
 
@@ -34,6 +36,21 @@ struct db_options {
  * fork. */
 enum err db_open(struct db **out, const struct db_options *options, struct error *e);
 void db_close(struct db *db);
+
+/* Draws a new epoch: cursors of before count no more. For a database that was restored. */
+enum err db_new_epoch(struct db *db, struct error *e);
+
+/* Puts the database into one file, without a write-ahead log. Only where it is open alone; then it is to be closed. */
+enum err db_fold(struct db *db, struct error *e);
+
+/* Whether space that was freed can be given back (auto_vacuum is incremental). */
+enum err db_gives_back(struct db *db, bool *gives, struct error *e);
+
+/* Bytes of the file that are free, for new rows alone. */
+enum err db_free_bytes(struct db *db, int64_t *bytes, struct error *e);
+
+/* Makes it so, by writing the whole database anew. Only where it is open alone. */
+enum err db_rebuild(struct db *db, struct error *e);
 
 /* Where it lies. Borrowed. */
 const char *db_path(const struct db *db);

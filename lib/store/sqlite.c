@@ -44,6 +44,34 @@ enum err sqlite_open(const char *path, int64_t busy_ms, struct sqlite3 **out, st
     return sqlite_exec(*out, "PRAGMA journal_size_limit = 16777216", e);
 }
 
+enum err sqlite_open_backup(const char *path, struct sqlite3 **out, struct error *e)
+{
+    configure_library();
+    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int rc = sqlite3_open_v2(path, out, flags, NULL);
+    return rc ? sqlite_error(*out, rc, path, e) : ERR_OK;
+}
+
+enum err sqlite_copy(struct sqlite3 *from, const char *to, struct error *e)
+{
+    enum { ALL = -1 };
+    struct sqlite3 *copy = NULL;
+    char mode[16];
+    enum err rc = sqlite_open(to, 0, &copy, e);
+    int off = 0;
+    if (!rc) {
+        sqlite3_file_control(copy, "main", SQLITE_FCNTL_PERSIST_WAL, &off);
+        /* all pages at once: else whatever somebody else commits would have it begin anew */
+        sqlite3_backup *backup = sqlite3_backup_init(copy, "main", from, "main");
+        int step = backup ? sqlite3_backup_step(backup, ALL) : SQLITE_ERROR;
+        sqlite3_backup_finish(backup);
+        if (step != SQLITE_DONE) rc = sqlite_error(copy, step, to, e);
+    }
+    if (!rc) rc = sqlite_pragma_text(copy, "PRAGMA journal_mode = DELETE", mode, sizeof mode, e);
+    sqlite_close(copy);
+    return rc;
+}
+
 void sqlite_close(struct sqlite3 *sql)
 {
     sqlite3_close(sql);

@@ -22,6 +22,13 @@ struct sqlite3;
 enum err sqlite_open(const char *path, int64_t busy_ms, struct sqlite3 **out, struct error *e);
 void sqlite_close(struct sqlite3 *sql); /* NULL is fine */
 
+/* The same for a file that is only read, and belongs to nobody: a backup. */
+enum err sqlite_open_backup(const char *path, struct sqlite3 **out, struct error *e);
+
+/* Copies all of a database, in the state of one moment, over the file `to`, which exists and is empty. What comes of
+ * it has no write-ahead log, so that the file is the whole. Writers go on meanwhile, but the log is not cut. */
+enum err sqlite_copy(struct sqlite3 *from, const char *to, struct error *e);
+
 /* From now on it waits so long for SQLite's own locks; less than 0 is 0. */
 void sqlite_set_patience(struct sqlite3 *sql, int64_t ms);
 

@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes of a line, unless it is a checkpoint or a context: an event fits in 64 KB with its envelope. */
+enum { JOB_LINE_MAX = 65536 - 1024 };
+
 enum job_line_kind {
     JOB_LINE_NOTHING,    /* an empty line */
     JOB_LINE_PROGRESS,   /* percent, phase, message: what was given */

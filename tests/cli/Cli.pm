@@ -51,6 +51,15 @@ sub begin {
     return {pid => $pid, at => $at};
 }
 
+# Waits until it has its own way of ending: before that a signal would simply kill it.
+sub catches {
+    my ($self, $p) = @_;
+    return wait_until {
+        my ($caught) = slurp("/proc/$p->{pid}/status") =~ /^SigCgt:\s*([0-9a-f]+)/m;
+        hex(substr $caught // '0', -8) & 1 << POSIX::SIGTERM() - 1
+    };
+}
+
 sub out_of { return slurp("$_[1]{at}.out") }
 sub err_of { return slurp("$_[1]{at}.err") }
 

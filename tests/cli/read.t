@@ -104,7 +104,7 @@ subtest 'log -f, cancel, retry' => sub {
     ok wait_until { $s->out_of($p) eq "begun\n" }, 'a line as it comes';
     my $r = $s->leat('retry', $id);
     is $r->{status}, 65, 'what runs cannot be retried: 65';
-    like $r->{err}, qr/\Aleat: $id: .*retried; leat show/, '... says so';
+    like $r->{err}, qr{\Aleat: $id: .*; leat show}, '... says so';
     Leatd::spew($s->dir . '/go', '');
     $r = $s->end($p);
     is_deeply [@$r{qw(status out)}], [0, "begun\nover\n"], 'until the end';

@@ -167,6 +167,7 @@ subtest 'Ctrl-C leaves, and says how to come back' => sub {
     $id = $s->submit('slow');
     $p = $s->begin('wait', $id);
     $s->reaches($id, 'running');
+    ok $s->catches($p), 'it waits';
     kill TERM => $p->{pid};
     is $s->end($p)->{status}, 130, 'SIGTERM leaves at once';
     is $s->status($id), 'running', '... the task alone';
@@ -177,6 +178,7 @@ subtest 'a reader holds nobody up' => sub {
     my $id = $s->submit(qw(slow));
     my $p = $s->begin('wait', $id);
     $s->reaches($id, 'running');
+    ok $s->catches($p), 'it waits';
     my ($row) = $s->sql('PRAGMA wal_checkpoint(TRUNCATE);');
     is $row->{busy}, 0, 'the log can be cut while somebody waits: no snapshot is held';
     $s->leat('cancel', $id);
