@@ -514,7 +514,7 @@ $few->stop;
 
 # ---- who waits is watching too ----
 
-my $two = Leat->start(processes => 4, conf => "[limits]\nstreams_per_owner = 2\n[stream]\nheartbeat = 0.5\n");
+my $two = Leat->start(processes => 4, conf => "[limits]\nstreams_per_owner = 2\n[stream]\nheartbeat = 0.5\n[http]\nwait_seconds_max = 300\n");
 add_jobs($two);
 
 subtest 'what waits is a stream of its owner, in whichever process' => sub {
@@ -522,7 +522,7 @@ subtest 'what waits is a stream of its owner, in whichever process' => sub {
     my $made = $two->http(POST => '/api/tasks', json => {type => 'gated', input => 'two'}, headers => \%me)->json->{task_id};
     my $etag = sub { $two->http(GET => "/api/tasks/$made", headers => \%me)->header('ETag') };
     is $two->reaches($made, 'running') && 1, 1, '(a task that runs)';
-    my %wait = (%me, Prefer => 'wait=20');
+    my %wait = (%me, Prefer => 'wait=300');    # longer than all of this takes
     my %json = (Accept => 'application/json');
     my $cursor = $two->http(GET => "/api/tasks/$made/events", headers => {%me, %json})->json->{cursor};
     # what holds a place, opened on a connection of its own: its head comes at once, or when the wait is over

@@ -4,6 +4,24 @@
 
 #include "store/stream_slots.h"
 
+/* The clock in place of base/clock: it goes when a test has it go. */
+static int64_t now_ms = 1000000;
+
+int64_t clock_wall_ms(void)
+{
+    return now_ms;
+}
+
+int64_t clock_monotonic_ms(void)
+{
+    return now_ms;
+}
+
+int64_t clock_monotonic_us(void)
+{
+    return now_ms * 1000;
+}
+
 static struct stream_slots *slots_of(struct room *r, int64_t cgi_most)
 {
     struct stream_slots *s = NULL;
@@ -106,7 +124,7 @@ static bool wanted_by(struct stream_slots *s, struct stream_slots *waits)
     for (int i = 0; i < 2000; i++) {
         if (counted(waits, "bob", 0)) return false;
         if (stream_slots_wanted(s)) return true;
-        usleep(10000);
+        now_ms += 10;
     }
     return false;
 }
