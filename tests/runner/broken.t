@@ -14,8 +14,9 @@ my $job = "#!/bin/sh\necho done\n";
 sub held {
     my ($l, $type, $why, $id, $name) = @_;
     ok wait_until { $l->log =~ /a type is broken, its tasks wait" type=$type why="[^\n]*$why/ }, "$name: the runner says so" or diag $l->log;
-    my $row = $l->row($id);
-    is "$row->{status} $row->{attempt}", 'pending 0', '... and its task waits';
+    my $row;
+    ok wait_until { $row = $l->row($id); "$row->{status} $row->{attempt}" eq 'pending 0' }, '... and its task waits'
+        or diag "$row->{status} $row->{attempt}";
     my $said = told($l, $type);
     like $said, qr/$why/, '... and others can read why';
     unlike $said, qr/\Q$l->{jobs}/, '... but not where';

@@ -60,8 +60,8 @@ cmp_ok time - $begun, '<', 4, '... at once';
 my $idle = $l->start('--idle-exit', '0.7');
 ok $l->finished($l->task('quick')), 'a task runs';
 ok !defined $l->ended($idle, 1), '--idle-exit stays for a task that is due later';
-$l->sql("UPDATE tasks SET status = 'cancelled', completed_at = updated_at, run_at = NULL WHERE id = '$later';");
 $begun = time;
+$l->sql("UPDATE tasks SET status = 'cancelled', completed_at = updated_at, run_at = NULL WHERE id = '$later';");
 is $l->ended($idle), 0, '... and goes when it is no longer';
 cmp_ok time - $begun, '>', 0.4, '... but no sooner than that';
 

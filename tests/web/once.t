@@ -493,7 +493,7 @@ subtest 'streams' => sub {
     # one at a time, until the openings of this minute (of at most two minutes) are used up
     my ($opened, $refused) = (2);
     $_->close for @open;
-    wait_until {
+    my $use_up = sub { undef $refused; return wait_until {
         my $s = $few->stream('/api/events', headers => \%me);
         my $first = $s->next_event(10);
         $opened++ if $first->{json}{type} eq 'stream.connected';
@@ -503,11 +503,14 @@ subtest 'streams' => sub {
         $opened++ if $r->status == 200;
         $refused = $r if $r->status == 429 && $r->header('RateLimit') =~ /opens/;
         $refused
-    } 30;
-    ok $refused, 'too many openings' or return;
+    } 30 };
+    ok scalar $use_up->(), 'too many openings' or return;
     limited($refused, 'stream_opens_per_minute', 5, 60);
     cmp_ok $opened, '>=', 5, 'five were opened';
-    $full->($get->(), 'stream_opens_per_minute');
+    my $r = $get->();
+    # a minute may have begun since
+    for (1 .. 3) { last if $r->body =~ /overloaded/; $use_up->(); $r = $get->() }
+    $full->($r, 'stream_opens_per_minute');
 };
 
 $few->stop;

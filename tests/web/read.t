@@ -482,7 +482,7 @@ subtest 'health is 200 only while a runner lives' => sub {
     my $problem = $r->json;
     is_deeply $problem, {
         type => 'about:blank', title => 'Service Unavailable', status => 503, detail => 'no runner is alive', code => 'unavailable',
-        retryable => JSON::PP::true, request_id => $r->header('X-Request-ID'), database => JSON::PP::true, runner => JSON::PP::false,
+        retryable => JSON::PP::true, request_id => $r->header('X-Request-ID'), database => JSON::PP::true, runner => JSON::PP::false, broken_types => [],
     }, 'that says what is missing';
     ok $r->header('Retry-After'), 'Retry-After';
     my $again = wait_until { $health->()->status == 200 } 10;
