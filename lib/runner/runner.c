@@ -93,6 +93,7 @@ struct runner {
     struct loop_timer ends;    /* set: ends of attempts are not written, unless nothing runs */
     struct loop_timer drain;   /* the time for jobs to finish is up */
     struct loop_timer idle_exit; /* no task has waited or run for so long */
+    bool was_wanted;             /* when that was looked at last */
 
     bool renews;        /* the lease is to be renewed */
     bool rang;          /* the bell, by a commit of ours */
@@ -658,8 +659,10 @@ static void leave_if_unwanted(void *arg)
 {
     struct runner *r = arg;
     struct error e = {0};
-    bool wanted = true;
-    if (runner_wanted(r->db, &wanted, &e) || wanted || txn_begin(r->db, TXN_SYNC_NONE, &e)) return;
+    bool wanted = true, was_wanted = r->was_wanted;
+    if (runner_wanted(r->db, &wanted, &e)) return;
+    r->was_wanted = wanted; /* then until some time after this look: one period more */
+    if (wanted || was_wanted || txn_begin(r->db, TXN_SYNC_NONE, &e)) return;
     enum err rc = runner_wanted(r->db, &wanted, &e);
     if (!rc && !wanted) rc = runner_leave(r->db, r->id, clock_wall_ms(), &e);
     if (rc || wanted) {

@@ -68,8 +68,9 @@ cmp_ok time - $begun, '>', 0.4, '... but no sooner than that';
 # --idle-exit counts from the last task
 $idle = $l->start('--idle-exit', '0.7');
 my $task = $l->task('quick');
-ok $l->finished($task), 'a task runs';
-$begun = time;
+my $done = $l->finished($task);
+is $done->{status}, 'completed', 'a task runs';
+$begun = $done->{completed_at} / 1000;
 is $l->ended($idle), 0, '--idle-exit ends it when nothing came for so long';
 cmp_ok time - $begun, '>', 0.4, '... not before';
 
