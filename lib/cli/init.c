@@ -1,5 +1,6 @@
 /* leat init: a site's folders, settings and database. */
 #include "base/json.h"
+#include "base/write_all.h"
 #include "cli/command.h"
 
 #include <errno.h>
@@ -63,8 +64,7 @@ static int make_file(struct cli *cli, struct made *m, const char *path, mode_t m
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0 && errno == EEXIST) return EX_OK;
-    size_t len = strlen(text);
-    bool fine = fd >= 0 && write(fd, text, len) == (ssize_t)len && !fchmod(fd, mode);
+    bool fine = fd >= 0 && write_all(fd, text, strlen(text)) && !fchmod(fd, mode);
     int why = errno;
     if (fd >= 0) close(fd);
     if (!fine) return cli_fail(cli, EX_CANTCREAT, "%s: %s", path, strerror(why));

@@ -1,5 +1,6 @@
 #include "cli/say.h"
 
+#include "base/write_all.h"
 #include "task/job_protocol.h"
 
 #include <errno.h>
@@ -17,18 +18,6 @@ static int open_events(const struct cli *cli)
     if (path && *path) return open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
     /* 3 may be anything where there is no job */
     return cli->env.task_id ? fcntl(EVENTS, F_DUPFD_CLOEXEC, 0) : (errno = EBADF, -1);
-}
-
-/* All of it: what fits into a pipe at once is not mixed with the lines of others (pipe(7)). */
-static int write_all(struct cli *cli, int fd, const struct buf *line)
-{
-    for (size_t at = 0; at < line->len;) {
-        ssize_t n = write(fd, line->data + at, line->len - at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return cli_fail(cli, EX_IOERR, "the runner's pipe: %s", strerror(errno));
-        at += (size_t)n;
-    }
-    return EX_OK;
 }
 
 int say_line(struct cli *cli, struct buf *line)
@@ -49,7 +38,9 @@ int say_line(struct cli *cli, struct buf *line)
                           strerror(errno));
     if (!status) {
         buf_char(line, '\n');
-        status = write_all(cli, fd, line);
+        /* what fits into a pipe at once is not mixed with the lines of others (pipe(7)) */
+        if (!write_all(fd, line->data, line->len))
+            status = cli_fail(cli, EX_IOERR, "the runner's pipe: %s", strerror(errno));
         close(fd);
     }
     buf_free(line);

@@ -1,8 +1,8 @@
 /* What a job reads on its standard input: nothing, a pipe that holds all of it, or a file that it is copied to. */
 #include "base/clock.h"
+#include "base/write_all.h"
 #include "runner/attempt_parts.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -10,18 +10,6 @@ enum {
     PIPE_MAX = 65536,     /* bytes of input that go through a pipe */
     SLICE_US = 10 * 1000, /* copying goes on in the next turn after so long */
 };
-
-static enum err write_all(int fd, const char *bytes, size_t len, struct error *e)
-{
-    while (len) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return error_errno(e, ERR_IO, "cannot write the input");
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return ERR_OK;
-}
 
 /* Copies what comes next of it, until its end or that of the time. *rest: there is more. */
 static enum err copy_some(struct attempt *a, int fd, int64_t until_us, bool *rest, struct error *e)
@@ -31,7 +19,8 @@ static enum err copy_some(struct attempt *a, int fd, int64_t until_us, bool *res
     do {
         rc = input_read(a->host->db, &a->input, &part, e);
         *rest = part.len > 0;
-        if (!rc) rc = write_all(fd, part.data, part.len, e);
+        if (!rc && !write_all(fd, part.data, part.len))
+            rc = error_errno(e, ERR_IO, "cannot write the input");
     } while (!rc && *rest && clock_monotonic_us() < until_us);
     buf_free(&part);
     return rc;

@@ -1,5 +1,7 @@
 #include "runner/helper.h"
 
+#include "base/write_all.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -85,11 +87,5 @@ void helper_read(struct buf *out, int fd, size_t max)
 
 enum err helper_write(int fd, const struct buf *bytes)
 {
-    for (size_t at = 0; at < bytes->len;) {
-        ssize_t n = write(fd, bytes->data + at, bytes->len - at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return ERR_IO;
-        at += (size_t)n;
-    }
-    return ERR_OK;
+    return write_all(fd, bytes->data, bytes->len) ? ERR_OK : ERR_IO;
 }

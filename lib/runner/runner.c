@@ -479,7 +479,7 @@ static enum err tell_broken(struct runner *r, struct error *e)
 }
 
 /* All that is new into the open transaction. */
-static enum err write_all(struct runner *r, struct part *part, struct error *e)
+static enum err write_news(struct runner *r, struct part *part, struct error *e)
 {
     enum err rc = ERR_OK;
     if (part->renew) rc = say_alive(r, e);
@@ -562,7 +562,7 @@ static enum err write_part(struct runner *r, bool ends, struct error *e)
     if (!part.renew && !part.claim && !tells && !news) return ERR_OK;
 
     enum err rc = txn_begin(r->db, ends ? TXN_SYNC_BEFORE : TXN_SYNC_NONE, e);
-    if (!rc) rc = txn_end(r->db, write_all(r, &part, e), e);
+    if (!rc) rc = txn_end(r->db, write_news(r, &part, e), e);
     bool committed = !rc;
     if (rc) rc = take_failure(r, rc, part.culprit, e);
     take_outcome(r, &part, committed);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/write_all.h"
 #include "runner/tree.h"
 
 #include <dirent.h>
@@ -255,11 +256,7 @@ enum err workdir_put(const char *path, const char *json, const struct job_user *
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return error_errno(e, ERR_IO, "cannot make %s", path);
     enum err rc = ERR_OK;
-    for (size_t left = strlen(json); !rc && left;) {
-        ssize_t n = write(fd, json, left);
-        if (n < 0 && errno != EINTR) rc = error_errno(e, ERR_IO, "cannot write %s", path);
-        if (n > 0) json += n, left -= (size_t)n;
-    }
+    if (!write_all(fd, json, strlen(json))) rc = error_errno(e, ERR_IO, "cannot write %s", path);
     close(fd);
     return rc ? rc : give(path, user, e);
 }
