@@ -24,11 +24,13 @@ static struct {
     enum log_level level;
     int fd;
     bool to_syslog;
+    time_t stamp_at; /* the second that `stamp` is of; -1: none yet */
+    char stamp[32];  /* "2026-01-31T12:00:00" */
     bool gathering;
     size_t held; /* bytes of lines that are still to be written */
     char lines
         [4096]; /* PIPE_BUF: what is written at once does not mix with other processes' lines */
-} out = {.program = "leat", .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
+} out = {.program = "leat", .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .stamp_at = -1};
 
 static const char to_file[] = "file ";
 
@@ -106,17 +108,14 @@ void log_gather(bool on)
     if (!on) write_held();
 }
 
-/* "2026-01-31T12:00:00", in a buffer that holds it until the next call. */
-static const char *stamp_of(time_t seconds)
+/* Most lines are of the same second as the one before. */
+static void set_stamp(time_t seconds)
 {
-    static time_t last = -1;
-    static char stamp[32];
     struct tm utc;
-    if (seconds == last) return stamp;
+    if (seconds == out.stamp_at) return;
     gmtime_r(&seconds, &utc);
-    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    last = seconds;
-    return stamp;
+    strftime(out.stamp, sizeof out.stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+    out.stamp_at = seconds;
 }
 
 void log_write(enum log_level level, const char *msg, const char *fields, ...)
@@ -126,9 +125,10 @@ void log_write(enum log_level level, const char *msg, const char *fields, ...)
 
     char line[2048];
     int64_t now = clock_wall_ms();
-    int n = snprintf(line, sizeof line, "ts=%s.%03dZ level=%s program=%s pid=%d msg=\"%s\"",
-                     stamp_of((time_t)(now / 1000)), (int)(now % 1000), level_names[level],
-                     out.program, (int)getpid(), msg);
+    set_stamp((time_t)(now / 1000));
+    int n =
+        snprintf(line, sizeof line, "ts=%s.%03dZ level=%s program=%s pid=%d msg=\"%s\"", out.stamp,
+                 (int)(now % 1000), level_names[level], out.program, (int)getpid(), msg);
     if (n < 0) return;
     size_t len = (size_t)n < sizeof line - 2 ? (size_t)n : sizeof line - 2;
     va_list args;
