@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "server/exchange.h"
 #include "store/io_thread.h"
@@ -100,21 +101,25 @@ static int earlier(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
+static size_t turn_of(const struct entry *n, size_t owners)
+{
+    return (size_t)(hash_text(HASH_START, n->exchange->account) % owners);
+}
+
 /* Owners take turns: nobody's operation waits for more than one of each other owner. Two whose hashes collide
  * share a turn. */
 static void take_turns(struct queue *group)
 {
     enum { OWNERS = 256 };
-    size_t before[OWNERS] = {0}, count = 0;
-    for (const struct entry *n = group->first; n; n = n->next) count++;
-    struct turn *turns = mem_alloc((count + 1) * sizeof *turns);
+    size_t before[OWNERS] = {0}, count = 0, first = turn_of(group->first, OWNERS);
+    bool several = false;
+    for (const struct entry *n = group->first; n; n = n->next, count++)
+        several |= turn_of(n, OWNERS) != first;
+    if (!several) return;
+    struct turn *turns = mem_alloc(count * sizeof *turns);
     struct entry *n = group->first;
-    for (size_t i = 0; i < count; i++, n = n->next) {
-        unsigned hash = 5381;
-        for (const char *c = n->exchange->account; c && *c; c++)
-            hash = hash * 33 ^ (unsigned char)*c;
-        turns[i] = (struct turn){n, i, before[hash % OWNERS]++};
-    }
+    for (size_t i = 0; i < count; i++, n = n->next)
+        turns[i] = (struct turn){n, i, before[turn_of(n, OWNERS)]++};
     qsort(turns, count, sizeof *turns, earlier);
     queue_take_all(group);
     for (size_t i = 0; i < count; i++) queue_add(group, turns[i].entry);

@@ -1,6 +1,7 @@
 #include "server/park.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "server/exchange.h"
 #include "store/credentials.h"
@@ -102,10 +103,8 @@ struct park {
 
 static size_t hash(enum event_scope_kind kind, int64_t task, const char *owner, const char *group)
 {
-    uint64_t h = 14695981039346656037U ^ (uint64_t)kind; /* FNV-1a */
-    h = (h ^ (uint64_t)task) * 1099511628211U;
-    for (; owner && *owner; owner++) h = (h ^ (unsigned char)*owner) * 1099511628211U;
-    for (; group && *group; group++) h = (h ^ (unsigned char)*group) * 1099511628211U;
+    uint64_t h = hash_bytes(HASH_START ^ (uint64_t)kind, &task, sizeof task);
+    h = hash_text(hash_text(h, owner), group);
     return (size_t)((h ^ h >> 32) % BUCKETS);
 }
 
@@ -342,8 +341,13 @@ static const struct buf *encode(struct park *p, const struct watch *w, const str
     const struct buf *text = kept(p, w, ev->seq);
     if (text) return text;
     struct encoding *en = &p->encodings[p->encoded++ % ENCODINGS];
-    free(en->repo_status);
-    *en = (struct encoding){ev->seq, w->form, w->dialect.kind, mem_str(words_of(w)), en->text};
+    if (!en->repo_status || strcmp(en->repo_status, words_of(w)) != 0) {
+        free(en->repo_status);
+        en->repo_status = mem_str(words_of(w));
+    }
+    en->seq = ev->seq;
+    en->form = w->form;
+    en->dialect = w->dialect.kind;
     buf_clear(&en->text);
     frame_event(&en->text, w->form, &w->dialect, ev, db_epoch(p->o.db));
     return &en->text;
@@ -618,9 +622,7 @@ static void offer(struct watch *w, const struct event *ev)
 {
     for (; w; w = w->next) {
         if (!event_in_scope(ev, &w->scope)) continue;
-        if (w->kind != WATCH_STREAM)
-            touch(w);
-        else if (w->behind)
+        if (w->kind != WATCH_STREAM || w->behind)
             touch(w);
         else if (w->ending || ev->seq <= w->cursor)
             continue;
