@@ -14,8 +14,6 @@ static void type_document(struct buf *out, const struct type_list_item *item,
                           const struct conf *conf)
 {
     const struct jobtype *t = &item->conf;
-    int64_t input_max = conf_int(conf, CONF_HTTP_MAX_RAW_BYTES);
-    if (t->max_input_bytes >= 0 && t->max_input_bytes < input_max) input_max = t->max_input_bytes;
     buf_str(out, "{\"type\":");
     json_text(out, t->name);
     json_key(out, "timeout");
@@ -23,7 +21,7 @@ static void type_document(struct buf *out, const struct type_list_item *item,
     json_key(out, "max_attempts");
     buf_int(out, t->attempts);
     json_key(out, "max_input_bytes");
-    buf_int(out, input_max);
+    buf_int(out, type_list_input_max(item, conf));
     json_key(out, "result_type");
     json_text(out, *t->result_type ? t->result_type : NULL);
     buf_fmt(out, ",\"serialize\":%s,\"get\":%s,\"paused\":%s", t->serialize ? "\"group\"" : "null",
@@ -74,10 +72,8 @@ static void changed(struct exchange *x, void *arg)
         struct buf body = {0};
         if (!p->paused) autostart(x->server->conf); /* for the tasks that waited */
         type_list_make(&list, x->server->types, &p->rows);
-        const struct type_list_item *item = type_list_find(&list, p->type);
-        struct type_list_item gone = {0};
-        jobtype_defaults(&gone.conf, p->type);
-        type_document(&body, item ? item : &gone, x->request.conf);
+        struct type_list_item gone;
+        type_document(&body, type_list_get(&list, p->type, &gone), x->request.conf);
         answer_json(x, &body);
         type_list_free(&list);
     }

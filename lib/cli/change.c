@@ -1,6 +1,5 @@
 #include "cli/change.h"
 
-#include "base/clock.h"
 #include "cli/task_ref.h"
 #include "ops/autostart.h"
 #include "render/document.h"
@@ -20,9 +19,7 @@ static void print_line(const struct task *t)
 static int change_one(struct cli *cli, const struct change_wish *w, const struct caller *caller,
                       const char *name, struct buf *json)
 {
-    struct task_view view = {.prefix = conf_text(cli->conf, CONF_HTTP_PREFIX),
-                             .epoch = db_epoch(cli->db),
-                             .now = clock_wall_ms()};
+    struct task_view view = cli_view(cli);
     struct task t = {0};
     struct error e = {0};
     struct change_task change;

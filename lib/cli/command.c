@@ -1,5 +1,6 @@
 #include "cli/command.h"
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "task/access.h"
@@ -205,6 +206,13 @@ int cli_caller(struct cli *cli, const char *owner, struct caller *out)
                            .conf = cli->conf,
                            .types = cli->types};
     return EX_OK;
+}
+
+struct task_view cli_view(const struct cli *cli)
+{
+    return (struct task_view){.prefix = conf_text(cli->conf, CONF_HTTP_PREFIX),
+                              .epoch = db_epoch(cli->db),
+                              .now = clock_wall_ms()};
 }
 
 void cli_again(const struct cli *cli, struct buf *out)

@@ -7,6 +7,7 @@
 #include "base/conf.h"
 #include "base/error.h"
 #include "ops/operation.h"
+#include "render/document.h"
 #include "store/db.h"
 
 #include <stdbool.h>
@@ -103,6 +104,9 @@ int cli_caller(struct cli *cli, const char *owner, struct caller *out);
 
 /* As cli_error, for an operation that was refused. */
 int cli_refused(const struct cli *cli, const struct operation *op, const struct error *e);
+
+/* How documents are shown: as the API shows them, now. After cli_database. */
+struct task_view cli_view(const struct cli *cli);
 
 /* "leat" with the --config that was given: how a command of ours is typed again. Appends. */
 void cli_again(const struct cli *cli, struct buf *out);

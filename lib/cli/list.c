@@ -65,9 +65,7 @@ static int read_arguments(struct cli *cli, struct wish *w, struct task_query *q,
 
 static void list_json(struct cli *cli, const struct task_list *l, const char *next, struct buf *out)
 {
-    struct task_view view = {.prefix = conf_text(cli->conf, CONF_HTTP_PREFIX),
-                             .epoch = db_epoch(cli->db),
-                             .now = clock_wall_ms()};
+    struct task_view view = cli_view(cli);
     struct dialect envelope = {0};
     dialect_task_list(out, &envelope, l->items, l->count, next, &view);
     buf_char(out, '\n');

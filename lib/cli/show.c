@@ -161,9 +161,7 @@ static void show_text(struct cli *cli, const struct task *t)
 
 static void show_json(struct cli *cli, const struct task *t)
 {
-    struct task_view view = {.prefix = conf_text(cli->conf, CONF_HTTP_PREFIX),
-                             .epoch = db_epoch(cli->db),
-                             .now = clock_wall_ms()};
+    struct task_view view = cli_view(cli);
     struct buf out = {0};
     task_document(&out, t, &view);
     buf_char(&out, '\n');

@@ -1,7 +1,6 @@
 /* leat submit: makes a task. */
 #include "ops/submit.h"
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/view.h"
@@ -156,9 +155,7 @@ static int make(struct cli *cli, struct submit *s)
 
 static int print(struct cli *cli, const struct wish *w, const struct task *t)
 {
-    struct task_view view = {.prefix = conf_text(cli->conf, CONF_HTTP_PREFIX),
-                             .epoch = db_epoch(cli->db),
-                             .now = clock_wall_ms()};
+    struct task_view view = cli_view(cli);
     struct buf out = {0};
     if (w->json)
         task_document(&out, t, &view);

@@ -67,14 +67,12 @@ static void add_state(struct table *table, const struct type_list_item *item)
 static void add(struct table *table, const struct type_list_item *item, const struct conf *conf)
 {
     const struct jobtype *t = &item->conf;
-    int64_t input_max = conf_int(conf, CONF_HTTP_MAX_RAW_BYTES);
-    if (t->max_input_bytes >= 0 && t->max_input_bytes < input_max) input_max = t->max_input_bytes;
     table_row(table);
     table_text(table, t->name);
     add_state(table, item);
     table_seconds(table, t->timeout_ms);
     table_int(table, t->attempts);
-    table_bytes(table, input_max);
+    table_bytes(table, type_list_input_max(item, conf));
     table_text(table, *t->result_type ? t->result_type : NULL);
     table_text(table, t->serialize ? "group" : NULL);
     table_bool(table, t->get);
@@ -153,11 +151,9 @@ static int change_one(struct cli *cli, const struct caller *caller, const char *
                      : cli_refused(cli, &op.op, &e);
     } else if (table) {
         struct type_list list = {0};
-        struct type_list_item gone = {.paused = paused};
+        struct type_list_item gone;
         type_list_make(&list, cli->types, &op.rows);
-        jobtype_defaults(&gone.conf, name);
-        const struct type_list_item *item = type_list_find(&list, name);
-        add(table, item ? item : &gone, cli->conf);
+        add(table, type_list_get(&list, name, &gone), cli->conf);
         type_list_free(&list);
     } else {
         printf("%s: %s\n", name, paused ? "paused" : "resumed");

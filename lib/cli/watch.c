@@ -1,5 +1,4 @@
 /* leat watch, leat wait: until tasks have ended. */
-#include "base/clock.h"
 #include "cli/view.h"
 #include "render/document.h"
 
@@ -60,9 +59,7 @@ static int watch(struct cli *cli, int argc, char **argv)
 
 static void print_documents(const struct watcher *w)
 {
-    struct task_view view = {.prefix = conf_text(w->cli->conf, CONF_HTTP_PREFIX),
-                             .epoch = db_epoch(w->cli->db),
-                             .now = clock_wall_ms()};
+    struct task_view view = cli_view(w->cli);
     struct buf out = {0};
     buf_str(&out, "{\"tasks\":[");
     for (size_t i = 0; i < w->count; i++) {

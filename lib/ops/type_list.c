@@ -62,6 +62,21 @@ const struct type_list_item *type_list_find(const struct type_list *l, const cha
     return l->count ? bsearch(&wanted, l->items, l->count, sizeof *l->items, by_name) : NULL;
 }
 
+const struct type_list_item *type_list_get(const struct type_list *l, const char *name,
+                                           struct type_list_item *none)
+{
+    const struct type_list_item *found = type_list_find(l, name);
+    *none = (struct type_list_item){0};
+    jobtype_defaults(&none->conf, name);
+    return found ? found : none;
+}
+
+int64_t type_list_input_max(const struct type_list_item *item, const struct conf *conf)
+{
+    int64_t site = conf_int(conf, CONF_HTTP_MAX_RAW_BYTES), own = item->conf.max_input_bytes;
+    return own >= 0 && own < site ? own : site;
+}
+
 void type_list_free(struct type_list *l)
 {
     for (size_t i = 0; i < l->count; i++) free(l->items[i].broken);

@@ -3,6 +3,7 @@
 #ifndef LEAT_OPS_TYPE_LIST_H
 #define LEAT_OPS_TYPE_LIST_H
 
+#include "base/conf.h"
 #include "ops/job_types.h"
 #include "store/db.h"
 #include "store/type_rows.h"
@@ -31,5 +32,12 @@ void type_list_free(struct type_list *l);
 
 /* The one of that name; NULL: there is none. */
 const struct type_list_item *type_list_find(const struct type_list *l, const char *name);
+
+/* The same; where there is none, *none, made to be it with the defaults. */
+const struct type_list_item *type_list_get(const struct type_list *l, const char *name,
+                                           struct type_list_item *none);
+
+/* Bytes that the input of a task of it may have, on a site with these settings. */
+int64_t type_list_input_max(const struct type_list_item *item, const struct conf *conf);
 
 #endif
