@@ -29,6 +29,10 @@ sub node_test {
         next unless $line =~ /^(not )?ok \d+(?: - (.*?))?\s*$/;
         my ($failed, $name) = ($1, $2 // '');
         $tests++;
+        while ($failed && defined(my $why = <$out>)) {    # what is wrong follows, as YAML
+            push @said, $why;
+            last if $why =~ /^\s*\.\.\.$/;
+        }
         ok !$failed, "$file: $name" or diag @said;
         @said = ();
     }
