@@ -1,7 +1,7 @@
 // The generator: work that outlives every request of a page.
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
-import { launch, wire } from './page.mjs'
+import { launch, newPage, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 const site = new Server('GENERATE')
@@ -16,14 +16,7 @@ afterEach(async () => {
 
 // A page that has seen nothing yet; what it asks for is in `asked`, what its streams say in messages().
 async function visit({ url = site.url, seconds = 3 } = {}) {
-  const context = await browser.newContext()
-  closing.push(context)
-  const page = await context.newPage()
-  page.setDefaultTimeout(60000)
-  page.asked = []
-  page.wrong = []
-  page.on('request', request => page.asked.push(`${request.method()} ${new URL(request.url()).pathname}`))
-  page.on('pageerror', error => page.wrong.push(`${error}`))
+  const page = await newPage(browser, closing)
   await page.addInitScript(() => {
     window.heard = []
     window.EventSource = class extends EventSource {

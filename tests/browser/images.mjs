@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { after, afterEach, before, test } from 'node:test'
 import { crc32, deflateSync } from 'node:zlib'
-import { launch, wire } from './page.mjs'
+import { launch, newPage, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 const site = new Server('IMAGES')
@@ -47,12 +47,7 @@ const picture = (name, ...arguments_) => ({ name, mimeType: 'image/png', buffer:
 const token = (...more) => execFileSync(process.env.LEAT, ['--config', `${site.dir}/state/leat.conf`, 'token', 'add', '--owner', 'alice', ...more], { encoding: 'utf8' }).trim()
 
 async function visit({ url = site.url, as = site.token } = {}) {
-  const context = await browser.newContext()
-  closing.push(context)
-  const page = await context.newPage()
-  page.setDefaultTimeout(60000)
-  page.wrong = []
-  page.on('pageerror', error => page.wrong.push(`${error}`))
+  const page = await newPage(browser, closing)
   await page.addInitScript(() => {
     window.heard = []
     window.EventSource = class extends EventSource {

@@ -1,4 +1,4 @@
-// Chromium, and a network that can be cut between it and a server.
+// Chromium, its pages, and a network that can be cut between it and a server.
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -12,6 +12,20 @@ export function launch() {
     chromiumSandbox: process.getuid() !== 0, // it refuses to have one as root
     args: ['--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server', '--disable-extensions']
   })
+}
+
+// A page that has seen nothing yet, of a context that is put where the test finds what it has to close. What it asks for
+// is in `asked`, the errors that nobody caught in `wrong`.
+export async function newPage(browser, closing) {
+  const context = await browser.newContext()
+  closing.push(context)
+  const page = await context.newPage()
+  page.setDefaultTimeout(60000)
+  page.asked = []
+  page.wrong = []
+  page.on('request', request => page.asked.push(`${request.method()} ${new URL(request.url()).pathname}`))
+  page.on('pageerror', error => page.wrong.push(`${error}`))
+  return page
 }
 
 // A way to the server that passes bytes on until it is cut: then every connection breaks, and none is made. Where it is

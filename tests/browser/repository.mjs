@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { after, afterEach, before, test } from 'node:test'
-import { launch, wire } from './page.mjs'
+import { launch, newPage, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 const site = new Server('REPOSITORY')
@@ -35,14 +35,7 @@ function commit(name, text) {
 }
 
 async function visit({ url = site.url, id } = {}) {
-  const context = await browser.newContext()
-  closing.push(context)
-  const page = await context.newPage()
-  page.setDefaultTimeout(60000)
-  page.asked = []
-  page.wrong = []
-  page.on('request', request => page.asked.push(`${request.method()} ${new URL(request.url()).pathname}`))
-  page.on('pageerror', error => page.wrong.push(`${error}`))
+  const page = await newPage(browser, closing)
   await page.addInitScript(() => {
     window.statuses = []
     addEventListener('DOMContentLoaded', () => new MutationObserver(() => window.statuses.push(document.getElementById('status').textContent))
