@@ -73,7 +73,10 @@ async function same(page, id) {
 test('a repository is cloned and analysed by two buttons, told by one stream and no question', async () => {
   const { url, head } = commit('first', 'int x; // TODO: <script>window.hacked=1</script>\n')
   const page = await visit()
+  writeFileSync(GATE, '') // or it is cloned before the page looks
   await clone(page, 'first', url)
+  await shows(page, 'cloning')
+  rmSync(GATE)
   await shows(page, 'ready')
   assert.deepEqual((await known('first')).context, { url, head, commits: 1 })
   const before = page.asked.length

@@ -89,6 +89,7 @@ async function show(id) {
   open?.source.close()
   $('repository').hidden = false
   $('title').textContent = id
+  status('') // until its stream says it
   $('docs').replaceChildren()
   $('log').replaceChildren()
   $('doc').hidden = true
