@@ -105,6 +105,7 @@ static void draw_time(struct buf *out, const struct bar *b)
 static void draw_words(struct buf *out, const struct bar *b)
 {
     const struct task *t = b->task;
+    bool says = t->status == TASK_RUNNING && !t->cancel_requested;
     if (b->gone) {
         buf_str(out, "deleted");
     } else if (b->label && task_status_terminal(t->status) && t->status != TASK_COMPLETED) {
@@ -113,13 +114,11 @@ static void draw_words(struct buf *out, const struct bar *b)
         buf_fmt(out, "%s%s%s", task_status_name(t->status), error.len ? ": " : "",
                 buf_text(&error));
         buf_free(&error);
-    } else if (t->status != TASK_RUNNING || t->cancel_requested) {
-        bar_state(out, t, b->now);
-    } else if (t->phase || t->message) {
+    } else if (says && (t->phase || t->message)) {
         bool both = t->phase && t->message;
         buf_fmt(out, "%s%s%s", t->phase ? t->phase : "", both ? ": " : "",
                 t->message ? t->message : "");
-    } else if (b->label && b->log) {
+    } else if (says && b->label && b->log) {
         buf_str(out, b->log);
     } else {
         bar_state(out, t, b->now);

@@ -173,7 +173,9 @@ static char *login_name(void)
     while (users && (user = fgetpwent(users)) && user->pw_uid != geteuid()) continue;
     if (users) fclose(users);
 #else
-    const struct passwd *user = getpwuid(geteuid());
+    char room[4096];
+    struct passwd entry, *user = NULL;
+    if (getpwuid_r(geteuid(), &entry, room, sizeof room, &user)) user = NULL;
 #endif
     struct buf name = {0};
     if (user && owner_valid(user->pw_name))

@@ -27,6 +27,7 @@ struct table {
 struct table *table_new(const struct cli *cli, enum table_form form,
                         const struct table_column *columns, size_t count)
 {
+    assert(count > 0);
     struct table *t = mem_alloc(sizeof *t);
     *t = (struct table){.terminal = terminal_of(cli, STDOUT_FILENO),
                         .form = form,
@@ -170,15 +171,21 @@ static const char *shown(const struct cell *c)
 
 enum { GAP = 2, HIDDEN = -1 };
 
+/* Of the cell after one in `column`. */
+static size_t next_column(const struct table *t, size_t column)
+{
+    return column + 1 < t->count ? column + 1 : 0;
+}
+
 static void measure(const struct table *t, int *widths)
 {
     for (size_t i = 0; i < t->count; i++) {
         const char *title = t->columns[i].title;
         widths[i] = title ? text_width(title, strlen(title)) : HIDDEN;
     }
-    for (size_t i = 0; i < t->cell_count; i++) {
+    for (size_t i = 0, column = 0; i < t->cell_count; i++, column = next_column(t, column)) {
         const char *text = shown(&t->cells[i]);
-        int width = text_width(text, strlen(text)), *most = &widths[i % t->count];
+        int width = text_width(text, strlen(text)), *most = &widths[column];
         if (*most != HIDDEN && width > *most) *most = width;
     }
 }
@@ -256,9 +263,9 @@ static void write_pairs(const struct table *t, struct buf *out)
         if (title && text_width(title, strlen(title)) > width)
             width = text_width(title, strlen(title));
     }
-    for (size_t i = 0; i < t->cell_count; i++) {
+    for (size_t i = 0, column = 0; i < t->cell_count; i++, column = next_column(t, column)) {
         const struct cell *cell = &t->cells[i];
-        const char *title = t->columns[i % t->count].title;
+        const char *title = t->columns[column].title;
         if (!title || !cell->text || !*cell->text) continue;
         struct buf text = {0};
         text_fit(&text, &t->terminal, cell->text, t->terminal.columns - width - GAP);

@@ -58,22 +58,22 @@ int64_t stats_started_at(const struct stats *s)
     return started;
 }
 
-int64_t stats_total(const struct metrics_snapshot *t, enum metric f)
+int64_t stats_total(const struct metrics_snapshot *m, enum metric metric)
 {
     int64_t sum = 0;
-    for (size_t i = 0; i < t->value_count; i++)
-        if (t->values[i].metric == f && t->values[i].le >= 0) sum += t->values[i].value;
+    for (size_t i = 0; i < m->value_count; i++)
+        if (m->values[i].metric == metric && m->values[i].le >= 0) sum += m->values[i].value;
     return sum;
 }
 
-double stats_quantile(const struct metrics_snapshot *t, enum metric f, double share)
+double stats_quantile(const struct metrics_snapshot *m, enum metric metric, double share)
 {
-    int64_t all = stats_total(t, f);
-    for (const int64_t *bound = metric_about[f].bounds; all && *bound; bound++) {
+    int64_t all = stats_total(m, metric);
+    for (const int64_t *bound = metric_about[metric].bounds; all && *bound; bound++) {
         int64_t within = 0;
-        for (size_t i = 0; i < t->value_count; i++) {
-            const struct metric_value *v = &t->values[i];
-            if (v->metric == f && v->le >= 0 && v->le <= *bound) within += v->value;
+        for (size_t i = 0; i < m->value_count; i++) {
+            const struct metric_value *v = &m->values[i];
+            if (v->metric == metric && v->le >= 0 && v->le <= *bound) within += v->value;
         }
         if ((double)within >= share * (double)all) return (double)*bound / 1000;
     }

@@ -321,11 +321,12 @@ enum err job_types_find(const struct job_types *r, const char *name, const struc
 {
     if (!jobtype_name_valid(name))
         return error_set(e, ERR_NOTFOUND, "'%.80s' is not the name of a type", name);
+    const char *jobs = r->jobs;
     const struct job_type *t = job_types_get(r, name);
     if (!t || t->file == JOB_FILE_MISSING)
-        return error_set(e, ERR_NOTFOUND, "no executable '%s' in %s", name, r->jobs);
+        return error_set(e, ERR_NOTFOUND, "no executable '%s' in %s", name, jobs);
     if (t->file == JOB_FILE_NOT_EXECUTABLE)
-        return error_set(e, ERR_NOTFOUND, "'%s' in %s is not executable", name, r->jobs);
+        return error_set(e, ERR_NOTFOUND, "'%s' in %s is not executable", name, jobs);
     if (t->broken) return error_set(e, ERR_INVALID, "%s", t->broken);
     *out = &t->conf;
     return ERR_OK;

@@ -14,7 +14,7 @@ static int by_name(const void *a, const void *b)
 /* The item of that name among the first `sorted`, or one more, with the defaults. */
 static struct type_list_item *item_of(struct type_list *l, size_t sorted, const char *name)
 {
-    struct type_list_item wanted;
+    struct type_list_item wanted = {0};
     jobtype_defaults(&wanted.conf, name);
     struct type_list_item *found =
         sorted ? bsearch(&wanted, l->items, sorted, sizeof *l->items, by_name) : NULL;
@@ -57,7 +57,7 @@ void type_list_make(struct type_list *out, const struct job_types *types,
 
 const struct type_list_item *type_list_find(const struct type_list *l, const char *name)
 {
-    struct type_list_item wanted;
+    struct type_list_item wanted = {0};
     jobtype_defaults(&wanted.conf, name);
     return l->count ? bsearch(&wanted, l->items, l->count, sizeof *l->items, by_name) : NULL;
 }

@@ -17,8 +17,6 @@ enum {
     AGAIN_MS = 250,   /* between two */
 };
 
-extern char **environ;
-
 static void ended(void *arg, int status)
 {
     struct checkpoints *c = arg;

@@ -34,9 +34,12 @@ enum err spool_open(struct spool *s, const char *beside, bool hashed, struct err
     int fd = open(folder.data, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL))
         fd = open_named(folder.data);
-    enum err rc = fd < 0 ? failed(e, "cannot make a file for a large body") : ERR_OK;
+    if (fd < 0) {
+        enum err rc = failed(e, "cannot make a file for a large body");
+        buf_free(&folder);
+        return rc;
+    }
     buf_free(&folder);
-    if (rc) return rc;
     *s = (struct spool){.open = true, .fd = fd, .hashed = hashed};
     if (hashed) crypto_hash_sha256_init(&s->hash);
     return ERR_OK;

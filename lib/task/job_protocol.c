@@ -160,6 +160,7 @@ static int unit_at(const char *p, const char *end)
  * parser takes them. Whether there were any. */
 static bool mend_surrogates(char *text, size_t len)
 {
+    static const char replacement[] = {'f', 'f', 'f', 'd'};
     bool any = false;
     const char *end = text + len;
     for (char *p = text; (p = memchr(p, '\\', (size_t)(end - p)));) {
@@ -170,7 +171,7 @@ static bool mend_surrogates(char *text, size_t len)
         }
         int low = unit < 0xdc00 ? unit_at(p + 6, end) : -1;
         bool pair = low >= 0xdc00 && low <= 0xdfff;
-        if (!pair) memcpy(p + 2, "fffd", 4);
+        if (!pair) memcpy(p + 2, replacement, sizeof replacement);
         any |= !pair;
         p += pair ? 12 : 6;
     }
