@@ -47,7 +47,10 @@ static void read_refusal(int control, struct child_end *out)
         [STEP_EXEC] = "cannot execute",
     };
     struct refusal r;
-    out->no_exec = recv(control, &r, sizeof r, MSG_DONTWAIT) == (ssize_t)sizeof r;
+    ssize_t n = recv(control, &r, sizeof r, MSG_DONTWAIT);
+    /* That it left something unread is told before what it said (unix(7)). */
+    if (n < 0 && errno == ECONNRESET) n = recv(control, &r, sizeof r, MSG_DONTWAIT);
+    out->no_exec = n == (ssize_t)sizeof r;
     if (!out->no_exec) return;
     if (r.step == STEP_EXEC) out->exec_errno = r.number;
     /* The file itself was there a moment ago. */

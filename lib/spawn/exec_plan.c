@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -159,6 +160,21 @@ static _Noreturn void become(char *bytes, size_t len, const int given[GIVEN], in
     refuse(CONTROL, STEP_EXEC);
 }
 
+/* The plan of this process, as fdpass_receive. Short of memory it asks again for a second: nothing is wrong with the
+ * job. */
+static ssize_t receive(int control, char *bytes, size_t size, int given[GIVEN])
+{
+    enum { TRIES = 100 };
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    ssize_t n = -1;
+    for (int i = 0; i < TRIES; i++) {
+        n = fdpass_receive(control, bytes, size, given, GIVEN);
+        if (n >= 0 || (errno != ENOBUFS && errno != ENOMEM)) break;
+        nanosleep(&pause, NULL);
+    }
+    return n;
+}
+
 void exec_plan_wait(int control, pid_t runner)
 {
     static char bytes[MESSAGE_MAX];
@@ -168,7 +184,7 @@ void exec_plan_wait(int control, pid_t runner)
     sigprocmask(SIG_SETMASK, &none, NULL);
 
     int given[GIVEN];
-    ssize_t n = fdpass_receive(control, bytes, sizeof bytes, given, GIVEN);
+    ssize_t n = receive(control, bytes, sizeof bytes, given);
     if (n < 0) refuse(control, STEP_DESCRIPTORS);
     if (!n) _exit(127); /* never told */
     become(bytes, (size_t)n, given, control, runner);
