@@ -45,12 +45,14 @@ struct progress {
     const struct retention *what;
     struct q_retention_any_in bounds;
     int64_t until; /* monotonic us */
+    bool removed;  /* something, in this step */
     struct retention_step *out;
 };
 
+/* Not before something was removed: a machine may be so slow that looking takes all the time. */
 static bool time_is_up(const struct progress *p)
 {
-    return clock_monotonic_us() >= p->until;
+    return p->removed && clock_monotonic_us() >= p->until;
 }
 
 /* A DELETE of at most `limit` rows. */
@@ -70,6 +72,7 @@ static enum err remove_rows(struct progress *p, remove_query query, int64_t boun
         enum err rc = query(p->db, bound, limit, &n, e);
         if (rc) return rc;
         *removed += n;
+        p->removed |= n > 0;
     }
     return ERR_OK;
 }
@@ -83,6 +86,7 @@ static enum err remove_log_backlog(struct progress *p, struct error *e)
         if (rc || !task) return rc;
         rc = remove_rows(p, q_log_backlog_events, task, EVENTS_AT_ONCE, &removed, e);
         if (!rc) rc = q_log_backlog_end(p->db, task, e);
+        p->removed = true;
         if (rc || p->out->more) return rc;
     }
 }
@@ -113,7 +117,9 @@ static enum err remove_tasks(struct progress *p, struct error *e)
     for (size_t i = 0; !rc && i < count; i++) {
         if (time_is_up(p)) break;
         rc = task_remove(p->db, ns[i], p->what->now, e);
-        if (!rc) out->gone_count++;
+        if (rc) break;
+        out->gone_count++;
+        p->removed = true;
     }
     out->removed.tasks = (int64_t)out->gone_count;
     out->more |= out->gone_count < count || count == RETENTION_TASKS_A_STEP;

@@ -31,13 +31,14 @@ static int64_t make_finished(struct room *r, struct sketch s, int64_t at, int64_
     return n;
 }
 
-static struct retention_count sweep(struct room *r, int64_t before, int64_t now)
+/* Step by step until nothing is left to remove. */
+static struct retention_count sweep_all(struct room *r, const struct retention *what)
 {
     struct retention_count all = {0};
     struct retention_step step = {.more = true};
     for (int i = 0; step.more; i++) {
         if (i > 10000) fail_msg("no end");
-        OK(r, retention_step(r->db, &(struct retention){before, now, NULL}, 30000, &step, &r->e));
+        OK(r, retention_step(r->db, what, 30000, &step, &r->e));
         assert_true((int64_t)step.gone_count == step.removed.tasks);
         all.tasks += step.removed.tasks;
         all.events += step.removed.events;
@@ -49,6 +50,11 @@ static struct retention_count sweep(struct room *r, int64_t before, int64_t now)
         assert_consistent(r->db);
     }
     return all;
+}
+
+static struct retention_count sweep(struct room *r, int64_t before, int64_t now)
+{
+    return sweep_all(r, &(struct retention){before, now, NULL});
 }
 
 static int64_t evicted(struct room *r, const char *owner)
@@ -135,7 +141,6 @@ static void a_type_may_have_a_bound_of_its_own(void **state)
     static const char *const types[] = {"brief", "usual", "long", "ever"};
     const char *own = "{\"brief\":500,\"long\":100,\"ever\":0,\"unused\":900}";
     struct retention what = {.before = T0 + 200, .now = T0 + DAY};
-    struct retention_step step;
     struct retention_count due;
     struct buf json = {0};
     for (const char *p = own; *p; p++) { /* numbers are after T0 */
@@ -149,15 +154,13 @@ static void a_type_may_have_a_bound_of_its_own(void **state)
     what.own = json.data;
     OK(r, retention_due(r->db, &what, &due, &r->e));
     assert_int_equal(due.tasks, 5 + 2 + 1);
-    OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
-    assert_int_equal(step.removed.tasks, due.tasks);
+    assert_int_equal(sweep_all(r, &what).tasks, due.tasks);
     sql_is(r->db, "brief 5 550,ever 10 50,long 9 150,usual 8 250",
            "SELECT group_concat(x) FROM (SELECT type || ' ' || count(*) || ' ' ||"
            " (min(completed_at) %% 1000) AS x FROM tasks GROUP BY type ORDER BY type)");
     what.before = TASK_NONE; /* for ever, but for those that say otherwise */
     what.own = "{\"usual\":9999999999999}";
-    OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
-    assert_int_equal(step.removed.tasks, 8);
+    assert_int_equal(sweep_all(r, &what).tasks, 8);
     buf_free(&json);
     assert_consistent(r->db);
 }
