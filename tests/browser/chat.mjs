@@ -165,6 +165,27 @@ test('a page that is left in the middle of an answer takes it up again, and one 
   assert.deepEqual(llm.asked, [['Does it?'], ['Does it?', 'It goes on', 'And alone?']])
 })
 
+test('nothing is sent before the conversation is there', async () => {
+  const llm = await model(() => ({ pieces: ['Yes.'] }))
+  const page = await visit('early')
+  let load
+  const held = new Promise(resolve => { load = resolve })
+  const asked = new Promise(resolve => page.route('**/history*', async route => {
+    resolve()
+    await held
+    await route.continue()
+  }))
+  await page.reload()
+  const sent = send(page, 'Ready?')
+  await asked
+  assert.ok(await page.getByLabel('Message').isDisabled())
+  load()
+  await sent
+  await shows(page, [['user', 'Ready?'], ['assistant', 'Yes.']])
+  await answered(page)
+  assert.deepEqual([llm.asked.length, (await tasks('early')).length], [1, 1])
+})
+
 test('a network that is cut, and a server that dies, cost no word', async () => {
   const llm = await model(() => ({ pieces: ['a', 'b', 'c', 'd'] }))
   llm.hold(4)

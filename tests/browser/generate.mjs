@@ -100,6 +100,25 @@ test('where no stream comes through it is polled', async () => {
   assert.deepEqual(await page.messages(), [])
 })
 
+for (const way of ['stream', 'polling']) {
+  test(`of two that are asked for one after the other, the page shows the last (${way})`, async () => {
+    const page = await visit({ seconds: 1 })
+    if (way === 'polling') await page.route('**/stream', route => route.abort())
+    await page.evaluate(() => {
+      window.titles = new Set()
+      new MutationObserver(() => document.querySelectorAll('pre').forEach(pre => window.titles.add(pre.textContent.match(/<h1>(.*)<.h1>/)?.[1])))
+        .observe(document.getElementById('files'), { childList: true })
+    })
+    await generate(page, 'First')
+    const first = await id(page)
+    await generate(page, 'Last')
+    await until(async () => await id(page) !== first)
+    await until(async () => (await site.alice('GET', `/api/tasks/${first}`)).status === 'completed', 60)
+    await done(page)
+    assert.deepEqual(await page.evaluate(() => [...window.titles].filter(Boolean)), ['Last'])
+  })
+}
+
 test('a failure is told in the words of the job', async () => {
   const page = await visit()
   await page.route('**/api/generate-async', route => route.continue({ postData: '["no prompt"]' }))

@@ -108,6 +108,7 @@ function turn(question) {
   })
 }
 
+// Nothing can be sent before it is loaded (index.html): it would stand there twice, and in front of what was before it.
 async function load() {
   const { messages = [] } = await (await fetch(`/api/app/chat/history?${new URLSearchParams({ session_id: session })}`)).json() ?? {}
   for (const { role, content } of messages) show(role, content)

@@ -22,10 +22,11 @@ async function ask(method, path, body) {
   return said
 }
 
-// on: {status, progress, completed, failed}(message)
-function follow(id, on) {
+// on: {status, progress, waiting, completed, failed}(message). Nothing more is said once `left` is aborted.
+function follow(id, on, left) {
   let failures = 0
   const source = new EventSource(`${api}/${id}/stream`)
+  left.addEventListener('abort', () => source.close())
   source.onmessage = ({ data }) => {
     const said = JSON.parse(data)
     failures = 0
@@ -43,19 +44,21 @@ function follow(id, on) {
   source.onerror = () => {
     if (source.readyState !== EventSource.CLOSED && ++failures < FAILURES) return
     source.close()
-    poll(id, on)
+    poll(id, on, left)
   }
 }
 
-async function poll(id, on) {
+async function poll(id, on, left) {
+  if (left.aborted) return
   try {
     const said = await ask('GET', `/${id}`)
+    if (left.aborted) return
     if (said.status === 'completed' || said.status === 'failed') return on[said.status](said)
     on.progress(said)
   } catch (error) {
-    on.waiting(error.message)
+    if (!left.aborted) on.waiting(error.message)
   }
-  setTimeout(poll, POLL, id, on)
+  setTimeout(poll, POLL, id, on, left)
 }
 
 // ---- the page --------------------------------------------------------------------------------------------------------
@@ -76,7 +79,10 @@ function show({ files }) {
   }))
 }
 
+let followed = new AbortController()
 function begin(id) {
+  followed.abort()
+  followed = new AbortController()
   location.hash = id
   $('work').hidden = false
   $('wrong').textContent = ''
@@ -94,7 +100,7 @@ function begin(id) {
       $('work').hidden = true
       $('wrong').textContent = error
     }
-  })
+  }, followed.signal)
 }
 
 $('ask').addEventListener('submit', async event => {

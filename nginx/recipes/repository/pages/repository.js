@@ -146,4 +146,4 @@ $('force').addEventListener('click', attempt(async () => {
 const follow = () => location.hash && show(decodeURIComponent(location.hash.slice(1)))
 addEventListener('hashchange', attempt(follow))
 await attempt(list)()
-await attempt(follow)()
+if (!open) await attempt(follow)() // something may have been cloned meanwhile
