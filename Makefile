@@ -3,6 +3,7 @@
 #   make            the programs
 #   make run        a server on 127.0.0.1: PORT STATE JOBS CONF PAGES ADMIN SERVER
 #   make test       every test; the last line is "N passed, N failed".  TESTS="FILE..." runs only those
+#   make test-doors tests/web behind Apache (three ways) and lighttpd, too: `make test` has nginx and a chosen subset
 #   make check      unit tests, the floors, and what is generated: in a minute, installs nothing
 #   make lint       formatting, floors, two compilers, three analysers, the API's description
 #   make bench      how fast it is here.  BENCH="NAME..." runs only those of tests/bench/run
@@ -200,6 +201,15 @@ test:
 	@+$(submake) BUILD=$(BUILD)/asan SANITIZE=address,undefined all units
 	@$(if $(BROWSER_TESTS),+$(submake) clients || :) # a test that does not find them fails
 	@exec env BUILD='$(BUILD)' tests/run $(TESTS)
+
+# All of tests/web behind each of the other web servers; tests/lib/Doors.pm says what these make impossible.
+DOORS := apache apache-fcgid apache-cgi lighttpd
+.PHONY: test-doors
+test-doors:
+	@nginx/dev/packages build run $(SERVERS) test
+	@+$(submake) all
+	@failed=0; for server in $(DOORS); do echo "== $$server"; \
+	  SERVER=$$server BUILD='$(BUILD)' tests/run $(or $(TESTS),$(filter-out tests/web/crowd.t tests/web/host.t,$(wildcard tests/web/*.t))) || failed=1; done; exit $$failed
 
 # Clients from npm, as published; of these versions each, which node 18 can run.
 NPM           := $(BUILD)/npm
