@@ -7,7 +7,8 @@
 #   make check      unit tests, the floors, and what is generated: in a minute, installs nothing
 #   make lint       formatting, floors, two compilers, three analysers, the API's description
 #   make bench      how fast it is here.  BENCH="NAME..." runs only those of tests/bench/run
-#   make install    DESTDIR PREFIX
+#   make install    DESTDIR and GNU's prefix, bindir, sbindir, libdir, datadir, mandir ...
+#   make deb        a Debian package
 #   make dist-host  one archive to upload to a shared host
 #
 # A variant is a folder of its own: make BUILD=build/asan SANITIZE=address,undefined units
@@ -244,7 +245,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
 # ---- lint ----------------------------------------------------------------------------------------
 
 C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c))
-SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run $(wildcard nginx/dev/*.sh) .ci/run lib/cli/leat.bash \
+SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run nginx/dev/install $(wildcard nginx/dev/*.sh) .ci/run lib/cli/leat.bash \
             $(filter-out %.conf %.pl,$(wildcard lib/jobs/* nginx/recipes/*/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t nginx/recipes/*/jobs/*.pl)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
@@ -290,40 +291,38 @@ $(SPECTRAL): | lint-packages
 
 # ---- install -------------------------------------------------------------------------------------
 
-MAN_PAGES = $(wildcard lib/man/*.[1-8]) $(BUILD)/man/leat.conf.5
+# GNU's directory variables; those of systemd, whatever the prefix is, where it finds them
+prefix         ?= $(PREFIX)
+exec_prefix    ?= $(prefix)
+bindir         ?= $(exec_prefix)/bin
+sbindir        ?= $(exec_prefix)/sbin
+libdir         ?= $(exec_prefix)/lib
+datarootdir    ?= $(prefix)/share
+datadir        ?= $(datarootdir)
+mandir         ?= $(datarootdir)/man
+systemdunitdir ?= $(prefix)/lib/systemd/system
+sysusersdir    ?= $(prefix)/lib/sysusers.d
+tmpfilesdir    ?= $(prefix)/lib/tmpfiles.d
+PLACES := prefix bindir sbindir libdir datadir mandir systemdunitdir sysusersdir tmpfilesdir DESTDIR BUILD
 
 install: all
-	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/leat/cgi-bin' '$(DESTDIR)$(PREFIX)/sbin' \
-	  '$(DESTDIR)$(PREFIX)/share/leat/jobs' '$(DESTDIR)$(PREFIX)/share/leat/nginx'
-	$(INSTALL) -m 755 $(BUILD)/leat.fcgi '$(DESTDIR)$(PREFIX)/lib/leat/cgi-bin/'
-	$(INSTALL) -m 755 $(BUILD)/leatd '$(DESTDIR)$(PREFIX)/sbin/'
-	$(if $(CLI_SRC),$(INSTALL) -d '$(DESTDIR)$(PREFIX)/bin' && $(INSTALL) -m 755 $(BUILD)/leat '$(DESTDIR)$(PREFIX)/bin/')
-	for job in lib/jobs/*; do case $$job in *.conf) m=644;; *) m=755;; esac; \
-	  $(INSTALL) -m $$m "$$job" '$(DESTDIR)$(PREFIX)/share/leat/jobs/' || exit 1; done
-	for piece in nginx/*.conf; do to='$(DESTDIR)$(PREFIX)/share/leat'/$$piece; \
-	  sed 's|include leat-pass.conf;|include $(PREFIX)/share/leat/nginx/leat-pass.conf;|; s|/usr/local/|$(PREFIX)/|g' \
-	    $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
-	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/html/dashboard'
-	$(INSTALL) -m 644 $(wildcard nginx/html/*.*) '$(DESTDIR)$(PREFIX)/share/leat/html/'
-	$(INSTALL) -m 644 nginx/html/dashboard/* '$(DESTDIR)$(PREFIX)/share/leat/html/dashboard/'
-	for folder in read change; do to='$(DESTDIR)$(PREFIX)/share/leat/lighttpd/problems'/$$folder; \
-	  $(INSTALL) -d "$$to" && $(INSTALL) -m 644 nginx/lighttpd/problems/$$folder/* "$$to/" || exit 1; done
-	for piece in nginx/lighttpd/*.conf; do to='$(DESTDIR)$(PREFIX)/share/leat/lighttpd'/$${piece##*/}; \
-	  sed 's|/usr/local/|$(PREFIX)/|g' $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
-	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/leat/apache/problems'
-	$(INSTALL) -m 644 nginx/apache/problems/* '$(DESTDIR)$(PREFIX)/share/leat/apache/problems/'
-	for piece in nginx/apache/*.conf; do to='$(DESTDIR)$(PREFIX)/share/leat/apache'/$${piece##*/}; \
-	  sed 's|/usr/local/|$(PREFIX)/|g' $$piece >"$$to" && chmod 644 "$$to" || exit 1; done
-	for file in $(filter-out $(patsubst %/,%,$(wildcard nginx/recipes/*/*/)),$(wildcard nginx/recipes/*/* nginx/recipes/*/*/*)); do \
-	  to='$(DESTDIR)$(PREFIX)/share/leat'/$${file#nginx/}; m=644; [ ! -x $$file ] || m=755; \
-	  $(INSTALL) -d "$${to%/*}" && $(INSTALL) -m $$m $$file "$$to" || exit 1; done
-	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
-	for unit in nginx/systemd/*; do to='$(DESTDIR)$(PREFIX)/lib/systemd/system'/$${unit##*/}; \
-	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit >"$$to" && chmod 644 "$$to" || exit 1; done
-	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
-	$(INSTALL) -m 644 lib/cli/leat.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/leat'
-	for page in $(MAN_PAGES); do dir='$(DESTDIR)$(PREFIX)/share/man'/man$${page##*.}; \
-	  $(INSTALL) -d "$$dir" && $(INSTALL) -m 644 $$page "$$dir/" || exit 1; done
+	@env $(foreach place,$(PLACES),$(place)='$($(place))') nginx/dev/install
+
+# A Debian package in $(BUILD)/deb, from nginx/debian, which is put where its tools want it.
+.PHONY: deb
+deb:
+	@nginx/dev/packages build deb
+	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb/leat-$(VERSION)
+	@git ls-files -z | xargs -0 cp -P --parents -t $(BUILD)/deb/leat-$(VERSION)
+	@mv $(BUILD)/deb/leat-$(VERSION)/nginx/debian $(BUILD)/deb/leat-$(VERSION)/debian
+	cd $(BUILD)/deb/leat-$(VERSION) && env -u MAKEFLAGS -u MAKEOVERRIDES -u BUILD dpkg-buildpackage -us -uc -b
+	@ls $(BUILD)/deb/*.deb
+
+# The package in a root of its own, which is fetched anew: a few minutes, and only root can.
+.PHONY: test-deb
+test-deb: deb
+	@nginx/dev/packages debroot
+	BUILD='$(BUILD)' prove tests/package/deb.t
 
 # One archive for a host without root, daemons or libraries; it is unpacked in a home folder (nginx/host/INSTALL.txt).
 HOST      := $(BUILD)/host

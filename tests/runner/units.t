@@ -10,7 +10,7 @@ use Test::More;
 my $top    = abs_path(dirname(__FILE__) . '/../..');
 my $build  = abs_path($ENV{BUILD} || 'build');
 my $prefix = tempdir('leat-units-XXXXXX', DIR => '/tmp', CLEANUP => 1);
-my @units  = map { m{([^/]+)$} } glob "$top/nginx/systemd/*";
+my @units  = map { m{([^/]+)$} } glob "$top/nginx/systemd/*.{service,socket}";
 is_deeply [sort @units],
     [qw(leat.service leat.socket leatd.service)], 'the units';
 
