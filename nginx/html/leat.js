@@ -913,27 +913,25 @@ export class Observable {
   get watched() { return this.#readers.size > 0 }
 }
 
-/** A task whose document follows its events while somebody subscribes. */
-export class LiveTask extends Observable {
+// What follows its events while somebody subscribes: follow(signal) does, and tell(change) says that something is new.
+class Live extends Observable {
   #abort = null
-  error = null
+  error = null // why it follows no more
 
-  constructor(client, id, document = null) {
-    super(document)
+  constructor(client, value) {
+    super(value)
     this.client = client
-    this.id = id
   }
 
-  /** The task document as far as it is known, or null. */
-  get document() { return this.value }
+  get signal() { return this.#abort?.signal }
 
   begin() {
-    const abort = this.#abort = new AbortController()
+    const { signal } = this.#abort = new AbortController()
     this.error = null
-    this.#follow(abort.signal).catch(error => {
-      if (abort.signal.aborted) return
+    this.follow(signal).catch(error => {
+      if (signal.aborted) return
       this.error = error
-      this.set(this.value, { error })
+      this.tell({ error })
     })
   }
 
@@ -942,7 +940,20 @@ export class LiveTask extends Observable {
     this.#abort = null
   }
 
-  async #follow(signal) {
+  tell(change) { this.set(this.value, change) }
+}
+
+/** A task whose document follows its events while somebody subscribes. */
+export class LiveTask extends Live {
+  constructor(client, id, document = null) {
+    super(client, document)
+    this.id = id
+  }
+
+  /** The task document as far as it is known, or null. */
+  get document() { return this.value }
+
+  async follow(signal) {
     if (!this.value?.cursor) await this.refresh({ signal })
     if (TERMINAL.has(this.value.status)) return
     for await (const event of this.client.watch(this.id, { from: this.value.cursor, replay: false, signal })) {
@@ -950,14 +961,14 @@ export class LiveTask extends Observable {
       else if (event.task_id) this.apply(event)
     }
     // what no event says: bytes and type of the result
-    if (!signal.aborted) await this.refresh({ signal }).catch(() => this.set(this.value, {}))
+    if (!signal.aborted) await this.refresh({ signal }).catch(() => this.tell({}))
   }
 
   /** Takes one event; for those who read the stream themselves. */
   apply(event) {
     const next = applyEvent(this.value, event)
     if (next !== this.value) this.set(next, { event })
-    else if (event.task_id === this.id && !event.task_seq) this.set(this.value, { event })
+    else if (event.task_id === this.id && !event.task_seq) this.tell({ event })
   }
 
   /** Takes a document, unless a newer one is known. */
@@ -1004,8 +1015,7 @@ export class LiveTask extends Observable {
  * The tasks of a scope as rows, newest first, that follow their events while somebody subscribes. A row is {key, task,
  * optimistic}: `key` stays the same while the row is there, also when what was submitted gets its id.
  */
-export class LiveList extends Observable {
-  #abort = null
+export class LiveList extends Live {
   #byId = new Map()
   #rows = []
   #token = '' // of the next page
@@ -1015,10 +1025,8 @@ export class LiveList extends Observable {
   #loaded = false
 
   constructor(client, filter = {}) {
-    super([])
-    this.client = client
+    super(client, [])
     this.filter = filter
-    this.error = null
   }
 
   /** Whether there are older tasks than those shown: more() brings them. */
@@ -1026,22 +1034,7 @@ export class LiveList extends Observable {
   /** Whether the first page is there. */
   get loaded() { return this.#loaded }
 
-  begin() {
-    const abort = this.#abort = new AbortController()
-    this.error = null
-    this.#follow(abort.signal).catch(error => {
-      if (abort.signal.aborted) return
-      this.error = error
-      this.#say({ error })
-    })
-  }
-
-  end() {
-    this.#abort?.abort()
-    this.#abort = null
-  }
-
-  async #follow(signal) {
+  async follow(signal) {
     const { group } = this.filter
     for await (const event of this.client.watch(group ? { group } : { all: true }, { from: 'now', replay: false, signal })) {
       if (event.type === 'stream.connected') await this.#load(signal)
@@ -1059,7 +1052,7 @@ export class LiveList extends Observable {
     for (const task of [...page.tasks].reverse()) this.#put(task, true)
     this.#token = page.next_page_token
     this.#loaded = true
-    this.#say({})
+    this.tell({})
   }
 
   /** Loads the next page of older tasks. */
@@ -1068,7 +1061,7 @@ export class LiveList extends Observable {
     const page = await this.client.list({ ...this.#query(), page_token: this.#token, signal })
     for (const task of page.tasks) this.#put(task, false)
     this.#token = page.next_page_token
-    this.#say({})
+    this.tell({})
   }
 
   #query() {
@@ -1117,7 +1110,7 @@ export class LiveList extends Observable {
 
   #event(event) {
     const id = event.task_id
-    if (!id) return this.#say({ event })
+    if (!id) return this.tell({ event })
     const row = this.#byId.get(id)
     if (event.type === 'task.deleted') {
       if (row) this.#drop(row)
@@ -1137,17 +1130,17 @@ export class LiveList extends Observable {
     } else if (event.type === 'task.status_changed' && this.#loaded) {
       this.#fetch(id)
     }
-    this.#say({ event })
+    this.tell({ event })
   }
 
   // A task that was not shown may have become one that is.
   async #fetch(id) {
     const { status } = this.filter
     try {
-      const task = await this.client.get(id, { signal: this.#abort?.signal })
+      const task = await this.client.get(id, { signal: this.signal })
       if (status && task.status !== status) return
       this.#put(task, true)
-      this.#say({})
+      this.tell({})
     } catch { /* it is gone */ }
   }
 
@@ -1158,7 +1151,7 @@ export class LiveList extends Observable {
     const row = { key: request, task: blank(null, type, { group_id: group, request_id: request }), optimistic: true }
     this.#flying.set(request, row)
     this.#rows.unshift(row)
-    this.#say({})
+    this.tell({})
     try {
       const task = await this.client.submit(type, input, { ...options, group, request_id: request })
       if (row.optimistic) row.task = task.document
@@ -1176,12 +1169,12 @@ export class LiveList extends Observable {
         this.#early.clear()
         for (const event of early) this.#event(event)
       }
-      this.#say({})
+      this.tell({})
     }
   }
 
   // Changes of one turn are told together.
-  #say({ event, error }) {
+  tell({ event, error }) {
     if (!this.#change) {
       this.#change = { events: [] }
       queueMicrotask(() => {
