@@ -152,14 +152,13 @@ static void log_line(struct attempt *a, const struct line *line, const char *whe
         return;
     }
     job_log_line(&said, line->text, line->len);
-    size_t len = strlen(said.message);
     if (line->end == LINE_FEED) {
         outbox_settle(&a->outbox, mono, wall);
-        outbox_log(&a->outbox, said.level, said.message, len, wall);
-    } else if (len) {
-        outbox_redraw(&a->outbox, said.level, said.message, len, mono, wall);
+        outbox_line(&a->outbox, &said, wall);
+    } else if (*said.message) {
+        outbox_redraw(&a->outbox, &said, mono, wall);
     }
-    if (len && where == STDERR) attempt_remember_said(a, said.message);
+    if (*said.message && where == STDERR) attempt_remember_said(a, said.message);
     job_line_free(&said);
     say_cut(a, line, where, true, wall);
 }
@@ -215,9 +214,7 @@ static void take_line(struct attempt *a, struct job_line *said, int64_t mono, in
         outbox_event(&a->outbox, said->type, said->json, wall);
         said->type = said->json = NULL;
         break;
-    case JOB_LINE_LOG:
-        outbox_log(&a->outbox, said->level, said->message, strlen(said->message), wall);
-        break;
+    case JOB_LINE_LOG: outbox_line(&a->outbox, said, wall); break;
     case JOB_LINE_CHECKPOINT: keep_newest(a, &a->checkpoint, said, STOP_CHECKPOINT); break;
     case JOB_LINE_CONTEXT: take_context(a, said, wall); break;
     }

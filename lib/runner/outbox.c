@@ -106,8 +106,8 @@ void outbox_event(struct outbox *o, char *type, char *json, int64_t wall)
     s->json = json;
 }
 
-/* The payload of a log.append. */
-static char *log_payload(const char *level, const char *text, size_t len)
+/* The payload of a log.append; `ansi` may be NULL. */
+static char *log_payload(const char *level, const char *text, size_t len, const char *ansi)
 {
     struct buf json = {0};
     buf_fmt(&json, "{\"level\":\"%s\",\"message\":", level);
@@ -120,20 +120,33 @@ static char *log_payload(const char *level, const char *text, size_t len)
     } else {
         json_quote(&json, text, len);
     }
+    if (ansi) {
+        buf_str(&json, ",\"ansi\":");
+        json_text(&json, ansi);
+    }
     buf_char(&json, '}');
     return json.data;
 }
 
 void outbox_log(struct outbox *o, const char *level, const char *text, size_t len, int64_t wall)
 {
-    outbox_event(o, mem_str("log.append"), log_payload(level, text, len), wall);
+    outbox_event(o, mem_str("log.append"), log_payload(level, text, len, NULL), wall);
 }
 
-void outbox_redraw(struct outbox *o, const char *level, const char *text, size_t len, int64_t mono,
-                   int64_t wall)
+static char *line_payload(const struct job_line *said)
+{
+    return log_payload(said->level, said->message, strlen(said->message), said->ansi);
+}
+
+void outbox_line(struct outbox *o, const struct job_line *said, int64_t wall)
+{
+    outbox_event(o, mem_str("log.append"), line_payload(said), wall);
+}
+
+void outbox_redraw(struct outbox *o, const struct job_line *said, int64_t mono, int64_t wall)
 {
     free(o->redrawn);
-    o->redrawn = log_payload(level, text, len);
+    o->redrawn = line_payload(said);
     if (!progress_report(&o->redraw_gate, mono)) return;
     outbox_event(o, mem_str("log.append"), o->redrawn, wall);
     o->redrawn = NULL;

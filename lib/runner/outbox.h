@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "store/claims.h"
+#include "task/job_protocol.h"
 #include "task/progress.h"
 
 #include <stdbool.h>
@@ -42,10 +43,12 @@ void outbox_event(struct outbox *o, char *type, char *json, int64_t wall);
 /* Puts a log.append in; `len` bytes of text, in which what is no UTF-8 or a NUL becomes U+FFFD. */
 void outbox_log(struct outbox *o, const char *level, const char *text, size_t len, int64_t wall);
 
+/* Puts a line of the job's log in: level and message, and its colours where it has any. */
+void outbox_line(struct outbox *o, const struct job_line *said, int64_t wall);
+
 /* The same for a line that will be drawn over: merged with the one that is held back, of which only the newest
  * counts. */
-void outbox_redraw(struct outbox *o, const char *level, const char *text, size_t len, int64_t mono,
-                   int64_t wall);
+void outbox_redraw(struct outbox *o, const struct job_line *said, int64_t mono, int64_t wall);
 
 /* Puts the held line in at once: nothing is drawn over it. */
 void outbox_settle(struct outbox *o, int64_t mono, int64_t wall);

@@ -261,15 +261,29 @@ static size_t escape_len(const char *p, size_t left)
     return n < left ? n + 1 : left;
 }
 
-/* Takes terminal control out of a line: escape sequences, and control characters (C0 but tabs, DEL, C1). NULs stay, for
- * `clean`. Gives the length that is left. */
-static size_t without_control(char *line, size_t len)
+/* Whether the escape sequence of `len` bytes at `p` selects colours and the like (SGR): "ESC [ 1;31 m". */
+static bool selects_colour(const char *p, size_t len)
+{
+    size_t n = 2;
+    if (len < 3 || p[1] != '[' || p[len - 1] != 'm') return false;
+    while (n < len - 1 && (digit(p[n]) || p[n] == ';' || p[n] == ':')) n++;
+    return n == len - 1;
+}
+
+/* Takes terminal control out of a line: escape sequences (but colours, where these are wanted), and control characters (C0
+ * but tabs, DEL, C1). NULs stay, for `clean`. Gives the length that is left. */
+static size_t without_control(char *line, size_t len, bool colours)
 {
     size_t to = 0;
     for (size_t at = 0; at < len;) {
         unsigned char c = (unsigned char)line[at];
         if (c == '\033') {
-            at += escape_len(line + at, len - at);
+            size_t n = escape_len(line + at, len - at);
+            if (colours && selects_colour(line + at, n)) {
+                memmove(line + to, line + at, n);
+                to += n;
+            }
+            at += n;
             continue;
         }
         bool c1 = c == 0xc2 && at + 1 < len && ((unsigned char)line[at + 1] & 0xe0) == 0x80;
@@ -277,6 +291,21 @@ static size_t without_control(char *line, size_t len)
         at += c1 ? 2 : 1;
     }
     return to;
+}
+
+/* A copy of a line with its colours, but no other control; NULL: it has none, or shows nothing, or is too long for an
+ * event that has both. */
+static char *coloured_text(const char *line, size_t len, size_t plain_len)
+{
+    if (!plain_len || !memmem(line, len, "\033[", 2)) return NULL;
+    char *kept = mem_dup(line, len);
+    char *out = clean(kept, without_control(kept, len, true));
+    free(kept);
+    size_t escapes = 0, size = plain_len + strlen(out);
+    for (const char *p = out; (p = strchr(p, '\033')); p++) escapes++;
+    if (escapes && size + escapes * strlen("u001b") <= JOB_LINE_MAX) return out;
+    free(out);
+    return NULL;
 }
 
 void job_log_line(struct job_line *out, const char *line, size_t len)
@@ -292,12 +321,13 @@ void job_log_line(struct job_line *out, const char *line, size_t len)
         len -= 3;
     }
     out->message = job_plain_text(line, len);
+    out->ansi = coloured_text(line, len, strlen(out->message));
 }
 
 char *job_plain_text(const char *text, size_t len)
 {
     char *plain = mem_dup(text, len);
-    char *out = clean(plain, without_control(plain, len));
+    char *out = clean(plain, without_control(plain, len, false));
     free(plain);
     return out;
 }
@@ -306,6 +336,7 @@ void job_line_free(struct job_line *s)
 {
     free(s->phase);
     free(s->message);
+    free(s->ansi);
     free(s->type);
     free(s->json);
     *s = (struct job_line){.kind = JOB_LINE_NOTHING, .percent = -1};

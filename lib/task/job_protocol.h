@@ -15,7 +15,7 @@ enum job_line_kind {
     JOB_LINE_NOTHING,    /* an empty line */
     JOB_LINE_PROGRESS,   /* percent, phase, message: what was given */
     JOB_LINE_EVENT,      /* type, json */
-    JOB_LINE_LOG,        /* level, message */
+    JOB_LINE_LOG,        /* level, message, ansi */
     JOB_LINE_CHECKPOINT, /* json */
     JOB_LINE_CONTEXT,    /* json */
 };
@@ -25,6 +25,8 @@ struct job_line {
     enum job_line_kind kind;
     double percent;
     char *phase, *message;
+    char *
+        ansi; /* the message with its colours (escape sequences SGR), where a line of stderr has any */
     char *type;
     const char *level; /* debug, info, warn or error; not owned */
     bool mended;       /* half of a surrogate pair was in it, and became U+FFFD */
@@ -42,8 +44,8 @@ enum err job_line_parse(struct job_line *out, const char *line, size_t len, stru
 enum job_line_kind job_line_guess(const char *line, size_t len);
 
 /* Understands one line of stderr: an sd-daemon(3) prefix "<0>" to "<7>" gives the level (0-3 error,
- * 4 warn, 5-6 info, 7 debug). Terminal control is taken out: escape sequences and control characters but tabs.
- * Never fails; invalid UTF-8 becomes U+FFFD. */
+ * 4 warn, 5-6 info, 7 debug). Terminal control is taken out: escape sequences and control characters but tabs;
+ * colours stay in `ansi`. Never fails; invalid UTF-8 becomes U+FFFD. */
 void job_log_line(struct job_line *out, const char *line, size_t len);
 
 /* A copy of text that is fit for a terminal, as job_log_line makes it; the caller frees. */

@@ -38,7 +38,8 @@ JOB
 bad='<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 echo "50 $bad" >&3
 echo '{"type":"doc.created","payload":{"<b>key</b>":"<img src=x onerror=window.hacked=1>"}}' >&3
-echo '{"log":"\u001b[31mred\u001b[0m \u001b[1;44mon blue\u001b[0m \u001b]0;title\u0007<i>markup</i> \u001b[38;2;10;250;10mgreen"}' >&3
+echo '{"log":"\u001b[35m<i>from descriptor 3"}' >&3
+printf '\033[31mred\033[0m \033[1;44mon blue\033[0m \033]0;title\007\033[2J<i>markup</i> \033[38;2;10;250;10mgreen <img src=x onerror="window.hacked=1">\n' >&2
 echo "$bad" >&2
 echo "$bad" >"$LEAT_FILES/<img src=x onerror=hacked=1>.txt"
 echo "$bad" >"$LEAT_FILES/page.html"

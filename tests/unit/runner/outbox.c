@@ -98,7 +98,10 @@ static void report(struct outbox *o, double percent, const char *phase, const ch
 
 static void redraw(struct outbox *o, const char *text, int64_t mono)
 {
-    outbox_redraw(o, "info", text, strlen(text), mono, 1000 + mono);
+    struct job_line said;
+    job_log_line(&said, text, strlen(text));
+    outbox_redraw(o, &said, mono, 1000 + mono);
+    job_line_free(&said);
 }
 
 static void redrawn_lines_are_merged_and_the_last_arrives(void **state)
@@ -186,6 +189,23 @@ static void events_keep_their_order_and_none_is_merged(void **state)
     outbox_free(&o);
 }
 
+static void a_line_has_its_colours_beside_its_message(void **state)
+{
+    struct outbox o;
+    struct job_line said;
+    outbox_open(&o, 10);
+    job_log_line(&said, "<4>\033[33m<b>\"", strlen("<4>\033[33m<b>\""));
+    outbox_line(&o, &said, 1001);
+    job_line_free(&said);
+    redraw(&o, "\033[7m1%", 1002);
+    write_out(*state, &o);
+    assert_logged(
+        *state,
+        "log.append {\"level\":\"warn\",\"message\":\"<b>\\\"\",\"ansi\":\"\\u001b[33m<b>\\\"\"}\n"
+        "log.append {\"level\":\"info\",\"message\":\"1%\",\"ansi\":\"\\u001b[7m1%\"}\n");
+    outbox_free(&o);
+}
+
 static void what_is_no_text_is_replaced_in_a_log_line(void **state)
 {
     struct outbox o;
@@ -245,6 +265,7 @@ int main(void)
         WITH_TASK(reports_too_soon_are_merged_into_the_newest_of_each_member),
         WITH_TASK(at_the_end_the_held_report_is_written_early),
         WITH_TASK(events_keep_their_order_and_none_is_merged),
+        WITH_TASK(a_line_has_its_colours_beside_its_message),
         WITH_TASK(what_is_no_text_is_replaced_in_a_log_line),
         WITH_TASK(after_a_rollback_all_is_written_again),
         WITH_TASK(without_the_claim_nothing_is_written),

@@ -286,23 +286,49 @@ static void terminal_control_is_taken_out_of_the_log(void **state)
 {
     (void)state;
     static const struct {
-        const char *line, *message;
+        const char *line, *message, *ansi;
     } rows[] = {
-        {"\033[32mgreen\033[0m", "green"},
-        {"<3>\033[1;31mbad\033[K", "bad"},
-        {"\033]0;a title\007text", "text"},
-        {"\033]8;;http://x\033\\link\033]8;;\033\\", "link"},
-        {"\033(Bplain\033=", "plain"},
-        {"a\bb\tc\x7f", "ab\tc"},
-        {"\033[999", ""},
-        {"\033", ""},
-        {"\xc2\x9b caf\xc3\xa9 \xc2\xa9", " caf\xc3\xa9 \xc2\xa9"},
+        {"plain", "plain", NULL},
+        {"\033[32mgreen\033[0m", "green", "\033[32mgreen\033[0m"},
+        {"\033[mnone\033[38;2;1;2;3mrgb\033[4:3mcurly", "nonergbcurly",
+         "\033[mnone\033[38;2;1;2;3mrgb\033[4:3mcurly"},
+        {"<3>\033[1;31mbad\033[K", "bad", "\033[1;31mbad"},
+        {"\033]0;a title\007text", "text", NULL},
+        {"\033[31m\033]0;title\007<b>\033[2J\a\xc2\x9b", "<b>", "\033[31m<b>"},
+        {"\033]8;;http://x\033\\link\033]8;;\033\\", "link", NULL},
+        {"\033(Bplain\033=", "plain", NULL},
+        {"\033[>4;1mkeys\033[?25m\033[1 mx", "keysx", NULL},
+        {"\033[31m\033[0m", "", NULL},
+        {"\033[31m\xff", "\xef\xbf\xbd", "\033[31m\xef\xbf\xbd"},
+        {"a\bb\tc\x7f", "ab\tc", NULL},
+        {"\033[999", "", NULL},
+        {"\033", "", NULL},
+        {"\xc2\x9b caf\xc3\xa9 \xc2\xa9", " caf\xc3\xa9 \xc2\xa9", NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct job_line s;
         job_log_line(&s, rows[i].line, strlen(rows[i].line));
         assert_string_equal(s.message, rows[i].message);
+        assert_int_equal(!!s.ansi, !!rows[i].ansi);
+        if (s.ansi) assert_string_equal(s.ansi, rows[i].ansi);
         job_line_free(&s);
+    }
+}
+
+static void colours_are_left_out_where_they_make_an_event_too_long(void **state)
+{
+    (void)state;
+    /* both texts, and the nine bytes that the sequence is in JSON */
+    for (size_t n = 0; n < 2; n++) {
+        struct buf line = {0};
+        while (line.len < JOB_LINE_MAX / 2 - 5 + n) buf_char(&line, 'x');
+        buf_str(&line, "\033[1m");
+        struct job_line s;
+        job_log_line(&s, line.data, line.len);
+        assert_int_equal(strlen(s.message), line.len - 4);
+        assert_int_equal(!!s.ansi, n == 0);
+        job_line_free(&s);
+        buf_free(&line);
     }
 }
 
@@ -375,6 +401,7 @@ int main(void)
         cmocka_unit_test(half_a_surrogate_pair_becomes_a_replacement_character),
         cmocka_unit_test(a_cut_line_is_known_by_its_beginning),
         cmocka_unit_test(terminal_control_is_taken_out_of_the_log),
+        cmocka_unit_test(colours_are_left_out_where_they_make_an_event_too_long),
         cmocka_unit_test(stderr_prefixes_give_the_level),
         cmocka_unit_test(what_is_not_text_on_stderr_is_replaced),
     };
