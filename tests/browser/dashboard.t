@@ -1,5 +1,5 @@
 # The dashboard in Chromium, as make run serves it. What it shows is checked by node's own tests in dashboard.mjs;
-# here are the servers for them.
+# here are the servers for them: behind nginx for all, behind Apache for those that its ways may matter to.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -12,13 +12,20 @@ my $top   = abs_path(dirname(__FILE__) . '/../..');
 my $build = $ENV{BUILD} || 'build';
 $build = "$top/$build" unless $build =~ m{^/};
 
-# One in which whoever comes is an admin, and one that wants a token.
-my %server = (
-    OPEN   => Leat->start,
-    CLOSED => Leat->start(conf => "[auth]\nanonymous =\n"),
-);
+# One in which whoever comes is an admin, and one that wants a token and whose streams end all the time.
+sub servers {
+    my ($name) = @_;
+    my %server = (
+        OPEN   => Leat->start(server => $name),
+        CLOSED => Leat->start(server => $name, conf => "[auth]\nanonymous =\n[stream]\nstream_seconds = 2\n[log]\nlevel = debug\n"),
+    );
+    give_jobs($_) for values %server;
+    return %server;
+}
 
-for my $l (values %server) {
+sub give_jobs {
+    my ($l) = @_;
+
     # goes one step on for each file that it finds in the folder that its input names: 1 to 10
     $l->job(walk => <<'JOB');
 #!/bin/sh
@@ -52,22 +59,25 @@ JOB
             . '000001a601139db137c90000000049454e44ae426082');
 }
 
-my %environment = (NODE_MODULES => "$build/npm/node_modules", TZ => 'UTC');
-for my $name (keys %server) {
-    my $l = $server{$name};
-    $environment{"${name}_URL"}   = $l->url;
-    $environment{"${name}_DIR"}   = $l->{dir};
-    $environment{"${name}_TOKEN"} = $l->leat(qw(token add --owner alice --scope), 'create,read')->{out};
-    $environment{"${name}_ADMIN"} = $l->leat(qw(token add --owner root --scope), 'create,read,admin')->{out};
-}
-
-my @missing = grep { !-d "$environment{NODE_MODULES}/$_" } qw(playwright-core axe-core);
+my $modules = "$build/npm/node_modules";
+my @missing = grep { !-d "$modules/$_" } qw(playwright-core axe-core);
 if (@missing) {
-    fail "the npm packages @missing are in $environment{NODE_MODULES}: `make clients` installs them, and needs npm's registry";
-}
-else {
-    node_test("$top/tests/browser/dashboard.mjs", $server{OPEN}{dir}, %environment);
+    fail "the npm packages @missing are in $modules: `make clients` installs them, and needs npm's registry";
+    done_testing;
+    exit;
 }
 
-$_->stop for values %server;
+for my $web ($ENV{SERVER} || qw(nginx apache)) {
+    my %server      = servers($web);
+    my %environment = (NODE_MODULES => $modules, TZ => 'UTC', WEB => $web);
+    for my $name (keys %server) {
+        my $l = $server{$name};
+        $environment{"${name}_URL"}   = $l->url;
+        $environment{"${name}_DIR"}   = $l->{dir};
+        $environment{"${name}_TOKEN"} = $l->leat(qw(token add --owner alice --scope), 'create,read')->{out};
+        $environment{"${name}_ADMIN"} = $l->leat(qw(token add --owner root --scope), 'create,read,admin')->{out};
+    }
+    node_test("$top/tests/browser/dashboard.mjs", $server{OPEN}{dir}, %environment);
+    $_->stop for values %server;
+}
 done_testing;
