@@ -26,14 +26,19 @@ sub by {
     return {status => $? >> 8, out => Leat::slurp("$out.out"), err => Leat::slurp("$out.err")};
 }
 
-# What leat check says: findings by what they are about.
+# What leat check says of each URL, all at the same time: by name, its status, and findings by what they are about.
 sub findings {
-    my (@args) = @_;
-    my $r = $l->leat('check', '--json', @args);
-    my $said = decode_json($r->{out});
-    my %by;
-    $by{ $_->{about} } = $_ for @{ $said->{findings} };
-    return ($r->{status}, \%by);
+    my (%url) = @_;
+    my (%said, %found);
+    for my $name (keys %url) {
+        open $said{$name}, '-|', "$build/leat", '--config', $l->conf_file, qw(check --json), $url{$name} or die "leat: $!";
+    }
+    for my $name (keys %url) {
+        my $text = do { local $/; readline $said{$name} };
+        close $said{$name};
+        $found{$name} = [$? >> 8, {map { $_->{about} => $_ } @{ decode_json($text)->{findings} }}];
+    }
+    return %found;
 }
 
 subtest 'init, and check of a machine' => sub {
@@ -77,74 +82,152 @@ subtest 'init, and check of a machine' => sub {
     is by("$site/none.conf", 'check')->{status}, 78, 'no such settings: 78';
 };
 
-subtest 'a chain that is sound' => sub {
-    my ($status, $found) = findings($l->url);
-    is $status, 0, '0';
-    is $found->{$_}{level}, 'ok', $_ or diag $found->{$_}{text}
-        for qw(reach authorization stream compression resume wait timeout upload), 'two tabs';
-    like $found->{reach}{text}, qr/nginx/, 'names the server';
-};
-
-# Other servers stand before the site, each wrong in its own way.
-my %port = map { $_ => Leat::free_port() } qw(strips holds redirects);
-my $to = 'proxy_pass ' . $l->url . '; proxy_set_header Host $http_host;';
-my (undef, $back) = $l->change_site(sub {
-    $_ .= <<"NGINX";
-server {
-    listen 127.0.0.1:$port{strips};
-    client_max_body_size 1m;
-    gzip on;
-    gzip_types text/event-stream;
-    location / { $to proxy_set_header Authorization ''; proxy_set_header Last-Event-ID ''; proxy_set_header Prefer ''; }
-}
-server {
-    listen 127.0.0.1:$port{holds};
-    client_max_body_size 80m;
-    location / { $to proxy_ignore_headers X-Accel-Buffering; proxy_read_timeout 3s; }
-}
-server {
-    listen 127.0.0.1:$port{redirects};
-    location / { return 301 https://\$host\$request_uri; }
-}
-NGINX
-}, 'leat-upstream.conf');
-ok $back, 'nginx is back';
-
-sub behind { return findings("http://127.0.0.1:$port{$_[0]}/") }
-
-subtest 'a link that strips and bounds' => sub {
-    my ($status, $found) = behind('strips');
-    is $status, 69, '69';
-    for ([authorization => qr/proxy_set_header Authorization/], [resume => qr/proxy_pass_request_headers/],
-        [wait => qr/proxy_pass_request_headers/], [upload => qr/client_max_body_size/])
-    {
-        is $found->{ $_->[0] }{level}, 'problem', $_->[0] or diag explain $found->{ $_->[0] };
-        like $found->{ $_->[0] }{mend}, $_->[1], '... names the directive';
-    }
-    like $found->{compression}{text}, qr/compresses streams \(gzip\)/, 'compression';
-    like $found->{compression}{mend}, qr/gzip off/, '... names the directive';
-};
-
-subtest 'a link that holds back and times out' => sub {
-    my ($status, $found) = behind('holds');
-    is $status, 69, '69';
-    is $found->{buffering}{level}, 'problem', 'buffering' or diag explain $found;
-    like $found->{buffering}{mend}, qr/X-Accel-Buffering/, '... names the directive';
-    is $found->{timeout}{level}, 'problem', 'a timeout' or diag explain $found;
-    like $found->{timeout}{text}, qr/cut after \d+ s/, '... when';
-    like $found->{timeout}{mend}, qr/proxy_read_timeout 75s/, '... names the directive';
-};
-
 subtest 'what cannot be reached' => sub {
     my $r = $l->leat('check', 'http://127.0.0.1:' . Leat::free_port() . '/');
     is $r->{status}, 69, 'nobody there: 69';
     like $r->{out}, qr/^problem +reach /m, '... says so';
     $r = $l->leat('check', $l->url . '/leat.js');
     like $r->{out}, qr/^problem +reach .*not as\s+Leat/ms, 'somebody else';
-    my ($status, $found) = behind('redirects');
-    is $found->{redirect}{level}, 'problem', 'a redirect';
-    like $found->{redirect}{text}, qr{to https://}, '... says where';
     is $l->leat('check', 'localhost')->{status}, 64, 'what is no URL: 64';
 };
+$l->stop;
+
+# Each server beside itself on other ports, where it is wrong in every way: `strips` takes header fields away, compresses
+# and bounds bodies, `holds` buffers and loses patience, `redirects` says so. What mends it is that server's.
+my $api = '<Location "/api/">';
+my %server = (
+    nginx => {
+        file   => 'leat-upstream.conf',
+        broken => <<'NGINX',
+server {
+    listen 127.0.0.1:STRIPS;
+    client_max_body_size 1m;
+    gzip on;
+    gzip_types text/event-stream;
+    location / { PROXY proxy_set_header Authorization ''; proxy_set_header Last-Event-ID ''; proxy_set_header Prefer ''; }
+}
+server {
+    listen 127.0.0.1:HOLDS;
+    client_max_body_size 80m;
+    location / { PROXY proxy_ignore_headers X-Accel-Buffering; proxy_read_timeout 3s; }
+}
+server {
+    listen 127.0.0.1:REDIRECTS;
+    location / { return 301 https://$host$request_uri; }
+}
+NGINX
+        mend => {
+            authorization => qr/proxy_set_header Authorization/, headers => qr/proxy_pass_request_headers/, body => qr/client_max_body_size 80m/,
+            compression => qr/gzip off/, buffering => qr/X-Accel-Buffering/, timeout => qr/proxy_read_timeout 75s/, redirect => qr/return 301/,
+        },
+    },
+    apache => {
+        file   => 'apache.conf',
+        broken => <<"APACHE",
+LoadModule deflate_module "/usr/lib/apache2/modules/mod_deflate.so"
+Listen 127.0.0.1:STRIPS
+Listen 127.0.0.1:HOLDS
+Listen 127.0.0.1:REDIRECTS
+<VirtualHost 127.0.0.1:STRIPS>
+    $api
+        CGIPassAuth Off
+        RequestHeader unset Last-Event-ID
+        RequestHeader unset Prefer
+        SetEnvIfExpr true !no-gzip
+        SetOutputFilter DEFLATE
+    </Location>
+</VirtualHost>
+<VirtualHost 127.0.0.1:HOLDS>
+    $api
+        ProxyPassMatch "unix:STATE/leat.sock|fcgi://holds/" timeout=3
+    </Location>
+</VirtualHost>
+<VirtualHost 127.0.0.1:REDIRECTS>
+    $api
+        Redirect 301 "https://example.org/api/"
+    </Location>
+</VirtualHost>
+APACHE
+        # mod_proxy_fcgi heeds no LimitRequestBody
+        mend => {
+            authorization => qr/CGIPassAuth On/, headers => qr/RequestHeader unset/, compression => qr/no-gzip/,
+            buffering => qr/flushpackets=on/, timeout => qr/timeout=75 at ProxyPass/, redirect => qr/no Redirect/,
+        },
+    },
+    lighttpd => {
+        file   => 'lighttpd.conf',
+        broken => <<'LIGHTTPD',
+server.modules += ( "mod_deflate", "mod_redirect" )
+$SERVER["socket"] == "127.0.0.1:STRIPS" {
+    setenv.set-request-header = ( "Authorization" => "", "Last-Event-ID" => "", "Prefer" => "" )
+    $HTTP["url"] =~ "^/api/" { server.max-request-size = 1024 }
+}
+$SERVER["socket"] == "127.0.0.1:HOLDS" {
+    $HTTP["url"] =~ "^/api/" {
+        server.stream-response-body = 0
+        # lighttpd compresses only what it has to its end
+        deflate.mimetypes = ( "text/event-stream" )
+        deflate.allowed-encodings = ( "gzip" )
+        fastcgi.server = ( "/" => (( "socket" => "STATE/leat.sock", "check-local" => "disable", "read-timeout" => 1 )) )
+    }
+}
+$SERVER["socket"] == "127.0.0.1:REDIRECTS" {
+    url.redirect = ( "^/api/" => "https://example.org${url.path}" )
+}
+LIGHTTPD
+        mend => {
+            authorization => qr/setenv\.set-request-header/, headers => qr/setenv\.set-request-header/, body => qr/server\.max-request-size/,
+            compression => qr/deflate\.mimetypes/, buffering => qr/server\.stream-response-body/, timeout => qr/"read-timeout" => 75/,
+            redirect => qr/url\.redirect/,
+        },
+    },
+);
+$server{'apache-fcgid'} = {
+    file   => 'apache.conf',
+    broken => $server{apache}{broken} =~ s/^ +$api\n +ProxyPassMatch.*\n.*\n/FcgidOutputBufferSize 65536\nFcgidIOTimeout 3\n/mr
+        =~ s/(STRIPS>\n)/$1FcgidMaxRequestLen 1048576\n/r,
+    mend => {
+        %{ $server{apache}{mend} }, body => qr/FcgidMaxRequestLen 83886080/, buffering => qr/FcgidOutputBufferSize 0/, timeout => qr/FcgidIOTimeout 75/,
+    },
+};
+
+for my $name (sort keys %server) {
+    my $broken = $server{$name};
+    # lighttpd looks at times only now and then
+    my $heartbeat = $name eq 'lighttpd' ? 10 : 4;
+    subtest "behind $name" => sub {
+        $l = Leat->start(server => $name, conf => "[stream]\nheartbeat = $heartbeat\n");
+        my %port = map { $_ => Leat::free_port() } qw(STRIPS HOLDS REDIRECTS);
+        my %text = (%port, STATE => $l->state, PROXY => 'proxy_pass ' . $l->url . '; proxy_set_header Host $http_host;');
+        my (undef, $back) = $l->change_site(sub { $_ .= $broken->{broken} =~ s/\b(@{[join '|', keys %text]})\b/$text{$1}/gr }, $broken->{file});
+        ok $back, '(it is back)' or diag $l->log;
+        my %found = findings(map { ($_ => $port{$_} ? "http://127.0.0.1:$port{$_}/" : $l->url) } 'sound', keys %port);
+
+        my ($status, $found) = @{ $found{sound} };
+        is $status, 0, 'sound: 0';
+        is $found->{$_}{level}, 'ok', $_ or diag $found->{$_}{text}
+            for qw(reach authorization stream compression resume wait timeout upload), 'two tabs';
+        my ($family) = $name =~ /^(\w+)/;
+        like $found->{reach}{text}, qr/\Q$family\E/i, 'names the server';
+
+        my $problem = sub {
+            my ($chain, $about, $mend) = @_;
+            my $said = $found{$chain}[1]{$about};
+            ok $said && $said->{level} eq 'problem', "\L$chain\E: $about" or return diag explain $found{$chain}[1];
+            like $said->{mend}, $broken->{mend}{$mend}, '... names the directive';
+        };
+        is $found{$_}[0], 69, "\L$_\E: 69" for sort keys %port;
+        $problem->('STRIPS', @$_) for [qw(authorization authorization)], [qw(resume headers)], [qw(wait headers)];
+        $problem->(qw(STRIPS upload body)) if $broken->{mend}{body};
+        my ($said) = grep { $_->{level} ne 'ok' } map { $found{$_}[1]{compression} } qw(STRIPS HOLDS);
+        like $said->{text}, qr/compresses streams \(gzip\)/, 'compression';
+        like $said->{mend}, $broken->{mend}{compression}, '... names the directive';
+        $problem->('HOLDS', @$_) for [qw(buffering buffering)], [qw(timeout timeout)];
+        like $found{HOLDS}[1]{timeout}{text}, qr/cut after \d+ s/, '... when';
+        $problem->('REDIRECTS', qw(redirect redirect));
+        like $found{REDIRECTS}[1]{redirect}{text}, qr{to https://}, '... says where';
+        $l->stop;
+    };
+}
 
 done_testing;

@@ -41,7 +41,9 @@ my @rows   = (
     [$all,       'ops',      'figures are for administrators, and the log keeps no secret', 'left'],
     [$all,       'ops',      'stats are the same for people', 'left'],
     [$apache,    'site',     'a state folder with blanks and umlauts', 'names'],
-    [$apache,    'openapi',  'reading tasks', 'names'],
+    [$apache,    'openapi',  'ranges of a file', 'names'],
+    ['lighttpd', 'openapi',  'ranges of a file', 'words'],
+    [$all,       'openapi',  'a user of the web server whose name is too long', 'user'],
     [$apache,    'stream',   'a silent log ends whole, not before its time by quick heartbeats, and goes on where it was', 'head'],
     [$apache,    'stream',   'leat.fcgi that is stopped says where to go on, and its successor goes on', 'head'],
     ['lighttpd', 'errors',   'a method that a path does not know is 405, with those that it knows', 'words'],
@@ -62,6 +64,14 @@ my @rows   = (
 );
 push @rows, [$own, $_, undef, 'starts'] for qw(keep killed neighbours ops refusals resume run site state once prefix edge);
 push @rows, [$own, $_, undef, 'place']  for qw(large unread wal watchers);
+
+# Where Leat gave no answer, the web server gives one of these statuses.
+my %no_answer = (lighttpd => [500, 502, 503, 504]);
+
+sub no_answer {
+    my ($server) = @_;
+    return @{ $no_answer{$server} || [502, 503, 504] };
+}
 
 # Why a test (all of it, or a subtest) is not for this server; undef: it is.
 sub skips {

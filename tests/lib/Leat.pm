@@ -110,8 +110,8 @@ sub start {
 # Writes the settings; they count from the next up().
 sub conf {
     my ($self, $text) = @_;
-    # where a client that left is noticed at a write, there shall be one soon
-    $text = "[stream]\nheartbeat = 1\n$text" unless $self->{server} eq 'nginx';
+    # where a client that left is noticed at a write, there shall be one soon; at the end, so that lines count as they do
+    $text .= "\n[stream]\nheartbeat = 1\n" unless $self->{server} eq 'nginx' || $text =~ /^heartbeat =/m;
     write_file($self->{conf}, $text);
 }
 
@@ -314,6 +314,12 @@ sub change_site {
     return ($changed, $back);
 }
 
+# Whether an answer of this status is the web server's, because Leat gave none.
+sub no_answer {
+    my ($self, $status) = @_;
+    return scalar grep { $_ == $status } Doors::no_answer($self->{server});
+}
+
 # Runs `leat ARG...` on this server's settings. Gives {status, out, err}; OUT without its last newline.
 sub leat {
     my ($self, @args) = @_;
@@ -370,7 +376,7 @@ sub http {
     }
     # lighttpd takes no POST that says nothing of its length
     push @args, '-H', 'Content-Length: 0'
-        if $self->{server} eq 'lighttpd' && $method =~ /^(?:POST|PUT)$/ && !defined $opt{body} && !defined $opt{body_file};
+        if ($self->{server} // $server) eq 'lighttpd' && $method =~ /^(?:POST|PUT)$/ && !defined $opt{body} && !defined $opt{body_file};
     write_file("$tmp.in", $opt{body}), $opt{body_file} = "$tmp.in" if defined $opt{body};
     if (defined $opt{body_file}) {
         push @args, '--data-binary', "\@$opt{body_file}";

@@ -300,8 +300,10 @@ subtest 'reading tasks' => sub {
     gives(200, undef, GET => "/api/tasks/$left?dialect=$_") for qw(envelope flat notify repo);
     gives(200, undef, GET => "/api/tasks/$left/events", headers => {Accept => 'application/json'});
     gives(404, 'not_found', GET => "/api/tasks/$left/files/c");
-    gives(206, undef, GET => "/api/tasks/$left/files/a%20b.txt", headers => {Range => 'bytes=0-0'});
-    gives(416, 'range_not_satisfiable', GET => "/api/tasks/$left/files/a%20b.txt", headers => {Range => 'bytes=9-'});
+    subtest 'ranges of a file' => sub {
+        gives(206, undef, GET => "/api/tasks/$left/files/a%20b.txt", headers => {Range => 'bytes=0-0'});
+        gives(416, 'range_not_satisfiable', GET => "/api/tasks/$left/files/a%20b.txt", headers => {Range => 'bytes=9-'});
+    };
     my $r = gives(200, undef, GET => "/api/tasks/$done");
     my $etag = $r->header('ETag');
     gives(304, undef, GET => "/api/tasks/$done", headers => {'If-None-Match' => $etag});
@@ -643,7 +645,9 @@ subtest 'a server with its limits, and with a fault' => sub {
     like gives(200, undef, GET => '/api/events', headers => [@alice, Accept => 'text/event-stream'], server => $b)->body,
         qr/"reason":"overloaded"/, 'a stream is told so in band';
 
-    everywhere(422, 'invalid_request', $b, sub { 1 }, Authorization => 'Basic ' . 'eHh4' x 70 . 'Onh4');    # a name of 210 bytes
+    subtest 'a user of the web server whose name is too long' => sub {    # of 210 bytes
+        everywhere(422, 'invalid_request', $b, sub { 1 }, Authorization => 'Basic ' . 'eHh4' x 70 . 'Onh4');
+    };
     SKIP: {
         skip 'built without JWT', 1 unless $jwt;
         everywhere(500, 'internal', $b, sub { 1 }, Authorization => 'Bearer a.b.c');

@@ -150,7 +150,7 @@ sub act {
     my (%tasks, $crowd, $asked);
     my $ask = sub {
         my ($owner, $what, $method, $path, %opt) = @_;
-        my $body = exists $opt{json} ? $json->encode($opt{json}) : undef;
+        my $body = exists $opt{json} ? $json->encode($opt{json}) : $method eq 'POST' ? '' : undef;
         $asked = time;
         my $r = $w->ask($method => $path, body => $body, headers =>
             ['Content-Type' => 'application/json', Authorization => "Bearer $token{$owner}", @{ $opt{headers} || [] }]);

@@ -54,7 +54,7 @@ sub visit {
     my $s = eval { $l->stream($path, timeout => 5, headers => $last ? {'Last-Event-ID' => $last} : {}) }
         or return 0;
     if ($s->status == 204) { $finished = 1; return 1 }
-    return 0 if $s->status == 502 || $s->status == 504 || $s->status == 503;
+    return 0 if $l->no_answer($s->status);
     if ($s->status != 200) { push @odd, 'status ' . $s->status; return 0 }
     my $got = 0;
     while ($got < $take) {

@@ -92,12 +92,16 @@ subtest 'what an event says stays on one line, whatever it is' => sub {
 };
 
 subtest 'headers keep caches and proxies from holding it' => sub {
-    my $s = $l->stream(finished(3)->events);
+    my $t = by_hand($l);
+    my $s = $l->stream($t->events);
     is $s->header('content-type'),  'text/event-stream; charset=utf-8';
     is $s->header('cache-control'), 'no-store, no-transform';
     is $s->header('content-length'),   undef;
     is $s->header('content-encoding'), undef;
     ok $s->header('x-request-id');
+    $t->run;
+    $t->finish;
+    $s->rest;
 };
 
 subtest 'who asks for nothing in particular gets a stream' => sub {
