@@ -3,6 +3,7 @@
 #include "gen/query.h"
 #include "store/file_rows.h"
 #include "store/inputs.h"
+#include "store/task_merge.h"
 #include "store/transitions.h"
 
 #include <assert.h>
@@ -161,28 +162,60 @@ static enum err find_place(struct db *db, struct place places[QUEUES], struct ta
     return rc;
 }
 
-/* The rows of a cursor, which it closes; the one past `limit` only says that there are more. */
+/* A page that is being read. */
+struct page {
+    struct task_list *list;
+    size_t cap, limit;
+    struct place places[QUEUES];
+};
+
+/* The rows of a cursor, which it closes; the one past the limit only says that there are more. */
+static enum err read_rows(struct db *db, struct page *p, struct q_task_by_id_cursor c,
+                          struct error *e)
+{
+    struct q_task_by_id_row row;
+    struct task_list *l = p->list;
+    enum err rc = ERR_OK;
+    while (!rc && !l->more && q_task_by_id_next(&c, &row)) {
+        if (l->count == p->limit) {
+            l->more = true;
+            continue;
+        }
+        if (l->count == p->cap)
+            l->items = mem_grow(l->items, p->cap = p->cap ? p->cap * 2 : 16, sizeof *l->items);
+        rc = read_task(db, &row, &l->items[l->count], e);
+        if (rc) continue;
+        rc = find_place(db, p->places, &l->items[l->count++], e); /* of the moment of the cursor */
+    }
+    enum err closed = q_task_by_id_close(&c);
+    return rc ? rc : closed;
+}
+
 static enum err read_page(struct db *db, struct q_task_by_id_cursor c, int64_t limit,
                           struct task_list *out, struct error *e)
 {
-    struct q_task_by_id_row row;
-    struct place places[QUEUES] = {{0}};
-    size_t cap = 0;
-    enum err rc = ERR_OK;
+    struct page p = {.list = out, .limit = (size_t)limit};
     *out = (struct task_list){0};
-    while (!rc && !out->more && q_task_by_id_next(&c, &row)) {
-        if (out->count == (size_t)limit) {
-            out->more = true;
-            continue;
-        }
-        if (out->count == cap)
-            out->items = mem_grow(out->items, cap = cap ? cap * 2 : 16, sizeof *out->items);
-        rc = read_task(db, &row, &out->items[out->count], e);
-        if (rc) continue;
-        rc = find_place(db, places, &out->items[out->count++], e); /* of the moment of the cursor */
-    }
-    enum err closed = q_task_by_id_close(&c);
-    if (!rc) rc = closed;
+    enum err rc = read_rows(db, &p, c, e);
+    if (rc) task_list_free(out);
+    return rc;
+}
+
+/* A page of the tasks of a group name, whoever's. */
+static enum err read_groups(struct db *db, const struct task_query *q, struct task_list *out,
+                            struct error *e)
+{
+    struct page p = {.list = out, .limit = (size_t)q->limit};
+    struct task_numbers found = {0};
+    *out = (struct task_list){0};
+    bool alone = !txn_is_open(db);
+    enum err rc = alone ? txn_read_begin(db, e) : ERR_OK;
+    if (rc) return rc;
+    rc = task_merge_groups(db, q, (size_t)(q->skip + q->limit + 1), &found, e);
+    for (size_t i = (size_t)q->skip; !rc && i < found.count; i++)
+        rc = read_rows(db, &p, q_task_page_n(db, found.ns[i], e), e);
+    free(found.ns);
+    if (alone) txn_read_end(db);
     if (rc) task_list_free(out);
     return rc;
 }
@@ -190,7 +223,7 @@ static enum err read_page(struct db *db, struct q_task_by_id_cursor c, int64_t l
 enum err task_list_read(struct db *db, const struct task_query *q, struct task_list *out,
                         struct error *e)
 {
-    const struct q_task_page_owner_in in = {
+    const struct q_task_page_group_type_in in = {
         .owner = q->owner,
         .before = q->before,
         .status = q->status,
@@ -199,12 +232,19 @@ enum err task_list_read(struct db *db, const struct task_query *q, struct task_l
         .limit = q->limit + 1,
         .skip = q->skip,
     };
-    /* All take the same conditions; they differ in the index that they walk. */
-    struct q_task_by_id_cursor c = !q->owner                   ? q_task_page_all(db, &in, e)
-                                   : q->group                  ? q_task_page_group(db, &in, e)
-                                   : q->status < TASK_STATUSES ? q_task_page_status(db, &in, e)
-                                                               : q_task_page_owner(db, &in, e);
-    return read_page(db, c, q->limit, out, e);
+    typedef struct q_task_by_id_cursor page_query(
+        struct db *, const struct q_task_page_group_type_in *, struct error *);
+    /* By what there is a condition for besides a status, which all look at: each walks an index of its own. */
+    static page_query *const queries[2][2][2] = {
+        /* owner, group, type */
+        [0][0] = {q_task_page_all, q_task_page_type},
+        [1][0] = {q_task_page_owner, q_task_page_owner_type},
+        [1][1] = {q_task_page_group, q_task_page_group_type},
+    };
+    page_query *query = queries[!!q->owner][!!q->group][!!q->type];
+    if (!query) return read_groups(db, q, out, e);
+    if (query == q_task_page_all && q->status < TASK_STATUSES) query = q_task_page_status;
+    return read_page(db, query(db, &in, e), q->limit, out, e);
 }
 
 enum err task_list_unfinished(struct db *db, const char *owner, int64_t limit,

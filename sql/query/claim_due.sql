@@ -13,4 +13,4 @@ SELECT coalesce(
                     SELECT 1 FROM task_counts c
                      WHERE c.type = p.type AND c.status = 'running' AND c.tasks >= j.value))))
       LIMIT 1),
-    (SELECT min(t.run_at) FROM tasks t WHERE t.status = 'pending' AND t.delayed = 1)) AS due;
+    (SELECT min(t.run_at) FROM tasks t INDEXED BY tasks_delayed WHERE t.status = 'pending' AND t.delayed = 1)) AS due;

@@ -25,7 +25,7 @@ WITH open AS NOT MATERIALIZED (
 SELECT n, coalesce(run_at, updated_at) AS since, type, coalesce(
        (SELECT c.tasks FROM task_counts c WHERE c.type = tasks.type AND c.status = 'running'), 0) AS running
   FROM tasks
- WHERE n = (SELECT min((SELECT min(t.n) FROM tasks t
+ WHERE n = (SELECT min((SELECT min(t.n) FROM tasks t INDEXED BY tasks_ready
                          WHERE t.status = 'pending' AND t.delayed = 0 AND t.blocked = 0
                            AND t.owner = q.owner AND t.priority = q.priority AND t.type = q.type))
               FROM level l CROSS JOIN open q WHERE q.owner = l.owner AND q.priority = l.priority);

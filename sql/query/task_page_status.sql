@@ -1,8 +1,6 @@
--- As task_page_owner, of one status.
--- in: like task_page_owner
+-- As task_page_owner, for everyone's tasks of one status.
+-- in: like task_page_group_type
 -- rows: like task_by_id
 SELECT * FROM task_page_rows
- WHERE owner = :owner AND status = :status AND n < :before
-   AND (:type IS NULL OR type = :type)
-   AND (:group_id IS NULL OR group_id = :group_id)
+ WHERE status = :status AND n < :before
  ORDER BY n DESC LIMIT :limit OFFSET :skip;

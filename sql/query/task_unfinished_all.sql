@@ -2,10 +2,8 @@
 -- in: limit int
 -- rows: like task_by_id
 SELECT * FROM task_page_rows
- WHERE n IN (SELECT n FROM tasks INDEXED BY tasks_waiting WHERE status = 'pending' AND delayed = 0
+ WHERE n IN (SELECT n FROM tasks INDEXED BY tasks_all_by_status WHERE status = 'pending'
              UNION ALL
-             SELECT n FROM tasks INDEXED BY tasks_delayed WHERE status = 'pending' AND delayed = 1
-             UNION ALL
-             SELECT n FROM tasks INDEXED BY tasks_running WHERE status = 'running'
+             SELECT n FROM tasks INDEXED BY tasks_all_by_status WHERE status = 'running'
              ORDER BY n DESC LIMIT :limit)
  ORDER BY n DESC;

@@ -444,6 +444,12 @@ static const struct invariant {
      "SELECT count(*) FROM (SELECT owner, priority, type, pending, ready FROM queues EXCEPT"
      " SELECT owner, priority, type, count(*), sum(blocked = 0) FROM tasks WHERE status = 'pending'"
      " AND delayed = 0 GROUP BY owner, priority, type)"},
+    {"parts of queues count what a recount gives, and those that count nothing are gone",
+     "SELECT (SELECT count(*) FROM (SELECT owner, priority, part, pending FROM queue_parts EXCEPT"
+     " SELECT owner, priority, n >> 7, count(*) FROM tasks WHERE status = 'pending' AND delayed = 0"
+     " GROUP BY owner, priority, n >> 7)) + (SELECT count(*) FROM tasks WHERE status = 'pending'"
+     " AND delayed = 0 AND (owner, priority, n >> 7) NOT IN"
+     " (SELECT owner, priority, part FROM queue_parts))"},
     {"every task that is due has a queue",
      "SELECT count(*) FROM tasks WHERE status = 'pending' AND delayed = 0"
      " AND (owner, priority, type) NOT IN (SELECT owner, priority, type FROM queues)"},
