@@ -54,10 +54,10 @@ static void check_folder(struct findings *f, const char *folder)
                      "chgrp it to a group that all programs of the site have, and chmod 2770",
                      "%s cannot be written by uid %ld, who looks", folder, (long)geteuid());
     } else if (st.st_mode & S_IWOTH) {
-        findings_add(f, FINDING_PROBLEM, "folder", "chmod o-w", "%s can be written by anybody",
-                     folder);
+        findings_add(f, FINDING_PROBLEM, "folder", "chmod o-w that folder",
+                     "%s can be written by anybody", folder);
     } else if (!(st.st_mode & S_ISGID) || (st.st_mode & 070) != 070) {
-        findings_add(f, FINDING_NOTE, "folder", "chmod 2770",
+        findings_add(f, FINDING_NOTE, "folder", "chmod 2770 that folder",
                      "%s has mode %04o: that will do where all programs run as one user", folder,
                      (unsigned)(st.st_mode & 07777));
     } else {

@@ -217,10 +217,31 @@ struct task_view cli_view(const struct cli *cli)
                               .now = clock_wall_ms()};
 }
 
+void cli_word(struct buf *out, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "%+,-./:=@_";
+    if (*text && !text[strspn(text, plain)]) {
+        buf_str(out, text);
+        return;
+    }
+    buf_char(out, '\'');
+    for (; *text; text++) {
+        if (*text == '\'')
+            buf_str(out, "'\\''");
+        else
+            buf_char(out, *text);
+    }
+    buf_char(out, '\'');
+}
+
 void cli_again(const struct cli *cli, struct buf *out)
 {
     buf_str(out, "leat ");
-    if (cli->config) buf_fmt(out, "--config %s ", cli->config);
+    if (!cli->config) return;
+    buf_str(out, "--config ");
+    cli_word(out, cli->config);
+    buf_char(out, ' ');
 }
 
 void cli_put(struct buf *out)

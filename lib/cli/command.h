@@ -108,6 +108,9 @@ int cli_refused(const struct cli *cli, const struct operation *op, const struct 
 /* How documents are shown: as the API shows them, now. After cli_database. */
 struct task_view cli_view(const struct cli *cli);
 
+/* Text as one word of a shell, in quotes where it needs them. Appends. */
+void cli_word(struct buf *out, const char *text);
+
 /* "leat" with the --config that was given: how a command of ours is typed again. Appends. */
 void cli_again(const struct cli *cli, struct buf *out);
 

@@ -143,10 +143,15 @@ static void say_next(const struct cli *cli, bool json, struct made *m)
     } else {
         const char *file = conf_file(cli->conf);
         buf_str(&out, m->lines.len ? m->lines.data : "all was there\n");
-        buf_fmt(&out, "next: leatd%s%s, and a web server that passes requests to leat.fcgi\n",
-                file ? " --config " : "", file ? file : "");
-        buf_fmt(&out, "      leat%s%s check says whether all is well\n", file ? " --config " : "",
-                file ? file : "");
+        struct buf named = {0};
+        if (file) {
+            buf_str(&named, " --config ");
+            cli_word(&named, file);
+        }
+        buf_fmt(&out, "next: leatd%s, and a web server that passes requests to leat.fcgi\n",
+                buf_text(&named));
+        buf_fmt(&out, "      leat%s check says whether all is well\n", buf_text(&named));
+        buf_free(&named);
     }
     cli_put(&out);
 }

@@ -88,6 +88,20 @@ static const struct command *find_command(int argc, char **argv, int *words)
     return NULL;
 }
 
+/* The commands that begin with the word: how each is used. False: there is none. */
+static bool print_family(const char *word, FILE *out)
+{
+    bool found = false;
+    size_t len = strlen(word);
+    for (const struct command *const *c = commands; *c; c++) {
+        if (strncmp((*c)->name, word, len) != 0 || (*c)->name[len] != ' ') continue;
+        if (!found) fprintf(out, "leat: %s: one of these:\n", word);
+        cli_usage(*c, "  ", out);
+        found = true;
+    }
+    return found;
+}
+
 static int unknown(const struct cli *cli, int argc, char **argv)
 {
     if (!argc) {
@@ -95,15 +109,8 @@ static int unknown(const struct cli *cli, int argc, char **argv)
         return EX_USAGE;
     }
     /* the first word may be right */
-    bool found = false;
-    size_t len = strlen(argv[0]);
-    for (const struct command *const *c = commands; *c; c++) {
-        if (strncmp((*c)->name, argv[0], len) != 0 || (*c)->name[len] != ' ') continue;
-        if (!found) fprintf(stderr, "leat: %s: one of these:\n", argv[0]);
-        cli_usage(*c, "  ", stderr);
-        found = true;
-    }
-    if (found) return EX_USAGE;
+    bool help = argc > 1 && !strcmp(argv[1], "--help");
+    if (print_family(argv[0], help ? stdout : stderr)) return help ? cli_flush(cli) : EX_USAGE;
     return cli_fail(cli, EX_USAGE, "there is no command '%s'; leat --help lists them", argv[0]);
 }
 

@@ -21,5 +21,6 @@ static int retry(struct cli *cli, int argc, char **argv)
                             .next = "leat show says how it is, and --force runs it anew"};
     const struct cli_option options[] = {CLI_FLAG("force", &w.force), CLI_FLAG("json", &w.json)};
     int status = cli_options(cli, options, sizeof options / sizeof *options, &argc, argv);
+    if (w.force) w.next = "leat show says how it is";
     return status ? status : change_named(cli, &w, argc, argv);
 }

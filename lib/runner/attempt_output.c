@@ -158,7 +158,8 @@ static void log_line(struct attempt *a, const struct line *line, const char *whe
     } else if (*said.message) {
         outbox_redraw(&a->outbox, &said, mono, wall);
     }
-    if (*said.message && where == STDERR) attempt_remember_said(a, said.message);
+    bool words = said.message[strspn(said.message, " \t")]; /* blanks say nothing */
+    if (words && where == STDERR) attempt_remember_said(a, said.message);
     job_line_free(&said);
     say_cut(a, line, where, true, wall);
 }

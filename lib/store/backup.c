@@ -72,8 +72,8 @@ static bool same_file(const char *a, const char *b)
  * descriptor of a database that this process has open would drop its locks. */
 static bool belongs_to(const char *file, const char *db_path)
 {
-    static const char *const suffixes[] = {"",      "-wal",    "-shm",    ".lock",
-                                           ".bell", ".runner", ".streams"};
+    static const char *const suffixes[] = {"",      "-wal",    "-shm",     ".lock",
+                                           ".bell", ".runner", ".streams", ".live"};
     bool found = false;
     for (size_t i = 0; !found && i < sizeof suffixes / sizeof *suffixes; i++) {
         char *name = beside(db_path, suffixes[i]);
@@ -117,6 +117,7 @@ enum err backup_make(struct db *db, const char *file, struct error *e)
     char *new = beside(file, ".new");
     rc = belongs_to(new, db_path(db)) ? error_set(e, ERR_STATE, "%s belongs to the database", new)
                                       : make_empty(new, 0600, e);
+    if (rc == ERR_IO) rc = e->code = ERR_STATE; /* nothing can be made there */
     if (!rc) {
         rc = sqlite_copy(db_sqlite(db), new, e);
         if (!rc) rc = sync_path(new, 0, e);

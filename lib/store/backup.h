@@ -9,7 +9,7 @@
 
 /* Makes `file` a copy of the database in the state of one moment: one file, on disk when this returns, and never
  * half of one. A backup that is there is replaced. Meanwhile others write, but the write-ahead log is not cut.
- * ERR_STATE: the file there is something else; ERR_FULL, ERR_IO. */
+ * ERR_STATE: the file there is something else, or none can be made; ERR_FULL, ERR_IO. */
 enum err backup_make(struct db *db, const char *file, struct error *e);
 
 /* Puts the backup `file` in the place of the database at `path`, with the newest schema and a new epoch. The old

@@ -42,13 +42,15 @@ subtest 'backup, while the site works' => sub {
 subtest 'backup spares what is none' => sub {
     my $text = $s->dir . '/letter.txt';
     Leatd::spew($text, 'dear reader');
-    for my $target ($text, $s->{db}, "$s->{db}-wal", "$s->{db}.lock", $s->dir) {
+    for my $target ($text, $s->{db}, "$s->{db}-wal", "$s->{db}.lock", "$s->{db}.live", $s->dir) {
         my $r = $s->leat('backup', $target);
         is $r->{status}, 73, "$target: EX_CANTCREAT";
         like $r->{err}, qr/^leat: \Q$target\E .*name another/, '... says why';
     }
     is slurp($text), 'dear reader', 'it stays as it was';
-    isnt $s->leat('backup', '/nowhere/x')->{status}, 0, 'a folder that is not there';
+    my $nowhere = $s->leat('backup', '/nowhere/x');
+    is $nowhere->{status}, 73, 'a folder that is not there: EX_CANTCREAT';
+    like $nowhere->{err}, qr{^leat: cannot make /nowhere/x.*No such file}, '... says so';
 };
 
 my $second = $s->submit(qw(cat --input second));

@@ -50,6 +50,8 @@ subtest 'init, and check of a machine' => sub {
     my $conf = "$site/leat.conf";
     is by($conf, qw(submit wordcount --input x))->{status}, 0, 'a task can be made';
     is_deeply decode_json(by(undef, 'init', '--json', $site)->{out})->{made}, [], 'again: all stays as it is';
+    my ($typed) = by(undef, 'init', "$l->{dir}/my site")->{out} =~ /^ +(leat --config .* check) says/m;
+    is $typed, "leat --config '$l->{dir}/my site/leat.conf' check", 'what it says can be typed: a path with blanks is quoted';
     is by($conf, 'init')->{out} =~ /^all was there$/m, 1, '... also by its settings';
 
     $r = by($conf, 'check');

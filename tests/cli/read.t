@@ -129,6 +129,9 @@ subtest 'log -f, cancel, retry' => sub {
     is $s->leat('wait', $id)->{status}, 0, '... and ends';
 
     my @wait = map { $s->submit(qw(cat --delay 3600)) } 1, 2;
+    $r = $s->leat('retry', '--force', $wait[0]);
+    is $r->{status}, 65, 'what waits is not run anew';
+    unlike $r->{err}, qr/--force/, '... nor is --force advised to who said it';
     $r = $s->leat('cancel', $wait[0], '99999999', $wait[1]);
     is $r->{status}, 65, 'cancel: one of several is unknown';
     is $r->{out}, "$wait[0]: cancelled\n$wait[1]: cancelled\n", '... the others are cancelled';

@@ -116,6 +116,9 @@ subtest 'help' => sub {
         like $help->{out}, qr/\Ausage: leat $name/, '... says how';
         unlike $help->{out}, qr/.{101}/, '... not too wide';
     }
+    my $token = $s->leat(qw(token --help));
+    is_deeply [@$token{qw(status err)}], [0, ''], 'leat token --help';
+    like $token->{out}, qr/^  leat token add .*^  leat token revoke /ms, '... says what there is';
 };
 
 done_testing;

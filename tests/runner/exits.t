@@ -12,6 +12,7 @@ my $l = Leatd->new(conf => "broken_type_seconds = 0\n");
 my $quick = "backoff = 0\n";
 $l->job(exits => "#!/bin/sh\nread status\necho result\nexit \$status\n", $quick);
 $l->job(says  => "#!/bin/sh\necho first >&2\necho '<3>no such table' >&2\nexit 3\n");
+$l->job(blank => "#!/bin/sh\necho no room >&2\nprintf '  \\t \\n \\n' >&2\nexit 3\n");
 $l->job(dies  => "#!/bin/sh\nkill -KILL \$\$\n", $quick);
 $l->job(third => "#!/bin/sh\n[ \$LEAT_ATTEMPT = 3 ] || exit 75\necho \$LEAT_ATTEMPT of \$LEAT_MAX_ATTEMPTS\n", $quick);
 $l->job(bare  => "no interpreter line\n", $quick);
@@ -23,6 +24,7 @@ $l->job(cramped => "#!/bin/sh\nexec head -c 3000000 /dev/zero >file\n", "file_mb
 
 my %t = map { $_ => $l->task('exits', input => "$_\n", max_attempts => 2) } 0, 1, 64, 65, 66, 75, 255;
 $t{says}    = $l->task('says');
+$t{blank}   = $l->task('blank');
 $t{dies}    = $l->task('dies', max_attempts => 2);
 $t{third}   = $l->task('third', max_attempts => 3);
 $t{bare}    = $l->task('bare');
@@ -50,6 +52,7 @@ ends(255, $twice, 'exit_status', 1, qr/^the job failed and said nothing$/, 'stat
 ends(75,  $twice, 'exit_status', 1, qr/^the job failed and said nothing$/, 'status 75');
 ends($_,  $once,  'exit_status', 0, qr/^the job failed and said nothing$/, "status $_") for 64, 65, 66;
 ends('says', $once, 'exit_status', 1, qr/^no such table$/, 'a last word on stderr');
+ends('blank', $once, 'exit_status', 1, qr/^no room$/, 'blanks after it');
 ends('dies', $twice, 'killed_by_signal', 1, qr/^the job was ended by a signal: Killed$/, 'a signal');
 ends('bare', $once, 'exec_failed', 1, qr/^cannot execute: Exec format error/, 'no program');
 ends('astray', $once, 'exec_failed', 1, qr{^cannot execute: the interpreter '/nowhere/interpreter' of .* is not there}, 'no interpreter');

@@ -54,6 +54,7 @@ subtest 'ADMIN=no, and pages of its own' => sub {
     Leat::write_file("$pages/app.js",     "1\n");
     $l = Leat->start(env => {ADMIN => 'no', PAGES => $pages});
     is $l->http(GET => '/')->body, "<p>mine\n", 'a page';
+    unlike $l->log, qr/\[(?:warn|error)\]/, '... and the web server finds nothing odd in its settings';
     like $l->http(GET => '/')->header('Content-Type'), qr{^text/html\b}, '... is HTML';
     like $l->http(GET => '/app.js')->header('Content-Type'), qr{^text/javascript\b}, 'a script';
     is $l->http(GET => '/none')->status, 404, 'nothing else';

@@ -32,6 +32,11 @@ subtest 'add' => sub {
     is_deeply [@$r{qw(status err)}], [0, ''], 'says nothing else';
     like $r->{out}, qr/\Aleat_[A-Za-z0-9_-]{43}\z/, 'the token alone on standard output';
     ok works($r->{out}), 'which works at once';
+    my $json = $l->leat(qw(token add --owner anna --json));
+    is $json->{status}, 0, 'and as JSON';
+    my $anna = decode_json($json->{out});
+    ok works(delete $anna->{token}), '... with a token that works';
+    is_deeply [$anna], [grep { $_->{owner} eq 'anna' } @{ decode_json($l->leat(qw(token list --json))->{out})->{tokens} }], '... beside what the list has';
     my $long = $l->leat('token', 'add', '--owner=bob', '--scope=read,create', '--name', 'his phone', '--expires=90d');
     is $long->{status}, 0, 'with all its options, also by =';
     my ($bob) = grep { $_->{owner} eq 'bob' } @{ decode_json($l->leat(qw(token list --json))->{out})->{tokens} };
@@ -85,8 +90,11 @@ subtest 'wrong arguments name the option' => sub {
 subtest 'list' => sub {
     my $text = $l->leat(qw(token list));
     is $text->{status}, 0, 'a table';
-    like $text->{out}, qr/^ID +STATE +CREATED +EXPIRES +SCOPES +OWNER +NAME$/m, '... with its heads';
-    like $text->{out}, qr/^2 +valid +20\d\d-\d\d-\d\dT\d\d:\d\dZ +20\d\d-\d\d-\d\dT\d\d:\d\dZ +create,read +bob +his phone$/m, '... a row each';
+    like $text->{out}, qr/^ID +STATE +OWNER +NAME +SCOPES +EXPIRES$/m, '... with its heads';
+    like $text->{out}, qr/^ *3 +valid +bob +his phone +create,read +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$/m, '... a row each';
+    is_deeply [grep { length > 80 } split /\n/, $text->{out}], [], '... within 80 columns';
+    my $wide = bare({COLUMNS => 200}, 'token', 'list', '--config', $l->conf_file);
+    like $wide->{out}, qr/ EXPIRES +CREATED$/m, '... and more of it where there is room';
     unlike $text->{out}, qr/leat_/, 'no secret';
     my $json = $l->leat(qw(token list --json));
     is scalar(my @lines = split /\n/, $json->{out}), 1, 'or JSON';
@@ -116,7 +124,11 @@ subtest 'revoke' => sub {
     $r = $l->leat(qw(token revoke twin));
     is $r->{status}, 65, 'a name that two have';
     like $r->{err}, qr/with the ids \d+, \d+$/m, '... lists their ids';
-    like $l->leat(qw(token list))->{out}, qr/^$id +revoked /m, 'the list tells';
+    my $eve = decode_json($l->leat(qw(token add --owner eve --name eve --json))->{out});
+    $r = decode_json($l->leat(qw(token revoke eve --json))->{out});
+    is $r->{id}, $eve->{id}, '--json says which';
+    ok abs($r->{revoked_at} - time * 1000) < 60_000, '... and when';
+    like $l->leat(qw(token list))->{out}, qr/^ *$id +revoked /m, 'the list tells';
     $r = $l->leat(qw(token revoke --), '-odd');
     is $r->{status}, 65, 'after -- all are operands';
 };
