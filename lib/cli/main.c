@@ -1,4 +1,5 @@
 /* leat: what people and scripts do with a site from the shell. */
+#include "base/standard.h"
 #include "cli/command.h"
 
 #include <langinfo.h>
@@ -163,6 +164,7 @@ int main(int argc, char **argv)
         .unicode = reads_unicode(),
     };
     int words = 0;
+    standard_open();
     if (argc) argv++, argc--;
     int status = leading_options(&cli, &argc, &argv);
     if (status >= 0) return status;

@@ -2,13 +2,13 @@
 #include "base/conf.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/standard.h"
 #include "ops/job_types.h"
 #include "runner/artifacts.h"
 #include "runner/check_job.h"
 #include "runner/cleanup.h"
 #include "runner/runner.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -106,16 +106,6 @@ static int exit_status(enum err rc)
     return EX_SOFTWARE;
 }
 
-/* Descriptors 0 to 2 are open from here on, so that none of ours is ever taken for one of them. */
-static void open_standard(void)
-{
-    int fd;
-    do {
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0) close(fd);
-}
-
 /* As many open files as the system allows; returns the limit that jobs shall have. */
 static rlim_t raise_nofile(void)
 {
@@ -179,7 +169,7 @@ int main(int argc, char **argv)
     struct arguments a = {0};
     int status = read_arguments(&a, argc, argv);
     if (status >= 0) return status;
-    open_standard();
+    standard_open();
 
     struct conf *conf = NULL;
     struct error e = {0};

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/standard.h"
 #include "web/auth.h"
 #include "web/cors.h"
 #include "web/problem.h"
@@ -508,6 +509,7 @@ int server_main(const struct server_program *program, int argc, char **argv)
 {
     struct server s = {.program = program, .end_conn = end_conn};
     struct arguments given;
+    standard_open();
     int status = read_arguments(program->name, argc, argv, &given);
     if (status >= 0) return status;
     umask(0007); /* the database belongs to a group */

@@ -143,6 +143,30 @@ subtest 'log -f, cancel, retry' => sub {
     $s->stop($runner);
 };
 
+subtest 'where whoever started a program closed its descriptors' => sub {
+    my $closed = sub { # SHELL-REDIRECTIONS PROGRAM ARG...: its exit status, its standard error
+        my ($how, @program) = @_;
+        local $ENV{LEAT_CONF} = $s->dir . '/leat.conf';
+        my $status = system('sh', '-c', "exec \"\$@\" $how", 'sh', @program);
+        return $status >> 8;
+    };
+    my $files = sub { join '', map { slurp($_) } "$s->{db}.lock", "$s->{db}.bell" };
+    my $leat  = ($ENV{BUILD} || 'build') . '/leat';
+    my $said  = $s->dir . '/said';
+    my $id    = $s->submit(qw(cat --delay 3600));
+    is $closed->(">&- 2>'$said'", $leat, 'list'), 74, 'leat without standard output: EX_IOERR';
+    like slurp($said), qr/^leat: standard output: /, '... which it says';
+    is $closed->(">&- 2>&-", $leat, 'show', $id), 74, '... without standard error too';
+    unlike $files->(), qr/$id|STATUS/, '... and what it would say is in no file of the database';
+    is $closed->("<&- >/dev/null 2>'$said'", $leat, qw(submit cat --input-file -)), 66, 'leat without standard input: EX_NOINPUT';
+    for my $how ('2>&-', '2>&- <&-') {
+        my $r = $s->cgi(GET => '/api/tasks', '', env => {LEAT_LOG_LEVEL => 'debug'}, by => ['sh', '-c', "exec \"\$@\" $how", 'sh']);
+        is $r->{status}, 200, "leat.fcgi with $how";
+        unlike $files->(), qr/level=/, '... its log is in no file of the database';
+    }
+    $s->leat('cancel', $id);
+};
+
 subtest 'without a runner people are told' => sub {
     my $id = $s->submit('cat');
     my $p  = $s->begin('watch', $id);
