@@ -10,7 +10,8 @@ enum {
     PATIENCE_MS = 20,  /* a step waits so long for its turn */
     PAUSE_MS = 5,      /* between two steps, at least, ... */
     PAUSE_FACTOR = 3,  /* ... and so many times what the last one took, ... */
-    BEHIND_STEPS = 50, /* ... but once, where so many were not enough: else more comes than goes */
+    BEHIND_STEPS = 50, /* ... but once, where so many were not enough, ... */
+    FAR_BEHIND = 200,  /* ... and not at all behind so many: else more comes than goes */
     BUSY_MS = 200,     /* before another try when the database was busy */
     FAILED_MS = 10000, /* the same when it failed */
     OFTEN_MS = 1000,   /* between two looks when tasks are kept for seconds or others commit, ... */
@@ -64,6 +65,13 @@ static enum err take_step(struct retention_timer *t, struct retention_step *out,
     return rc;
 }
 
+/* How long to pause after so many steps of which none was the last, the newest of which took `took` ms. */
+static int64_t pause_after(size_t steps, int64_t took)
+{
+    int64_t pause = steps > FAR_BEHIND ? 0 : steps > BEHIND_STEPS ? took : took * PAUSE_FACTOR;
+    return pause > PAUSE_MS ? pause : PAUSE_MS;
+}
+
 static void remove_some(void *arg)
 {
     struct retention_timer *t = arg;
@@ -72,9 +80,9 @@ static void remove_some(void *arg)
     struct error e = {0};
     enum err rc = take_step(t, &step, &e);
     for (size_t i = 0; i < step.gone_count; i++) files_remove(t->db, step.gone[i]);
-    t->steps = step.more ? t->steps + 1 : 0;
+    if (!rc) t->steps = step.more ? t->steps + 1 : 0;
     int64_t ended = clock_monotonic_ms();
-    int64_t pause = (ended - began) * (t->steps > BEHIND_STEPS ? 1 : PAUSE_FACTOR);
+    int64_t pause = pause_after(t->steps, ended - began);
     if (rc && rc != ERR_BUSY) log_failure(LOG_LEVEL_WARN, "cannot remove what is old", &e);
     t->more = !rc && step.more;
     if (rc) {
@@ -82,7 +90,6 @@ static void remove_some(void *arg)
     } else {
         retention_add(&t->removed, &step.removed);
         if (!step.more) pause = interval(retain_shortest(t->types, t->retain_ms));
-        if (pause < PAUSE_MS) pause = PAUSE_MS;
     }
     loop_timer_set(t->loop, &t->step, ended + pause);
     if (rc || step.more) return;

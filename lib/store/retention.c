@@ -14,7 +14,9 @@ enum {
     STEP_MS = 5,          /* after so long a step begins nothing more */
     EVENTS_AT_ONCE = 200, /* between two looks at the clock */
     ROWS_AT_ONCE = 200,
-    PORTIONS_AT_ONCE = 4, /* of inputs: a megabyte */
+    TASKS_AT_ONCE = 16,              /* between two looks at the clock, ... */
+    EVENT_BYTES_AT_ONCE = 32 * 1024, /* ... unless they have more to say: some 150 events */
+    PORTIONS_AT_ONCE = 4,            /* of inputs: a megabyte */
     DAY_MS = 24 * 3600 * 1000,
     WINDOW_MS = 60 * 1000, /* of rates */
     WINDOWS_KEPT = 10,     /* a row in use is updated, not made anew each minute */
@@ -81,48 +83,68 @@ static enum err remove_rows(struct progress *p, remove_query query, int64_t boun
 static enum err remove_log_backlog(struct progress *p, struct error *e)
 {
     for (;;) {
-        int64_t task = 0, removed = 0;
+        int64_t task = 0;
         enum err rc = q_log_backlog_task(p->db, &task, e);
         if (rc || !task) return rc;
-        rc = remove_rows(p, q_log_backlog_events, task, EVENTS_AT_ONCE, &removed, e);
+        if (time_is_up(p)) {
+            p->out->more = true;
+            return ERR_OK;
+        }
+        rc = q_log_backlog_events(p->db, task, EVENTS_AT_ONCE, e);
         if (!rc) rc = q_log_backlog_end(p->db, task, e);
+        if (rc) return rc;
         p->removed = true;
-        if (rc || p->out->more) return rc;
     }
 }
 
-/* The tasks that are due, at most one step's. */
-static enum err find_tasks(struct progress *p, int64_t ns[RETENTION_TASKS_A_STEP], size_t *count,
-                           struct error *e)
+/* Tasks that are due; their ids are in the step's `gone`. */
+struct due_tasks {
+    size_t count;
+    int64_t ns[RETENTION_TASKS_A_STEP], event_bytes[RETENTION_TASKS_A_STEP];
+};
+
+/* At most one step's. */
+static enum err find_tasks(struct progress *p, struct due_tasks *due, struct error *e)
 {
-    *count = 0;
+    due->count = 0;
     struct q_retention_tasks_row row;
     struct q_retention_tasks_cursor c =
         q_retention_tasks(p->db, p->what->before, p->what->own, RETENTION_TASKS_A_STEP, e);
     while (q_retention_tasks_next(&c, &row)) {
-        assert(*count < RETENTION_TASKS_A_STEP);
-        ns[*count] = row.n;
-        memcpy(p->out->gone[*count], row.id, sizeof row.id);
-        ++*count;
+        assert(due->count < RETENTION_TASKS_A_STEP);
+        due->ns[due->count] = row.n;
+        due->event_bytes[due->count] = row.event_bytes;
+        memcpy(p->out->gone[due->count++], row.id, sizeof row.id);
     }
     return q_retention_tasks_close(&c);
 }
 
+/* How many from the place `at` on go together: at least one. */
+static size_t some_of(const struct due_tasks *due, size_t at)
+{
+    size_t n = 1;
+    int64_t bytes = due->event_bytes[at];
+    for (; n < TASKS_AT_ONCE && at + n < due->count; n++) {
+        bytes += due->event_bytes[at + n];
+        if (bytes > EVENT_BYTES_AT_ONCE) break;
+    }
+    return n;
+}
+
 static enum err remove_tasks(struct progress *p, struct error *e)
 {
-    int64_t ns[RETENTION_TASKS_A_STEP];
-    size_t count;
+    struct due_tasks due;
     struct retention_step *out = p->out;
-    enum err rc = find_tasks(p, ns, &count, e);
-    for (size_t i = 0; !rc && i < count; i++) {
-        if (time_is_up(p)) break;
-        rc = task_remove(p->db, ns[i], p->what->now, e);
+    enum err rc = find_tasks(p, &due, e);
+    while (!rc && out->gone_count < due.count && !time_is_up(p)) {
+        size_t n = some_of(&due, out->gone_count);
+        rc = task_remove_some(p->db, due.ns + out->gone_count, n, p->what->now, e);
         if (rc) break;
-        out->gone_count++;
+        out->gone_count += n;
         p->removed = true;
     }
     out->removed.tasks = (int64_t)out->gone_count;
-    out->more |= out->gone_count < count || count == RETENTION_TASKS_A_STEP;
+    out->more |= out->gone_count < due.count || due.count == RETENTION_TASKS_A_STEP;
     return rc;
 }
 

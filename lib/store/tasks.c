@@ -324,6 +324,22 @@ enum err task_remove(struct db *db, int64_t n, int64_t now, struct error *e)
     return rc ? rc : q_task_delete(db, n, e);
 }
 
+enum err task_remove_some(struct db *db, const int64_t *ns, size_t count, int64_t now,
+                          struct error *e)
+{
+    assert(txn_is_open(db));
+    struct buf list = {0};
+    for (size_t i = 0; i < count; i++) {
+        buf_char(&list, i ? ',' : '[');
+        buf_int(&list, ns[i]);
+    }
+    buf_char(&list, ']');
+    enum err rc = q_tasks_touch(db, list.data, now, e);
+    if (!rc) rc = q_tasks_delete(db, list.data, e);
+    buf_free(&list);
+    return rc;
+}
+
 enum err task_delete(struct db *db, const char *id, const char *owner, int64_t now, struct error *e)
 {
     assert(txn_is_open(db));

@@ -98,6 +98,9 @@ enum err task_delete(struct db *db, const char *id, const char *owner, int64_t n
 /* Removes the finished task `n`: what an index can find of it at once, see store/retention.h for the rest.
  * Its task.deleted is of `now`. */
 enum err task_remove(struct db *db, int64_t n, int64_t now, struct error *e);
+/* The same for several at once, which costs each of them less: all go, or none. */
+enum err task_remove_some(struct db *db, const int64_t *ns, size_t count, int64_t now,
+                          struct error *e);
 
 /* ETag of a task: changes with its events and its cancel request (RFC 9110, 8.8.3; weak). */
 void task_etag(struct buf *out, const struct task *t, const char *epoch);

@@ -152,6 +152,8 @@ static const struct fine scans[] = {
      "tokens and tickets that have not expired: of the command line alone"},
     {"SCAN rates", " retention_any retention_due retention_rates ",
      "owners that were counted in the last ten minutes"},
+    {"SCAN portion", " log_backlog_events task_delete tasks_delete ", "LIMIT"},
+    {"SCAN json_each VIRTUAL TABLE INDEX 1:", " tasks_delete tasks_touch ", "16: TASKS_AT_ONCE"},
     {"SCAN remains", " retention_any ", "one: EXISTS"},
     {"SCAN remains", " retention_due ", "tasks whose log is being removed"},
     {"SCAN old", " retention_due ", "what there is to remove: of leat gc --dry-run alone"},
