@@ -71,6 +71,16 @@ static int decide(struct cli *cli, const struct wish *w, struct retention *out, 
     return EX_OK;
 }
 
+/* Moves the log into the database. While a runner lives that is the runner's. */
+static enum err checkpoint(struct cli *cli, struct error *e)
+{
+    bool alive = true;
+    enum err rc = runner_alive(cli->db, clock_wall_ms(), &alive, e);
+    return rc || alive ? rc : db_checkpoint(cli->db, e);
+}
+
+enum { LOG_PAGES = 1024 }; /* of the log at most, where no runner keeps it short: who opens it reads all of it */
+
 /* Step by step until nothing is left. What was removed is in *out also after an error. */
 static enum err remove_all(struct cli *cli, const struct retention *what,
                            struct retention_count *out, struct error *e)
@@ -83,16 +93,9 @@ static enum err remove_all(struct cli *cli, const struct retention *what,
         for (size_t i = 0; i < step.gone_count; i++) files_remove(cli->db, step.gone[i]);
         retention_add(out, &step.removed);
         more = step.more;
+        if (db_wal_pages(cli->db) > LOG_PAGES && (rc = checkpoint(cli, e))) return rc;
     }
     return ERR_OK;
-}
-
-/* Moves the log into the database. While a runner lives that is the runner's. */
-static enum err checkpoint(struct cli *cli, struct error *e)
-{
-    bool alive = true;
-    enum err rc = runner_alive(cli->db, clock_wall_ms(), &alive, e);
-    return rc || alive ? rc : db_checkpoint(cli->db, e);
 }
 
 static void print(const struct retention_count *n, const struct wish *w)
