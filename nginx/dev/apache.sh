@@ -23,7 +23,10 @@ write_program() {
         for name in ${!LEAT_*}; do echo "PassEnv $name"; done >>"$site/apache.conf"
         ;;
     apache-fcgid)
-        for name in ${!LEAT_*}; do echo "FcgidInitialEnv $name"; done >>"$site/apache.conf"
+        # without a value it would be empty
+        for name in ${!LEAT_*}; do
+            printf 'FcgidInitialEnv %s "%s"\n' "$name" "$(sed 's/[\\"]/\\&/g' <<<"${!name}")"
+        done >>"$site/apache.conf"
         ;;
     esac
 }
@@ -68,7 +71,7 @@ write_site() {
         sed "s|/run/leat/|$STATE/|g; s|/usr/local/share/leat/apache|$site|g; s|/usr/local/lib/leat/cgi-bin|$site/cgi-bin|
             s|^<Location \"/api/\">|$location|; s|/etc/leat/leat.conf|$STATE/leat.conf|; s|/var/lib/leat/files|$files|
             s|\(timeout=\)[0-9]*|\1$patience|; s|^\(FcgidIOTimeout\) .*|\1 $patience|
-            s|^\(LimitRequestBody\|FcgidMaxRequestLen\) .*|\1 $((megabytes << 20))|
+            s/^\(LimitRequestBody\|FcgidMaxRequestLen\|.* -gt\) [1-9][0-9]*/\1 $((megabytes << 20))/
             s|\(LEAT_STREAM_STREAM_SECONDS\) .*|\1 $(setting stream stream_seconds 55)|
             s|\(LEAT_STREAM_CGI_STREAMS\) .*|\1 $(setting stream cgi_streams 32)|" \
             "$top/nginx/apache/$piece" >"$site/$piece"

@@ -290,12 +290,16 @@ sub site {
 # What all programs said; a web server that starts leat.fcgi itself keeps what that says in its own log.
 sub log {
     my ($self) = @_;
-    my $said = slurp("$self->{dir}/server.log");
-    return $self->{server} =~ /-/ ? $said . slurp($self->site . '.log') : $said;
+    return ($self->{server} =~ /-/ ? slurp($self->site . '.log') : '') . slurp("$self->{dir}/server.log");
 }
 
-# The pids of web (leat.fcgi), runner or server, as the pid file has them.
-sub pids { return split ' ', slurp("$_[0]{state}/$_[1].pid") }
+# The pids of web (leat.fcgi), runner or server, as the pid file has them; there is none of a leat.fcgi that the web
+# server starts.
+sub pids {
+    my ($self, $name) = @_;
+    return grep { cmdline($_) =~ m{/leat\.fcgi$} } $self->members if $name eq 'web' && $self->{server} =~ /-/;
+    return split ' ', slurp("$self->{state}/$name.pid");
+}
 
 # Changes a file of the web server's configuration (leat.conf), as text in $_, and has the server started anew with it.
 # Gives what the change gives, and whether it came back.

@@ -353,7 +353,9 @@ subtest 'half a request creates nothing' => sub {
 };
 
 is rows(), $before, 'nothing has left a trace in the database';
-is_deeply [map { scalar $l->pids($_) } qw(web runner server)], [2, 1, 1], 'every program runs';
+subtest 'every program runs' => sub {
+    is_deeply [map { scalar $l->pids($_) } qw(web runner server)], [2, 1, 1], 'two, one and one';
+};
 unlike $l->log, qr/killed by signal|exited with status/, 'and none had to be started again';
 
 $l->stop;

@@ -293,10 +293,13 @@ subtest 'reading tasks' => sub {
     gives(200, undef, GET => "/api/tasks/$big?dialect=$_") for qw(envelope flat notify repo);
     gives(200, undef, GET => "/api/tasks/$big/events", headers => {Accept => 'application/json'});
     my $left = finished({type => 'leaves'});
-    for my $name ('a%20b.txt', 'a.pdf') {
+    my $file = sub {
+        my ($name) = @_;
         my $r = gives(200, undef, GET => "/api/tasks/$left/files/$name");
         gives(304, undef, GET => "/api/tasks/$left/files/$name", headers => {'If-None-Match' => $r->header('ETag')});
-    }
+    };
+    $file->('a%20b.txt');
+    subtest 'an empty file' => sub { $file->('a.pdf') };
     gives(200, undef, GET => "/api/tasks/$left?dialect=$_") for qw(envelope flat notify repo);
     gives(200, undef, GET => "/api/tasks/$left/events", headers => {Accept => 'application/json'});
     gives(404, 'not_found', GET => "/api/tasks/$left/files/c");

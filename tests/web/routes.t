@@ -36,7 +36,7 @@ $l->job(chat => "#!/bin/sh\nprintf '%s: ' \"\$LEAT_GROUP\"\ncat\n", "get = yes\n
 
 # The same by both doors: what http() takes of a request.
 my %door = (
-    nginx => sub { my ($method, $path, %o) = @_; return $l->http($method, $path, %o) },
+    HTTP => sub { my ($method, $path, %o) = @_; return $l->http($method, $path, %o) },
     CGI   => sub {
         my ($method, $path, %o) = @_;
         my %h = %{ $o{headers} || {} };
@@ -116,8 +116,10 @@ for my $door (sort keys %door) {
         is $ask->(GET => "/shop/r%C3%A9sum%C3%A9.pdf?of=$task->{id}")->body, 'ORDER', 'a path with umlauts';
         $r = $ask->(GET => '/shop/r%C3%A9sum%C3%A9.pdf');
         is $r->status . ' ' . $r->json->{detail}, "422 query parameter 'of' is missing", 'a parameter that must be there';
-        $r = $ask->(GET => '/shop/of/o%2F1/events?last_event_id=earliest&seconds=0.5', headers => {Accept => 'text/event-stream'});
-        is +(grep { $_->{type} eq 'task.created' } events($r))[0]{task_id}, $task->{id}, 'a name with a slash';
+        subtest "a name with a slash, by $door" => sub {
+            $r = $ask->(GET => '/shop/of/o%2F1/events?last_event_id=earliest&seconds=0.5', headers => {Accept => 'text/event-stream'});
+            is +(grep { $_->{type} eq 'task.created' } events($r))[0]{task_id}, $task->{id}, 'its events';
+        };
     };
 }
 

@@ -8,6 +8,7 @@ use Test::More;
 
 my $root = $> == 0;
 my $l = Leat->start(conf => "[auth]\njwt_secret = nobody shall read this, however hard\n[log]\nlevel = debug\n");
+my ($site) = $l->site =~ m{([^/]+)$};    # the folder of the web server's configuration
 my $gate = "$l->{dir}/gate";
 my $waits = "umask 0\n: >left\nwhile [ ! -e $gate ]; do sleep 0.05; done\n";
 $l->job(makes => "#!/bin/sh\numask 0\necho said >&2\necho made >\"\$LEAT_FILES/made\"\n");
@@ -25,10 +26,11 @@ sub create {
 }
 
 # Everything there is, by what others may do with it. What a job does in its own folder, which is closed,
-# is its own affair.
+# is its own affair; so is what lies in a folder of the web server's that others cannot enter.
 sub open_to_others {
     my %open;
-    find({no_chdir => 1, preprocess => sub { $File::Find::dir =~ m{/work/[^/]+$} ? () : @_ }, wanted => sub {
+    my $closed = sub { return $File::Find::dir =~ m{/work/[^/]+$} || !((stat $File::Find::dir)[2] & 1) && $File::Find::dir eq $l->site };
+    find({no_chdir => 1, preprocess => sub { $closed->() ? () : @_ }, wanted => sub {
         my @stat = lstat or return;    # gone by now
         my $name = substr $_, length $l->state;
         $open{ $name || '/' } = $stat[2] & 7 if $stat[2] & 7;
@@ -50,16 +52,19 @@ subtest 'nothing is open to others' => sub {
     is $l->reaches($_, 'running')->{status}, 'running', 'one runs' for @open;
     ok wait_until { (() = glob $l->state . '/work/*/left') == @open }, '... in its folder';
     my $watched = $l->stream('/api/events');
-    # what nginx puts aside
+    # what the web server puts aside
     is $l->http(POST => '/api/tasks?type=makes', body => 'x' x 3_000_000)->status, 202, 'a large body';
     is $l->leat(qw(token add --owner alice --scope read))->{status}, 0, 'a token';
 
     is_deeply open_to_others(), $root ? {'/' => 1, '/work' => 1} : {}, 'while it runs, but for the way through';
-    my %there = map { $_ => -e $l->state . "/$_" } qw(leat.conf leat.db leat.db-wal leat.db-shm leat.sock nginx.log nginx/body files work);
+    my @there = (qw(leat.conf leat.db leat.db-wal leat.db-shm files work), "$site.log");
+    push @there, 'nginx/body' if $site eq 'nginx';
+    push @there, 'leat.sock' unless $Leat::server =~ /-/;    # where leat.fcgi is not started by the web server
+    my %there = map { $_ => -e $l->state . "/$_" } @there;
     is_deeply [grep { !$there{$_} } sort keys %there], [], 'all that there should be was there';
     if ($root) {
         my $as = join ' ', 'cd / && setpriv --reuid=65534 --regid=65534 --clear-groups sh -c', "'cat \"\$0\"'";
-        for my $file (qw(leat.conf leat.db leat.db-wal nginx.log nginx/leat.conf)) {
+        for my $file (qw(leat.conf leat.db leat.db-wal), "$site.log", "$site/leat.conf") {
             my $path = $l->state . "/$file";
             is qx($as $path 2>/dev/null), '', "nobody reads $file";
         }
