@@ -297,7 +297,7 @@ sub log {
 # server starts.
 sub pids {
     my ($self, $name) = @_;
-    return grep { cmdline($_) =~ m{/leat\.fcgi$} } $self->members if $name eq 'web' && $self->{server} =~ /-/;
+    return grep { cmdline($_) =~ m{/leat\.fcgi$} } $self->members if $name eq 'web' && ($self->{server} // '') =~ /-/;
     return split ' ', slurp("$self->{state}/$name.pid");
 }
 

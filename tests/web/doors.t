@@ -90,6 +90,22 @@ CONF
     my $left = wait_until { $l->log =~ /stream_close.*scope=group.*reason=gone/ } 20;
     ok $left || $server eq 'apache-cgi', 'a client that left is noticed';
 
+    # as CGI it costs a process, which sleeps
+    if ($server eq 'apache-cgi') {
+        $s = $l->stream('/api/groups/idle/events', headers => {@as});
+        $s->next_event(5, 'stream.connected');
+        my ($process, @more) = $l->pids('web');
+        my @woken;
+        for (0 .. 4) {
+            ok wait_until { my $f = $s->next_frame(5); defined $f->{comment} } 10;
+            push @woken, [time, Leat::slurp("/proc/$process/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m];
+        }
+        is @more, 0, 'an idle stream has one process';
+        my ($took, $woke) = map { $woken[-1][$_] - $woken[0][$_] } 0, 1;
+        cmp_ok $woke, '<=', 4 + $took + 1, '... that wakes for its heartbeats, and at most once a second besides';
+        $s->close;
+    }
+
     # HTTP/2
     SKIP: {
         skip 'nginx wants a port of its own for it', 1 if $server eq 'nginx';
