@@ -17,6 +17,7 @@ my %because = (
     folder => 'the API is a folder there, whose files Leat sends itself, and it cannot be the root',
     starts => 'the web server starts leat.fcgi: there is no pid file, no shared process and no figure of it',
     place  => 'a stream takes a process there: so many are not to be had',
+    spawn  => 'a stream may wait a second for a process to be started, and is to last one',
     length => 'CGI takes a Location with a 200 for a redirect',
 );
 
@@ -59,6 +60,7 @@ my @rows   = (
     ['lighttpd',  'openapi',    'ranges of a file', 'words'],
     [$all,        'openapi',    'a user of the web server whose name is too long', 'user'],
     ['lighttpd',  'openapi',    'groups', 'words'],
+    ['apache-fcgid', 'openapi', 'a server that is full of streams', 'place'],
     [$cgi,        'openapi',    undef, 'length'],
     [$own,        'ops',        undef, 'starts'],
     [$cgi,        'prefix',     undef, 'folder'],
@@ -81,6 +83,7 @@ my @rows   = (
     [$apache,     'stream',     'the head of a log comes before there is a line', 'head'],
     ['apache-fcgid', 'stream',  'a stream from now on fits its snapshot exactly, whenever it is opened', 'left'],
     [$own,        'stream',     'leat.fcgi that is stopped says where to go on, and its successor goes on', 'starts'],
+    ['apache-fcgid', 'stream',  'an admin sees what all owners do', 'spawn'],
     [$own,        'stream',     'a stream too many is told to come back, in a form that EventSource takes', 'place'],
     [$own,        'unread',     undef, 'place'],
     [$own,        'wal',        undef, 'place'],

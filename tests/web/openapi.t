@@ -657,6 +657,9 @@ subtest 'a server with its limits, and with a fault' => sub {
     }
     $b->stop;
 
+};
+
+subtest 'a server that is full of streams' => sub {
     my $full = Leat->start(processes => 1, conf => "[stream]\nmax_streams = 1\nstream_seconds = 5\n");
     my $s = $full->stream('/api/events');
     my $task = $full->http(POST => '/api/tasks?type=wordcount', body => 'x')->json->{task_id};
