@@ -176,7 +176,7 @@ NPROC   = $(shell nproc 2>/dev/null || echo 2)
 submake = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(NPROC))
 
 run:
-	@nginx/dev/packages build run $(SERVER)
+	@nginx/dev/packages build run $(filter $(SERVERS) apache-cgi,$(SERVER))
 	@+$(submake) all
 	@exec env BUILD='$(BUILD)' PORT='$(PORT)' STATE='$(STATE)' JOBS='$(JOBS)' CONF='$(CONF)' \
 	  SERVER='$(SERVER)' PAGES='$(PAGES)' ADMIN='$(ADMIN)' nginx/dev/run

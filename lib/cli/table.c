@@ -72,6 +72,12 @@ static void put(struct table *t, char *text, enum colour colour, const char *jso
         if (t->form == TABLE_JSON) return;
         text = NULL;
     }
+    if (text && strchr(text, '\033')) { /* the columns are measured without it */
+        struct buf plain = {0};
+        text_harmless(&plain, text, strlen(text));
+        free(text);
+        text = plain.data;
+    }
     if (t->cell_count == t->cell_room) {
         t->cell_room = t->cell_room ? t->cell_room * 2 : 64;
         t->cells = mem_grow(t->cells, t->cell_room, sizeof *t->cells);

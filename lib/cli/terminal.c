@@ -88,6 +88,13 @@ int text_fit(struct buf *out, const struct terminal *t, const char *text, int co
     int sign = t->unicode ? 1 : 2, used = 0, used_there = 0;
     size_t len = strlen(text), there = out->len; /* where it is cut, should it not fit */
     if (columns < sign) return 0;
+    if (memchr(text, '\033', len)) { /* all of a sequence goes, not its first character alone */
+        struct buf plain = {0};
+        text_harmless(&plain, text, len);
+        used = text_fit(out, t, buf_text(&plain), columns);
+        buf_free(&plain);
+        return used;
+    }
     for (size_t at = 0; at < len;) {
         wchar_t c;
         size_t n = decode(text + at, len - at, &c);

@@ -26,7 +26,7 @@ struct terminal terminal_of(const struct cli *cli, int fd);
 int text_width(const char *text, size_t len);
 
 /* Appends as much of `text` as fits into `columns`, with a sign where it was cut, on one line: what is no printable
- * character is left out, a line break or tab is a blank. Returns the columns that it takes. */
+ * character, and what steers a terminal, is left out, a line break or tab is a blank. Returns the columns that it takes. */
 int text_fit(struct buf *out, const struct terminal *t, const char *text, int columns);
 
 /* Appends `text` so that it is harmless on a terminal: without its control sequences, its lines kept. */

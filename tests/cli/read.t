@@ -96,6 +96,14 @@ subtest 'log' => sub {
     ok !$screen->colours, '... colours too';
 };
 
+subtest 'colours in what a job says of its progress' => sub {
+    $s->job(colours => "#!/bin/sh\necho '{\"progress\":40,\"message\":\"\\u001b[31mred\\u001b[0m alert\"}' >&3\n");
+    my $id = $s->submit('colours');
+    is $s->once, 0, 'a job';
+    like $s->leat('list', '--type', 'colours')->{out}, qr/ red alert$/m, 'are in no table, nor what is left of them';
+    like $s->leat('show', $id)->{out}, qr/ red alert$/m, '... nor in what is shown of one task';
+};
+
 subtest 'log -f, cancel, retry' => sub {
     $s->job(hold => "#!/bin/sh\necho begun >&2\nwhile [ ! -e " . $s->dir . "/go ]; do sleep 0.05; done\necho over >&2\n");
     my $runner = $s->start;

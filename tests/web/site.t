@@ -49,6 +49,11 @@ subtest 'a state folder whose socket would have too long a path is refused at on
     ok !-e $long, '... before anything is made';
 };
 
+subtest 'a web server that it does not know is refused by name' => sub {
+    ok !eval { Leat->start(server => 'iis'); 1 }, 'refused';
+    like $@, qr/^run: SERVER=iis: one of nginx, apache, apache-fcgid, apache-cgi, lighttpd$/m, '... and says which there are';
+};
+
 subtest 'ADMIN=no, and pages of its own' => sub {
     $l->stop;
     my $pages = tempdir('leat-XXXXXX', DIR => '/tmp', CLEANUP => 1);
