@@ -43,6 +43,7 @@ struct follow {
     struct cursor cursor;        /* what the client sent */
     int64_t since;               /* ... or when it wants to start; TASK_NONE */
     int64_t seconds_ms;          /* how long it may last at most */
+    int64_t limit;               /* events in a page of JSON */
     enum frame_form form;
     bool lines_follow; /* ?follow=1 */
     bool located;      /* the answer to another request: Content-Location says where it is */
@@ -82,6 +83,7 @@ static struct follow *follow_new(struct exchange *x)
     f->x = x;
     f->since = TASK_NONE;
     f->seconds_ms = INT64_MAX;
+    f->limit = PAGE_LIMIT;
     return f;
 }
 
@@ -130,6 +132,7 @@ static enum err read_flags(struct follow *f, struct error *e)
     if (!rc) rc = answer_seconds(request, &f->seconds_ms, e);
     /* the answer to a create follows anyway, and must not be refused once that is made */
     if (!rc && !f->located) rc = answer_flag(request, "follow", &f->lines_follow, e);
+    if (!rc && !f->located) rc = answer_number(request, "limit", 1, PAGE_LIMIT_MAX, &f->limit, e);
     return rc;
 }
 
@@ -578,7 +581,6 @@ static void answer_lines(struct follow *f, enum frame_form form)
 /* A page that may wait for its first event. */
 struct page {
     struct follow *follow;
-    int64_t limit;
 };
 
 static void drop_page(void *arg)
@@ -594,7 +596,7 @@ static size_t add_rows(const struct page *p, const struct event_list *rows, stru
 {
     const struct follow *f = p->follow;
     size_t i = 0;
-    for (; i < rows->count && *count < p->limit && body->len < PAGE_BYTES; i++) {
+    for (; i < rows->count && *count < p->follow->limit && body->len < PAGE_BYTES; i++) {
         *at = rows->items[i].seq;
         if (!shown(f, &rows->items[i])) continue;
         ++*count;
@@ -618,7 +620,8 @@ static enum err read_page(const struct page *p, struct buf *body, int64_t *count
     if (rc) return rc;
     rc = events_newest(db, &f->newest, e);
     dialect_page_begin(body, &f->dialect);
-    while (!rc && *more && *count < p->limit && body->len < PAGE_BYTES && looked < PAGE_ROWS) {
+    while (!rc && *more && *count < p->follow->limit && body->len < PAGE_BYTES &&
+           looked < PAGE_ROWS) {
         rc = events_read(db, &f->scope, at, READ_ROWS, READ_BYTES, &rows, e);
         if (rc) break;
         size_t used = add_rows(p, &rows, body, count, &at);
@@ -703,15 +706,8 @@ static void page_counted(struct exchange *x, void *arg)
 static void answer_page(struct follow *f)
 {
     struct exchange *x = f->x;
-    struct error e = {0};
-    int64_t limit = PAGE_LIMIT;
-    if (answer_number(&x->request, "limit", 1, PAGE_LIMIT_MAX, &limit, &e)) {
-        exchange_fail(x, &e);
-        follow_free(f);
-        return;
-    }
     struct page *p = mem_alloc(sizeof *p);
-    *p = (struct page){.follow = f, .limit = limit};
+    *p = (struct page){.follow = f};
     if (!limits_counts(x->request.conf, CONF_LIMITS_POLLS_PER_MINUTE)) {
         open_page(p);
         return;

@@ -4,10 +4,12 @@
 #include "task/group.h"
 #include "task/task.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 100, DELAY_SECONDS_MAX = 366 * 86400 };
+/* ATTEMPTS_MAX and TIMEOUT_SECONDS_MAX are above what any TYPE.conf may say. */
+enum { ATTEMPTS_MAX = 1000, TIMEOUT_SECONDS_MAX = 366 * 86400, DELAY_SECONDS_MAX = 366 * 86400 };
 
 static enum err bad_field(struct error *e, const char *field, const char *what)
 {
@@ -23,17 +25,6 @@ static enum err take_whole(int64_t *out, const char *field, const json_t *v, int
         return error_set(e, ERR_INVALID, "%s: not a whole number from %lld to %lld", field,
                          (long long)min, (long long)max);
     *out = (int64_t)value;
-    return ERR_OK;
-}
-
-static enum err take_seconds(int64_t *out_ms, const char *field, const json_t *v, double min,
-                             double max, struct error *e)
-{
-    double seconds = json_number_value(v);
-    if (!json_is_number(v) || seconds < min || seconds > max)
-        return error_set(e, ERR_INVALID, "%s: not a number of seconds from %g to %g", field, min,
-                         max);
-    *out_ms = (int64_t)(seconds * 1000 + 0.5);
     return ERR_OK;
 }
 
@@ -73,14 +64,24 @@ static enum err take_priority(struct submit *s, const char *name, const json_t *
     return take_whole(&s->priority, name, v, -TASK_PRIORITY_MAX, TASK_PRIORITY_MAX, e);
 }
 
+/* No number is too large for these two: what the type says counts then. */
 static enum err take_attempts(struct submit *s, const char *name, const json_t *v, struct error *e)
 {
-    return take_whole(&s->max_attempts, name, v, 1, ATTEMPTS_MAX, e);
+    double value = json_number_value(v);
+    if (!json_is_number(v) || value < 1 || fmod(value, 1) != 0)
+        return bad_field(e, name, "not a whole number above 0");
+    s->max_attempts = value < ATTEMPTS_MAX ? (int64_t)value : ATTEMPTS_MAX;
+    return ERR_OK;
 }
 
 static enum err take_timeout(struct submit *s, const char *name, const json_t *v, struct error *e)
 {
-    return take_seconds(&s->timeout_ms, name, v, 0.001, 86400.0 * 366, e);
+    double seconds = json_number_value(v);
+    if (!json_is_number(v) || seconds < 0.001)
+        return bad_field(e, name, "not a number of seconds from 0.001 on");
+    if (seconds > TIMEOUT_SECONDS_MAX) seconds = TIMEOUT_SECONDS_MAX;
+    s->timeout_ms = (int64_t)(seconds * 1000 + 0.5);
+    return ERR_OK;
 }
 
 static enum err take_run_at(struct submit *s, const char *name, const json_t *v, struct error *e)
@@ -90,7 +91,12 @@ static enum err take_run_at(struct submit *s, const char *name, const json_t *v,
 
 static enum err take_delay(struct submit *s, const char *name, const json_t *v, struct error *e)
 {
-    return take_seconds(&s->delay_ms, name, v, 0, DELAY_SECONDS_MAX, e);
+    double seconds = json_number_value(v);
+    if (!json_is_number(v) || seconds < 0 || seconds > DELAY_SECONDS_MAX)
+        return error_set(e, ERR_INVALID, "%s: not a number of seconds from 0 to %d", name,
+                         DELAY_SECONDS_MAX);
+    s->delay_ms = (int64_t)(seconds * 1000 + 0.5);
+    return ERR_OK;
 }
 
 static const struct field {

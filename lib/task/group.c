@@ -32,7 +32,11 @@ bool group_name_valid(const char *name, size_t len)
 {
     static_assert(TASK_GROUP_MAX == 200, "GROUP_NAME_RULE says so");
     if (len < 1 || len > TASK_GROUP_MAX || has_dot_segment(name, len)) return false;
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f) return false;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)name[i],
+                      next = i + 1 < len ? (unsigned char)name[i + 1] : 0;
+        /* U+0080 to U+009F are controls too */
+        if (c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0)) return false;
+    }
     return len != 1 || *name != '-'; /* "-" stands for the name in a query */
 }

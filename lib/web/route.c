@@ -33,6 +33,8 @@ static enum fit fit_segment(const char *pattern, size_t len, const char *segment
     if (len == 4 && !strncmp(pattern, "{id}", len)) return id_valid(segment) ? FIT_TYPED : FIT_NOT;
     if (len == 6 && !strncmp(pattern, "{type}", len))
         return jobtype_name_valid(segment) ? FIT_TYPED : FIT_NOT;
+    /* whatever names no group is 422, by who looks for one */
+    if (len == 7 && !strncmp(pattern, "{group}", len)) return FIT_ANY;
     return plain(segment) ? FIT_ANY : FIT_NOT;
 }
 

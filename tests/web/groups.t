@@ -76,7 +76,9 @@ subtest 'a group never used is idle' => sub {
     is_deeply [grep { $_->{id} eq 'never' } @{ $l->http(GET => '/api/groups')->json->{groups} }], [],
         'and was not made by being read';
     is $l->http(GET => "/api/groups/$_")->json->{total}, 0, length . ' bytes' for 'x' x 200;
-    is $l->http(GET => '/api/groups/' . 'x' x 201)->status, 404, 'a name too long is none';
+    is $l->http(GET => '/api/groups/' . 'x' x 201 . $_)->status, 422, "a name too long is refused: $_"
+        for '', '/context', '/events';
+    is $l->http(GET => '/api/groups/a%c2%85b')->status, 422, 'one with a control character too';
     is $l->http(GET => '/api/groups/a%01b')->status, 400, 'nor has one control characters';
 };
 

@@ -574,7 +574,8 @@ subtest 'pages walk a log of a thousand events' => sub {
     my $few = $l->http(GET => $t->events('types=task.*&limit=10'), headers => $json)->json;
     is_deeply [map { $_->{task_seq} } @{ $few->{events} }], [1, 2, 1000], 'a filter is looked through to the end';
     for my $limit (0, -1, 'x', '') {
-        is $l->http(GET => $t->events("limit=$limit"), headers => $json)->status, 422, "limit=$limit is refused";
+        is $l->http(GET => $t->events("limit=$limit"), headers => {Accept => $_})->status, 422, "limit=$limit is refused to $_"
+            for 'application/json', 'application/x-ndjson', 'text/event-stream';
     }
 };
 
