@@ -113,7 +113,7 @@ static enum err find_by_event(struct exchange *x, const char *type, struct task 
 static void run_created(struct exchange *x, void *arg)
 {
     struct submit *s = arg;
-    if (!exchange_refused(x, &s->op)) {
+    if (!stream_refused(x, &s->op)) {
         if (!task_status_terminal(s->task.status)) autostart(x->server->conf);
         stream_of_task(x, &s->task, false);
     }
@@ -175,13 +175,14 @@ void tasks_run(struct exchange *x)
 {
     const char *type = x->route.params[0];
     struct task t = {0};
-    struct error e = {0};
+    struct operation find = {0};
     if (!may_run(x) || !may_get(x, type)) return;
-    if (find_by_event(x, type, &t, &e))
-        exchange_fail(x, &e);
-    else if (t.n)
-        stream_of_task(x, &t, true);
-    else
-        run(x, type);
+    find.error.code = find_by_event(x, type, &t, &find.error);
+    if (!stream_refused(x, &find)) {
+        if (t.n)
+            stream_of_task(x, &t, true);
+        else
+            run(x, type);
+    }
     task_free(&t);
 }

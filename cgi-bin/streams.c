@@ -241,10 +241,12 @@ static int64_t jittered_retry(const struct conf *conf)
     return ms - ms / 4 + id_random((uint32_t)(ms / 2) + 1);
 }
 
-/* The answer to a stream that is not open now. `location`: of the events, or NULL. */
-static void answer_overloaded(struct request *request, const char *epoch, const char *location)
+/* The answer to a stream that is not open now. `location`: of the events, or NULL. `hit`: the limit that was met, or
+ * NULL; of one by time the client is told when it lets it in, else as every stream. */
+static void answer_overloaded(struct request *request, const char *epoch, const char *location,
+                              const struct limit_hit *hit)
 {
-    int64_t retry = jittered_retry(request->conf);
+    int64_t retry = hit && hit->window_s ? hit->retry_s * 1000 : jittered_retry(request->conf);
     struct buf out = {0};
     struct dialect d;
     answer_dialect(request, &d, NULL);
@@ -261,7 +263,7 @@ static void answer_overloaded(struct request *request, const char *epoch, const 
 
 void stream_overloaded(struct request *request, const char *epoch)
 {
-    answer_overloaded(request, epoch, NULL);
+    answer_overloaded(request, epoch, NULL, NULL);
 }
 
 /* Where the events are, of a stream that answers another request; "" else. */
@@ -272,15 +274,27 @@ static void content_location(struct buf *out, const struct follow *f)
         buf_fmt(out, "%s/tasks/%s/events", conf_text(f->x->request.conf, CONF_HTTP_PREFIX), f->id);
 }
 
-static void overloaded(struct follow *f)
+/* `location` and `hit` as of answer_overloaded. */
+static void end_overloaded(struct exchange *x, const char *location, const struct limit_hit *hit)
 {
     static const char *const reason = "overloaded";
-    struct db *db = f->x->server->db;
+    metrics_add(x->server->metrics, METRIC_STREAM_ENDS, &reason, 1);
+    answer_overloaded(&x->request, db_epoch(x->server->db), location, hit);
+}
+
+static void overloaded(struct follow *f, const struct limit_hit *hit)
+{
     struct buf location = {0};
     content_location(&location, f);
-    metrics_add(f->x->server->metrics, METRIC_STREAM_ENDS, &reason, 1);
-    answer_overloaded(&f->x->request, db_epoch(db), location.len ? location.data : NULL);
+    end_overloaded(f->x, location.len ? location.data : NULL, hit);
     buf_free(&location);
+}
+
+bool stream_refused(struct exchange *x, const struct operation *op)
+{
+    if (op->error.code != ERR_LIMIT && op->error.code != ERR_BUSY) return exchange_refused(x, op);
+    end_overloaded(x, NULL, op->error.code == ERR_LIMIT ? &op->limit : NULL);
+    return true;
 }
 
 static void say_connected(struct buf *out, const struct follow *f)
@@ -419,7 +433,7 @@ static void refuse(struct follow *f, enum err rc, const struct limit_hit *hit,
                    const struct error *e)
 {
     if (f->form == FRAME_SSE)
-        overloaded(f);
+        overloaded(f, rc == ERR_LIMIT ? hit : NULL);
     else if (rc == ERR_LIMIT && hit)
         exchange_limited(f->x, hit);
     else if (rc == ERR_LIMIT)
@@ -524,7 +538,7 @@ static void answer_sse(struct follow *f)
     }
     /* what was made by this request is there, and named, whatever cannot be read now */
     if (rc == ERR_BUSY || (rc && f->located))
-        overloaded(f);
+        overloaded(f, NULL);
     else if (rc)
         exchange_fail(x, &e);
     else if (seen)

@@ -16,6 +16,10 @@ void stream_of_task(struct exchange *x, const struct task *t, bool resume);
  * ERR_INVALID names the parameter. */
 enum err stream_cursor(const struct exchange *x, struct cursor *out, struct error *e);
 
+/* Whether an operation on which a stream depends was refused, and then answers: 200 with stream.end {overloaded} where
+ * it may work later (a limit, a busy database), else as exchange_refused. */
+bool stream_refused(struct exchange *x, const struct operation *op);
+
 /* Answers a stream that is not open to its client at this moment: 200 with retry and stream.end
  * {overloaded}, because EventSource gives up for good on any other status. `epoch` of the log, or "". */
 void stream_overloaded(struct request *request, const char *epoch);

@@ -416,6 +416,19 @@ sub limited {
     is $r->header('RateLimit'), qq("$name";r=0;t=$seconds), 'RateLimit';
 }
 
+# A stream that is not open now: gives its retry.
+sub refused_stream {
+    my ($r, $name) = @_;
+    is $r->status, 200, "$name: 200, or EventSource would not come back";
+    like $r->header('Content-Type'), qr{^text/event-stream}, 'a stream';
+    my ($retry) = $r->body =~ /^retry: (\d+)$/m;
+    ok $retry, 'with retry';
+    my @said = map { Leat::decode($_) } $r->body =~ /^data: (.*)$/mg;
+    is_deeply [map { "$_->{type} $_->{payload}{reason}" } @said], ['stream.end overloaded'], 'and its end';
+    is $said[0]{payload}{retry_ms}, $retry, 'which says it too';
+    return $retry;
+}
+
 subtest 'queued tasks and creations' => sub {
     my %me = token($few, 'eager');
     my $create = sub {
@@ -434,7 +447,8 @@ subtest 'queued tasks and creations' => sub {
     limited($later->(), 'delayed_per_owner', 2);
     limited($create->('third'), 'queued_per_owner', 2);
     limited($create->('keyed', 'Idempotency-Key' => 'late'), 'queued_per_owner', 2);
-    limited($few->http(GET => '/api/run/asks?input=late', headers => {%me, %sse}), 'queued_per_owner', 2);
+    my $run = sub { return $few->http(GET => '/api/run/asks?input=late', headers => {%me, %sse}, timeout => 20) };
+    refused_stream($run->(), 'queued_per_owner of a run');
     is newest(), $before, 'nothing is written';
     is $mine->('tasks'), 5, 'no task';
     is $mine->('groups'), 1, 'no group';
@@ -451,7 +465,11 @@ subtest 'queued tasks and creations' => sub {
     } 30;
     ok $done, 'all ended';
     $before = newest();
-    limited($create->('eighth'), 'creates_per_minute', 7, 60);
+    my $eighth = $create->('eighth');
+    limited($eighth, 'creates_per_minute', 7, 60);
+    my $left = refused_stream($run->(), 'creates_per_minute of a run');
+    cmp_ok $left, '<=', 1000 * $eighth->header('Retry-After'), 'its retry is the time until the window lets it in';
+    cmp_ok $left, '>=', 1000 * $create->('eighth')->header('Retry-After'), '... and not sooner';
     is newest(), $before, 'nothing is written';
     is $mine->('tasks'), 7, 'no task';
     is $create->('keyed', 'Idempotency-Key' => 'late')->status, 202, 'what was asked before is answered again';
@@ -473,18 +491,8 @@ subtest 'streams' => sub {
     my %me = token($few, 'watcher');
     my @open = map { $few->stream('/api/events', headers => \%me) } 1, 2;
     is $_->next_event(10)->{json}{type}, 'stream.connected', 'two are open' for @open;
-    my $full = sub {
-        my ($r, $name) = @_;
-        is $r->status, 200, "$name: 200, or EventSource would not come back";
-        like $r->header('Content-Type'), qr{^text/event-stream}, 'a stream';
-        my ($retry) = $r->body =~ /^retry: (\d+)$/m;
-        ok $retry, 'with retry';
-        my @said = map { Leat::decode($_) } $r->body =~ /^data: (.*)$/mg;
-        is_deeply [map { "$_->{type} $_->{payload}{reason}" } @said], ['stream.end overloaded'], 'and its end';
-        is $said[0]{payload}{retry_ms}, $retry, 'which says it too';
-    };
     my $get = sub { return $few->http(GET => '/api/events', headers => {%me, %sse}, timeout => 20) };
-    $full->($get->(), 'streams_per_owner');
+    refused_stream($get->(), 'streams_per_owner');
     limited($few->http(GET => '/api/events?follow=1', headers => {%me, Accept => 'application/x-ndjson'}), 'streams_per_owner', 2);
     my $other = $few->stream('/api/events', headers => {token($few, 'viewer')});
     is $other->next_event(10)->{json}{type}, 'stream.connected', 'another owner may watch';
@@ -510,7 +518,8 @@ subtest 'streams' => sub {
     my $r = $get->();
     # a minute may have begun since
     for (1 .. 3) { last if $r->body =~ /overloaded/; $use_up->(); $r = $get->() }
-    $full->($r, 'stream_opens_per_minute');
+    my $left = refused_stream($r, 'stream_opens_per_minute');
+    ok $left % 1000 == 0 && $left <= 60_000, 'its retry is the time until the window lets it in, as of Retry-After' or diag $left;
 };
 
 $few->stop;

@@ -578,9 +578,10 @@ subtest 'a database that is busy' => sub {
         [POST => '/api/tasks', json => {type => 'cat'}], [DELETE => "/api/tasks/$done"], [POST => "/api/tasks/$done/cancel"],
         [POST => "/api/tasks/$t/retry"], [PUT => '/api/groups/g/context', json => 1], [POST => '/api/groups/g/events', json => {type => 'a.b'}],
         [POST => '/api/groups/g/cancel'], [POST => '/api/groups/g/retry'], [POST => '/api/tickets', json => {all => JSON::PP::true}],
-        [GET => '/api/run/asks?input=busy', headers => {Accept => 'text/event-stream'}],
     );
     gives(503, 'database_busy', @$_) for @tries;
+    like gives(200, undef, GET => '/api/run/asks?input=busy', headers => {Accept => 'text/event-stream'})->body,
+        qr/"reason":"overloaded"/, 'a stream is told so in band';
     kill TERM => $pid;
     close $held;
 };
@@ -622,7 +623,8 @@ subtest 'a server with its limits, and with a fault' => sub {
     my @alice = token('alice', 'create,read,publish', $b);
     my $id = gives(202, undef, POST => '/api/tasks?type=asks', body => 'x', headers => [@alice], server => $b)->json->{task_id};
     gives(429, 'rate_limited', POST => '/api/tasks?type=asks', body => 'x', headers => [@alice], server => $b);
-    gives(429, 'rate_limited', GET => '/api/run/asks', headers => [@alice, Accept => 'text/event-stream'], server => $b);
+    like gives(200, undef, GET => '/api/run/asks', headers => [@alice, Accept => 'text/event-stream'], server => $b)->body,
+        qr/"reason":"overloaded"/, 'an EventSource is told so in band';
     my $failed = by_hand($b, owner => 'alice', group => 'g');
     $failed->run;
     $failed->finish('failed');
