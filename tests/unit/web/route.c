@@ -159,16 +159,27 @@ static void request_finds_its_handler(void **state)
     }
 }
 
+/* But where a group is named: its handler says what such a name is. */
 static void segments_of_more_than_200_bytes_fit_nothing(void **state)
 {
+    static const struct {
+        const char *below;
+        int len;
+        bool fits;
+    } rows[] = {
+        {"/api/plain/", 200, true},
+        {"/api/plain/", 201, false},
+        {"/api/groups/", 200, true},
+        {"/api/groups/", 201, true},
+    };
     (void)state;
-    for (int len = 200; len <= 201; len++) {
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
         struct site site;
         struct buf path = {0};
-        buf_str(&path, "/api/groups/");
-        for (int i = 0; i < len; i++) buf_char(&path, 'g');
+        buf_str(&path, rows[row].below);
+        for (int i = 0; i < rows[row].len; i++) buf_char(&path, 'g');
         free(dispatch("GET", path.data, "o", 15, &site));
-        assert_int_equal(site.called[0] == '\0', len > 200);
+        assert_int_equal(site.called[0] != '\0', rows[row].fits);
         buf_free(&path);
     }
 }
