@@ -24,6 +24,13 @@ static void drop_submit(struct submit *s)
 
 /* ---- one ---- */
 
+/* Whether the answer is to be the task's events: the client names them, and likes them no less than a document. */
+static bool wants_stream(const struct request *request)
+{
+    static const char *const types[] = {"text/event-stream", "application/json"};
+    return request_accepts(request, types[0]) && request_prefers(request, types, 2) == 0;
+}
+
 static void created(struct exchange *x, void *arg)
 {
     struct submit *s = arg;
@@ -32,7 +39,7 @@ static void created(struct exchange *x, void *arg)
         int64_t wait_ms = request_wait_ms(request);
         bool waits = !task_status_terminal(s->task.status);
         if (waits) autostart(x->server->conf);
-        if (request_accepts(request, "text/event-stream")) {
+        if (wants_stream(request)) {
             stream_of_task(x, &s->task, false);
         } else if (wait_ms < 0) {
             answer_created(x, &s->task, s->joined, -1);

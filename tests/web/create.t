@@ -260,7 +260,7 @@ subtest 'with type in the query the body is the raw input, whatever its Content-
 };
 
 subtest 'a client that accepts an event stream is answered by the events' => sub {
-    for my $accept ('text/event-stream', 'application/json;q=0.5, Text/Event-Stream') {
+    for my $accept ('text/event-stream', 'application/json;q=0.5, Text/Event-Stream', 'application/json, text/event-stream', 'text/event-stream, */*') {
         my $r = create({type => 'wordcount', input => 'a'}, headers => {Accept => $accept});
         is $r->status, 200, $accept;
         is $r->header('Content-Type'), 'text/event-stream; charset=utf-8', 'Content-Type';
@@ -271,7 +271,7 @@ subtest 'a client that accepts an event stream is answered by the events' => sub
         is_deeply [map { $_->{task_seq} // $_->{type} } @events], [1 .. @events - 1, 'stream.end'], 'to its end';
     }
     is create({type => 'wordcount'}, headers => {Accept => $_})->status, 202, $_
-        for '*/*', 'text/*', 'application/json', 'text/event-stream;q=0';
+        for '*/*', 'text/*', 'application/json', 'text/event-stream;q=0', 'application/json, text/event-stream;q=0.5';
 
     # each event comes when it happens
     my $s = $l->stream('/api/tasks?type=watched', method => 'POST', body => '');
