@@ -416,6 +416,7 @@ static const struct request_row changing[] = {
     {"POST", "/api/groups/g/cancel", {NULL}, NULL},
     {"POST", "/api/groups/g/retry", {NULL}, NULL},
 };
+enum { CHANGING_RUN = 4 }; /* an EventSource asks for that one */
 static const struct request_row publishing[] = {
     {"PUT", "/api/groups/g/context", {NULL}, "{\"a\":1}"},
     {"POST", "/api/groups/g/events", {NULL}, "{\"type\":\"doc.created\"}"},
@@ -511,7 +512,7 @@ static void who_may_do_less_is_403(void **state)
     ALL_REFUSED(w, "creator", 403, "insufficient_scope", reading);
     ALL_REFUSED(w, "creator", 403, "insufficient_scope", publishing);
     ALL_REFUSED(w, "creator", 403, "insufficient_scope", tickets);
-    refused(w, "creator", 403, "insufficient_scope", "read", &changing[4]);
+    refused(w, "creator", 403, "insufficient_scope", "read", &changing[CHANGING_RUN]);
     refused(w, "publisher", 403, "insufficient_scope", "create", &changing[0]);
     refused(w, "publisher", 403, "insufficient_scope", "read", &reading[0]);
     ALL_REFUSED(w, "alice", 403, "insufficient_scope", admin);
@@ -1093,6 +1094,25 @@ static void a_stream_that_starts_a_task_must_be_asked_for(void **state)
 
 /* ---- limits, names, locks ---- */
 
+/* What makes a task cannot now: an EventSource, which gives up for good on any status but 200, is told to come back;
+ * who asks otherwise is refused. */
+static void not_now(struct world *w, const char *who, int status, const char *code)
+{
+    all_refused(w, who, status, code, changing, CHANGING_RUN);
+    refused(w, who, status, code, NULL, &changing[CHANGING_RUN + 1]);
+    char *before = contents(w);
+    struct answer a = ask(w, who, &changing[CHANGING_RUN]);
+    char *now = contents(w);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(a.exit_status, 0);
+    assert_non_null(strstr(a.text, "text/event-stream"));
+    assert_non_null(strstr(a.body, "\"overloaded\""));
+    assert_string_equal(before, now);
+    answer_free(&a);
+    free(before);
+    free(now);
+}
+
 static void a_queue_that_is_full_is_429(void **state)
 {
     static const struct request_row retries[] = {
@@ -1102,7 +1122,7 @@ static void a_queue_that_is_full_is_429(void **state)
     };
     static const struct request_row nothing = {"POST", "/api/groups/g/retry", {NULL}, NULL};
     struct world *w = *state;
-    all_refused(w, "full", 429, "rate_limited", changing, 6);
+    not_now(w, "full", 429, "rate_limited");
     ALL_REFUSED(w, "full", 429, "rate_limited", retries);
     struct answer a =
         ask(w, "full", &nothing); /* where there is nothing to retry, nothing is refused */
@@ -1144,7 +1164,9 @@ static void a_database_that_is_busy_is_503(void **state)
     struct world *w = *state;
     strcpy(w->variables[5], "LEAT_DATABASE_BUSY_MS=20");
     OK(w->s->r, txn_begin(w->s->db, TXN_SYNC_NONE, &w->s->r->e));
-    ALL_REFUSED(w, "alice", 503, "database_busy", changing);
+    not_now(w, "alice", 503, "database_busy");
+    all_refused(w, "alice", 503, "database_busy", &changing[CHANGING_RUN + 2],
+                COUNT(changing) - CHANGING_RUN - 2);
     ALL_REFUSED(w, "alice", 503, "database_busy", publishing);
     ALL_REFUSED(w, "alice", 503, "database_busy", tickets);
     struct answer a = ask(w, "alice", &reading[1]); /* reading goes on */
