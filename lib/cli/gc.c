@@ -79,7 +79,9 @@ static enum err checkpoint(struct cli *cli, struct error *e)
     return rc || alive ? rc : db_checkpoint(cli->db, e);
 }
 
-enum { LOG_PAGES = 1024 }; /* of the log at most, where no runner keeps it short: who opens it reads all of it */
+enum {
+    LOG_PAGES = 1024
+}; /* of the log at most, where no runner keeps it short: who opens it reads all of it */
 
 /* Step by step until nothing is left. What was removed is in *out also after an error. */
 static enum err remove_all(struct cli *cli, const struct retention *what,

@@ -11,7 +11,8 @@ enum {
     PAUSE_MS = 5,      /* between two steps, at least, ... */
     PAUSE_FACTOR = 3,  /* ... and so many times what the last one took, ... */
     BEHIND_STEPS = 50, /* ... but once, where so many were not enough, ... */
-    FAR_BEHIND = 200,  /* ... and not at all behind so many: else more comes than goes */
+    FAR_BEHIND = 200,  /* ... and not for long behind so many: else more comes than goes */
+    SHORT_PAUSE_MS = 1,
     BUSY_MS = 200,     /* before another try when the database was busy */
     FAILED_MS = 10000, /* the same when it failed */
     OFTEN_MS = 1000,   /* between two looks when tasks are kept for seconds or others commit, ... */
@@ -65,10 +66,12 @@ static enum err take_step(struct retention_timer *t, struct retention_step *out,
     return rc;
 }
 
-/* How long to pause after so many steps of which none was the last, the newest of which took `took` ms. */
+/* How long to pause after so many steps of which none was the last, the newest of which took `took` ms. Whoever waits
+ * for the write lock has it before the next step in any case. */
 static int64_t pause_after(size_t steps, int64_t took)
 {
-    int64_t pause = steps > FAR_BEHIND ? 0 : steps > BEHIND_STEPS ? took : took * PAUSE_FACTOR;
+    if (steps > FAR_BEHIND) return SHORT_PAUSE_MS;
+    int64_t pause = steps > BEHIND_STEPS ? took : took * PAUSE_FACTOR;
     return pause > PAUSE_MS ? pause : PAUSE_MS;
 }
 
