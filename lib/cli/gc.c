@@ -83,7 +83,7 @@ enum {
     LOG_PAGES = 1024
 }; /* of the log at most, where no runner keeps it short: who opens it reads all of it */
 
-/* Step by step until nothing is left. What was removed is in *out also after an error. */
+/* Step by step until nothing is left, and the file has given back what it can. What was removed is in *out also after an error. */
 static enum err remove_all(struct cli *cli, const struct retention *what,
                            struct retention_count *out, struct error *e)
 {
@@ -97,7 +97,12 @@ static enum err remove_all(struct cli *cli, const struct retention *what,
         more = step.more;
         if (db_wal_pages(cli->db) > LOG_PAGES && (rc = checkpoint(cli, e))) return rc;
     }
-    return ERR_OK;
+    enum err rc = ERR_OK;
+    for (bool more = true; !rc && more;) {
+        rc = db_give_back(cli->db, patience, &more, e);
+        if (!rc && db_wal_pages(cli->db) > LOG_PAGES) rc = checkpoint(cli, e);
+    }
+    return rc;
 }
 
 static void print(const struct retention_count *n, const struct wish *w)

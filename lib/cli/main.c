@@ -177,6 +177,7 @@ int main(int argc, char **argv)
     status = cli.command->run(&cli, argc, argv);
     job_types_close(cli.types);
     free(cli.login);
+    db_checkpoint_last(cli.db, NULL); /* what fails is tried again by whoever commits next */
     db_close(cli.db);
     conf_free(cli.conf);
     return status;

@@ -75,6 +75,16 @@ static int64_t pause_after(size_t steps, int64_t took)
     return pause > PAUSE_MS ? pause : PAUSE_MS;
 }
 
+/* When nothing is left to remove: a little of the space that it took. What was given back is cut off the file by a
+ * checkpoint. */
+static enum err give_back(struct retention_timer *t, bool *more, struct error *e)
+{
+    enum err rc = db_give_back(t->db, PATIENCE_MS, more, e);
+    if (!rc && !*more && t->gave_back) rc = db_checkpoint(t->db, e);
+    if (!rc) t->gave_back = *more;
+    return rc;
+}
+
 static void remove_some(void *arg)
 {
     struct retention_timer *t = arg;
@@ -83,6 +93,7 @@ static void remove_some(void *arg)
     struct error e = {0};
     enum err rc = take_step(t, &step, &e);
     for (size_t i = 0; i < step.gone_count; i++) files_remove(t->db, step.gone[i]);
+    if (!rc && !step.more) rc = give_back(t, &step.more, &e);
     if (!rc) t->steps = step.more ? t->steps + 1 : 0;
     int64_t ended = clock_monotonic_ms();
     int64_t pause = pause_after(t->steps, ended - began);

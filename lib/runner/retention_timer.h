@@ -1,5 +1,5 @@
-/* Removing what is old (store/retention.h), a little at a time, so that neither claims nor other writers
- * notice. Any runner does it; that several do is harmless. */
+/* Removing what is old (store/retention.h) and giving the space back, a little at a time, so that neither claims nor
+ * other writers notice. Any runner does it; that several do is harmless. */
 #ifndef LEAT_RUNNER_RETENTION_TIMER_H
 #define LEAT_RUNNER_RETENTION_TIMER_H
 
@@ -23,6 +23,7 @@ struct retention_timer {
         files;    /* set: the walk through the folders of files begins, or goes on, then */
     size_t steps; /* in a row that left something */
     bool more;    /* the last step left something, because its time was up, or there was none yet */
+    bool gave_back; /* the last look gave some of the file back, and there may be more */
     struct retention_count removed; /* since there was nothing to remove */
     struct files_sweep orphans;     /* the walk for folders of files that belong to no task */
 };

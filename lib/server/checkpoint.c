@@ -92,10 +92,3 @@ int checkpoint_alone(const struct conf *conf)
     if (rc) log_failure(LOG_LEVEL_ERROR, "cannot checkpoint", &e);
     return rc == ERR_BUSY ? EX_OK : rc ? EX_IOERR : EX_OK; /* another one may be at it */
 }
-
-void checkpoint_last(struct db *db)
-{
-    struct error e = {0};
-    if (db_wal_pages(db) > LOG_PAGES && db_checkpoint(db, &e))
-        log_failure(LOG_LEVEL_WARN, "cannot checkpoint", &e);
-}

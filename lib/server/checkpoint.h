@@ -32,7 +32,4 @@ void checkpoints_turn(struct checkpoints *c);
 /* What the process does that was started: opens the database, makes one checkpoint. An exit status. */
 int checkpoint_alone(const struct conf *conf);
 
-/* Makes one here if the log is long, for a process that is about to end. */
-void checkpoint_last(struct db *db);
-
 #endif

@@ -436,7 +436,9 @@ static void close_all(struct server *s)
     job_types_close(s->types);
     checkpoints_close(&s->checkpoints);
     loop_close(s->loop);
-    if (listener_is_cgi(s->listener)) checkpoint_last(s->db);
+    struct error e = {0};
+    if (listener_is_cgi(s->listener) && db_checkpoint_last(s->db, &e))
+        log_failure(LOG_LEVEL_WARN, "cannot checkpoint", &e);
     listener_close(s->listener);
     bell_close(s->bell);
     if (s->db) txn_wait(s->db, conf_int(s->conf, CONF_DATABASE_BUSY_MS));

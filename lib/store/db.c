@@ -1,6 +1,7 @@
 #include "store/db.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/id.h"
 #include "gen/query.h"
 #include "store/db_struct.h"
@@ -139,6 +140,8 @@ static enum err make_current(struct db *db, bool migrate, struct error *e)
     rc = migrate_check(db->sql, &current, e);
     if (!rc && !current && !migrate)
         rc = error_set(e, ERR_STATE, "%s needs a migration first", db->path);
+    /* of an empty file only, and before its first page: others are made so by db_rebuild */
+    if (!rc) rc = sqlite_exec(db->sql, "PRAGMA auto_vacuum = INCREMENTAL", e);
     if (!rc) rc = journal_mode(db->sql, "PRAGMA journal_mode = WAL", &wal, e);
     if (!rc && !wal) rc = error_set(e, ERR_IO, "%s: no write-ahead log is possible here", db->path);
     if (!rc && !current) rc = migrate_run(db->sql, e);
@@ -199,7 +202,12 @@ enum err db_fold(struct db *db, struct error *e)
     return rc || !wal ? rc : error_set(e, ERR_BUSY, "%s is open elsewhere", db->path);
 }
 
-enum { AUTO_VACUUM_INCREMENTAL = 2 };
+enum {
+    AUTO_VACUUM_INCREMENTAL = 2,
+    FREE_KEPT_PAGES = 1024, /* what is free stays for new rows: so many pages, ... */
+    FREE_KEPT_PART = 4,     /* ... or this part of the file where that is more */
+    GIVE_BACK_MS = 5,       /* a step ends after so long */
+};
 
 enum err db_gives_back(struct db *db, bool *gives, struct error *e)
 {
@@ -215,6 +223,36 @@ enum err db_free_bytes(struct db *db, int64_t *bytes, struct error *e)
     enum err rc = sqlite_pragma_number(db->sql, "PRAGMA freelist_count", &pages, e);
     if (!rc) rc = sqlite_pragma_number(db->sql, "PRAGMA page_size", &size, e);
     *bytes = pages * size;
+    return rc;
+}
+
+/* Whether more is free than is kept for new rows. */
+static enum err find_spare(struct db *db, bool *spare, struct error *e)
+{
+    int64_t freed = 0, pages = 0;
+    enum err rc = sqlite_pragma_number(db->sql, "PRAGMA freelist_count", &freed, e);
+    if (!rc && freed > FREE_KEPT_PAGES)
+        rc = sqlite_pragma_number(db->sql, "PRAGMA page_count", &pages, e);
+    *spare = freed > FREE_KEPT_PAGES && freed > pages / FREE_KEPT_PART;
+    return rc;
+}
+
+/* One that does not give back keeps its spare pages until it is rebuilt: there is no more to do then. */
+enum err db_give_back(struct db *db, int64_t wait_ms, bool *more, struct error *e)
+{
+    bool gives = false;
+    *more = false;
+    enum err rc = db_gives_back(db, &gives, e);
+    if (!rc && gives) rc = find_spare(db, more, e);
+    if (rc || !*more) return rc;
+    if ((rc = txn_begin_quiet(db, wait_ms, e))) return rc;
+    int64_t until = clock_monotonic_us() + GIVE_BACK_MS * 1000;
+    do {
+        rc = sqlite_exec(db->sql, "PRAGMA incremental_vacuum(16)", e);
+        if (!rc) rc = find_spare(db, more, e);
+    } while (!rc && *more && clock_monotonic_us() < until);
+    rc = txn_end(db, rc, e);
+    *more = !rc; /* whoever asks again learns that nothing is left */
     return rc;
 }
 
@@ -303,4 +341,11 @@ enum err db_checkpoint(struct db *db, struct error *e)
     db->wal_found = pages;
     if (moved >= pages) db->wal_pages = 0;
     return ERR_OK;
+}
+
+enum { LONG_LOG_PAGES = 2048 }; /* 8 MiB */
+
+enum err db_checkpoint_last(struct db *db, struct error *e)
+{
+    return db && db->wal_pages > LONG_LOG_PAGES ? db_checkpoint(db, e) : ERR_OK;
 }

@@ -49,7 +49,13 @@ enum err db_gives_back(struct db *db, bool *gives, struct error *e);
 /* Bytes of the file that are free, for new rows alone. */
 enum err db_free_bytes(struct db *db, int64_t *bytes, struct error *e);
 
-/* Makes it so, by writing the whole database anew. Only where it is open alone. */
+/* Gives a little of what is free back to the file system, in one transaction of some 5 ms that waits at most `wait_ms`
+ * for its turn and rings no bell: until a quarter of the file is free, and at most 4 MiB of a small one. The file itself
+ * becomes smaller with the next checkpoint that no reader hinders. *more: there was some, ask again. ERR_BUSY: somebody
+ * else's turn; others as txn_commit. */
+enum err db_give_back(struct db *db, int64_t wait_ms, bool *more, struct error *e);
+
+/* Makes it so that space can be given back, by writing the whole database anew. Only where it is open alone. */
 enum err db_rebuild(struct db *db, struct error *e);
 
 /* Where it lies. Borrowed. */
@@ -82,8 +88,11 @@ bool txn_malformed(const struct db *db);
 /* The version of SQLite. */
 const char *db_library(void);
 
-/* Copies the write-ahead log into the database, inside the write lock. For the runner alone. Skips
+/* Copies the write-ahead log into the database, inside the write lock. Skips
  * (ERR_OK) what readers still need. ERR_UNSYNCED as in txn_commit. */
 enum err db_checkpoint(struct db *db, struct error *e);
+
+/* The same for a process that is about to end: where its own commits left a long log. NULL is fine. */
+enum err db_checkpoint_last(struct db *db, struct error *e);
 
 #endif

@@ -115,7 +115,9 @@ subtest 'restore' => sub {
 };
 
 subtest 'migrate' => sub {
-    my ($mode) = map { values %$_ } $s->sql('PRAGMA auto_vacuum;');
+    # as one that an earlier version made
+    qx(sqlite3 $s->{db} 'PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = 0; VACUUM;');
+    is_deeply [map { values %$_ } $s->sql('PRAGMA auto_vacuum;')], [0], 'a database that gives no space back';
     my $r = $s->leat('migrate');
     is $r->{status}, 0, 'done' or diag $r->{err};
     my ($now) = map { values %$_ } $s->sql('PRAGMA auto_vacuum;');
@@ -123,6 +125,13 @@ subtest 'migrate' => sub {
     is $s->document($first)->{status}, 'completed', 'all is there';
     is $s->leat('migrate')->{out}, "$s->{db}: nothing to do\n", 'once';
     is decode($s->leat('migrate', '--json')->{out})->{rebuilt}, JSON::PP::false, '--json';
+};
+
+subtest 'without a runner the log stays short too' => sub {
+    my $before = -s $s->{db};
+    my $r = $s->leat({in => 'x' x 20_000_000}, qw(submit cat --input-file -));
+    is $r->{status}, 0, 'a large input' or diag $r->{err};
+    cmp_ok -s $s->{db}, '>', $before + 19_000_000, '... is in the database when leat has ended';
 };
 
 done_testing;

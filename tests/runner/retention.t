@@ -113,6 +113,17 @@ subtest 'a long log goes as well, and nobody waits' => sub {
     is +(sql($l, "SELECT count(*) FROM events WHERE task NOT IN (SELECT n FROM tasks)"))[0][0], 0, 'no event without a task';
 };
 
+subtest 'the file gives its space back' => sub {
+    my $db = $l->state . '/leat.db';
+    unlink $go;
+    my $id = $l->http(POST => '/api/tasks?type=waits', body => 'x' x 30_000_000)->json->{task_id};
+    ok wait_until(sub { -s $db > 30_000_000 }, 30), 'it has grown by what was sent';
+    Leat::write_file($go, '');
+    ok gone($id, 60), 'the task goes';
+    ok wait_until(sub { -s $db < 12_000_000 }, 60), '... and its space' or diag -s $db;
+    ok wait_until(sub { create('quick', delay => 3600); -s "$db-wal" <= 16 << 20 }, 30), 'the log is cut when it begins anew';
+};
+
 subtest 'the log of the runner says so' => sub {
     ok wait_until(sub { $l->log =~ /program=leatd .*msg="retention" tasks=[1-9]\d* events=[1-9]\d* groups=\d+/ }), 'tasks, events, groups';
     unlike $l->log, qr/a statement is (?:left )?open/, 'and nothing was left open';

@@ -61,5 +61,18 @@ my $alive = grep {
 } @sockets;
 is $alive, $streams, 'every stream lives';
 close $_ for @sockets;
+
+# Whoever commits keeps it short, where no runner does.
+my ($runner) = $l->pids('runner');
+kill STOP => $runner;
+($worst, $written) = (0, 0);
+my $large = {type => 'doc.created', payload => {text => 'x' x 900_000}};
+for (1 .. 160) {
+    $written++ if $l->http(POST => '/api/groups/large/events', json => $large)->status == 202;
+    $worst = megabytes() if megabytes() > $worst;
+}
+kill CONT => $runner;
+is $written, 160, '144 MB without a runner';
+cmp_ok $worst, '<', 64, sprintf '... and never more than %.0f MB of write-ahead log', $worst;
 $l->stop;
 done_testing;

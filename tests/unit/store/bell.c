@@ -343,6 +343,19 @@ static void read_one_state(struct room *r, void *arg)
     MUST(sql_number(r->db, "SELECT count(*) FROM tasks") > tasks);
 }
 
+static void a_log_that_was_long_is_cut_when_it_begins_anew(void **state)
+{
+    struct room *r = *state;
+    char *bytes = mem_alloc(200000);
+    for (int i = 0; i < 100; i++) make(r, (struct sketch){.input = bytes, .input_bytes = 200000});
+    free(bytes);
+    assert_true(size_of(r, "-wal") > 100 * 200000);
+    OK(r, db_checkpoint(r->db, &r->e));
+    commit_one(r);
+    assert_true(size_of(r, "-wal") <= 16 << 20);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM inputs"), 100);
+}
+
 static void a_checkpoint_never_resets_the_log_under_a_reader(void **state)
 {
     struct room *r = *state;
@@ -416,6 +429,7 @@ int main(void)
         room_test(nobody_checkpoints_by_committing_or_closing),
         room_test(a_checkpoint_moves_the_log_into_the_database),
         room_test(after_a_checkpoint_the_log_begins_anew_and_does_not_grow),
+        room_test(a_log_that_was_long_is_cut_when_it_begins_anew),
         room_test(a_checkpoint_never_resets_the_log_under_a_reader),
         room_test(a_checkpoint_waits_its_turn),
     };

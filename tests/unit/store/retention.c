@@ -113,6 +113,43 @@ static void the_oldest_goes_first_and_a_step_is_small(void **state)
     assert_int_equal(rest + step.removed.tasks, TASKS);
 }
 
+static void what_was_freed_is_given_back_in_portions(void **state)
+{
+    struct room *r = *state;
+    enum { TASKS = 60, BYTES = 200000 };
+    char *bytes = mem_alloc(BYTES);
+    for (int i = 0; i < TASKS; i++)
+        make_finished(r, (struct sketch){.input = bytes, .input_bytes = BYTES}, T0, 0);
+    free(bytes);
+    int64_t young =
+        make_finished(r, (struct sketch){.input = "stays", .input_bytes = 5}, T0 + DAY, 0);
+    OK(r, db_checkpoint(r->db, &r->e));
+    bool more = true;
+    int64_t full = 0, empty = 0, log = 0, before = sql_number(r->db, "PRAGMA page_count");
+    db_bytes(r->db, &full, &log);
+    assert_true(full > TASKS * BYTES);
+    OK(r, db_give_back(r->db, 1000, &more, &r->e));
+    assert_false(more); /* nothing is free yet */
+
+    sweep(r, T0 + HOUR, T0 + DAY);
+    for (int steps = 0;; steps++) {
+        if (steps > 10000) fail_msg("no end");
+        OK(r, db_give_back(r->db, 1000, &more, &r->e));
+        int64_t pages = sql_number(r->db, "PRAGMA page_count");
+        assert_true(more ? pages < before : pages == before);
+        before = pages;
+        assert_true(txn_idle(r->db));
+        if (!more) break;
+    }
+    OK(r, db_checkpoint(r->db, &r->e));
+    db_bytes(r->db, &empty, &log);
+    assert_in_range(empty, 1, 6 << 20); /* a few MiB stay free for what comes next */
+    assert_true(before * 4096 == empty);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM inputs WHERE task = %lld", young), 1);
+    sql_is(r->db, "ok", "PRAGMA integrity_check");
+    assert_consistent(r->db);
+}
+
 static void what_is_not_finished_stays_whatever_its_age(void **state)
 {
     struct room *r = *state;
@@ -432,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         room_test(what_is_old_goes_with_all_that_is_its),
         room_test(the_oldest_goes_first_and_a_step_is_small),
+        room_test(what_was_freed_is_given_back_in_portions),
         room_test(what_is_not_finished_stays_whatever_its_age),
         room_test(for_ever_is_for_ever),
         room_test(a_type_may_have_a_bound_of_its_own),
