@@ -4,6 +4,7 @@
 #include "answers.h"
 #include "handlers.h"
 #include "server/server.h"
+#include "store/log_readers.h"
 #include "web/response.h"
 
 #include <inttypes.h>
@@ -148,6 +149,18 @@ static void held_types(struct buf *out, const struct type_rows *t)
         buf_fmt(out, "leat_type_broken{type=\"%s\"} 1\n", t->broken[i].type);
 }
 
+/* Who keeps the log from being cut. */
+static void log_readers(struct buf *out, struct db *db)
+{
+    struct log_reader readers[LOG_READERS_MAX];
+    size_t count = log_readers_find(db, readers);
+    head(out, "leat_wal_held_bytes", "gauge",
+         "Write-ahead log that cannot be cut because this process reads an old state.");
+    for (size_t i = 0; i < count; i++)
+        buf_fmt(out, "leat_wal_held_bytes{pid=\"%" PRId64 "\"} %" PRId64 "\n", readers[i].pid,
+                readers[i].bytes);
+}
+
 /* GET /metrics: text exposition format 0.0.4. */
 void metrics_get(struct exchange *x)
 {
@@ -171,6 +184,7 @@ void metrics_get(struct exchange *x)
           (double)c->log_bytes);
     gauge(&body, "leat_wal_pages", "Pages of the write-ahead log that are in use.",
           (double)c->log_pages);
+    log_readers(&body, x->server->db);
     head(&body, "leat_processes", "gauge", "Living processes by program.");
     programs(&body, &k.metrics, false, write_processes);
     head(&body, "leat_resident_bytes", "gauge", "Resident memory by program.");

@@ -7,6 +7,7 @@
 #include "server/server.h"
 #include "store/claims.h"
 #include "store/lock_holder.h"
+#include "store/log_readers.h"
 #include "store/runner_lock.h"
 #include "web/problem.h"
 
@@ -35,6 +36,17 @@ static bool lock_is_stuck(const struct server *site, struct buf *member, struct 
     }
     buf_char(member, '}');
     return true;
+}
+
+/* A log that cannot be cut takes room, and is no reason to send requests elsewhere either. */
+static void name_log_readers(const struct server *site, struct buf *members)
+{
+    struct log_reader readers[LOG_READERS_MAX];
+    size_t count = log_readers_find(site->db, readers);
+    for (size_t i = 0; i < count; i++)
+        buf_fmt(members, "%s{\"pid\":%lld,\"bytes\":%lld}", i ? "," : ",\"log_readers\":[",
+                (long long)readers[i].pid, (long long)readers[i].bytes);
+    if (count) buf_char(members, ']');
 }
 
 /* Clients learn the name of the file, and not where it lies. */
@@ -81,6 +93,7 @@ void ops_health(struct exchange *x)
     buf_fmt(&found, ",\"database\":%s,\"runner\":%s", database ? "true" : "false",
             alive ? "true" : "false");
     name_broken_types(site, &found);
+    name_log_readers(site, &found);
     bool malformed = txn_malformed(site->db);
     bool stuck = lock_is_stuck(site, &found, &detail);
     if (database && !malformed && !stuck && (alive || !wanted)) {

@@ -5,6 +5,7 @@
 #include "store/claims.h"
 #include "store/damage.h"
 #include "store/lock_holder.h"
+#include "store/log_readers.h"
 #include "store/runner_lock.h"
 #include "store/type_rows.h"
 
@@ -137,7 +138,13 @@ static void check_opened(struct cli *cli, struct findings *f)
         findings_add(f, FINDING_PROBLEM, "write lock", "end that process if it does not go on",
                      "process %lld has held it for %lld s", (long long)holder.pid,
                      (long long)(clock_monotonic_us() - holder.since) / 1000000);
-    if (log > (int64_t)256 << 20)
+    struct log_reader readers[LOG_READERS_MAX];
+    size_t reading = log_readers_find(cli->db, readers);
+    for (size_t i = 0; i < reading; i++)
+        findings_add(f, FINDING_PROBLEM, "log", "end that process or its transaction",
+                     "process %lld keeps %lld MiB of the write-ahead log from being cut",
+                     (long long)readers[i].pid, (long long)readers[i].bytes >> 20);
+    if (!reading && log > (int64_t)256 << 20)
         findings_add(f, FINDING_NOTE, "log", "look for a program that keeps a transaction open",
                      "the write-ahead log has %lld MiB: a reader may keep it from being cut",
                      (long long)log >> 20);

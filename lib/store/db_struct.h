@@ -1,4 +1,4 @@
-/* What stands behind a struct db; for db.c and txn.c alone. */
+/* What stands behind a struct db; for db.c, txn.c and log_readers.c alone. */
 #ifndef LEAT_STORE_DB_STRUCT_H
 #define LEAT_STORE_DB_STRUCT_H
 

@@ -217,6 +217,27 @@ enum err sqlite_error(struct sqlite3 *sql, int rc, const char *what, struct erro
     return error_set(e, code, "%s: %s (%d): %s", what, sqlite3_errmsg(sql), rc, file);
 }
 
+bool sqlite_log_marks(struct sqlite3 *sql, int64_t held[SQLITE_LOG_MARKS])
+{
+    enum { REGION = 32768, PAGE_SIZE_AT = 14, FRAMES_AT = 16, MOVED_AT = 96, MARKS_AT = 100 };
+    sqlite3_file *db = NULL;
+    void volatile *shared = NULL;
+    sqlite3_file_control(sql, "main", SQLITE_FCNTL_FILE_POINTER, &db);
+    if (!db || !db->pMethods || db->pMethods->iVersion < 2) return false;
+    if (db->pMethods->xShmMap(db, 0, REGION, 0, &shared) || !shared) return false;
+    const volatile char *at = shared;
+    int64_t page = *(const volatile uint16_t *)(at + PAGE_SIZE_AT);
+    uint32_t frames = *(const volatile uint32_t *)(at + FRAMES_AT);
+    uint32_t moved = *(const volatile uint32_t *)(at + MOVED_AT);
+    if (page == 1) page = 65536; /* does not fit into its 16 bits */
+    for (int m = 0; m < SQLITE_LOG_MARKS; m++) {
+        uint32_t mark = ((const volatile uint32_t *)(at + MARKS_AT))[m];
+        if (mark < moved) mark = moved; /* who reads nothing of the log holds mark 0 */
+        held[m] = mark < frames ? (int64_t)(frames - mark) * page : 0;
+    }
+    return true;
+}
+
 /* Whether a read failed. SQLite calls that SQLITE_CORRUPT too (SQLITE_IOERR_CORRUPTFS), but what is on disk may be
  * sound. What it read without an error resets the number only sometimes: then too, no damage is noted. */
 static bool read_failed(sqlite3 *sql)

@@ -50,6 +50,13 @@ enum sqlite_checkpoint { CHECKPOINT_DONE, CHECKPOINT_BUSY, CHECKPOINT_UNSYNCED, 
 enum sqlite_checkpoint sqlite_checkpoint(struct sqlite3 *sql, int64_t *pages, int64_t *moved,
                                          struct error *e);
 
+/* SQLite's marks for readers of the log: one who reads at mark m holds a POSIX read lock of byte
+ * SQLITE_LOG_MARK_LOCK + m of the shared memory (DB-shm). *held: bytes of log behind each mark, which no checkpoint can
+ * move while somebody holds it; a mark that nobody holds counts for nothing. False: there is no log in use.
+ * (sqlite.org/walformat.html, 2.1: the format is fixed.) */
+enum { SQLITE_LOG_MARKS = 5, SQLITE_LOG_MARK_LOCK = 123 };
+bool sqlite_log_marks(struct sqlite3 *sql, int64_t held[SQLITE_LOG_MARKS]);
+
 /* The database's file, without links; the library's version. Borrowed. */
 const char *sqlite_file(struct sqlite3 *sql);
 const char *sqlite_version(void);

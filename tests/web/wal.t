@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use ByHand;
+use IPC::Open2 qw(open2);
 use IO::Poll qw(POLLIN POLLOUT POLLHUP POLLERR);
 use Leat;
 use Socket qw(pack_sockaddr_in inet_aton SOCK_STREAM AF_INET);
@@ -74,5 +75,22 @@ for (1 .. 160) {
 kill CONT => $runner;
 is $written, 160, '144 MB without a runner';
 cmp_ok $worst, '<', 64, sprintf '... and never more than %.0f MB of write-ahead log', $worst;
+
+# Who keeps it from being cut is named.
+sub readers { return $l->http(GET => '/api/health')->json->{log_readers} }
+is readers(), undef, 'nobody holds it up';
+my $reader = open2(my $from, my $to, qw(sqlite3 -readonly -batch -init /dev/null), $l->state . '/leat.db');
+print {$to} "BEGIN; SELECT 'reads ' || count(*) FROM tasks;\n";
+$to->flush;
+like scalar(readline $from), qr/^reads \d+$/, 'a program reads in a transaction';
+$l->http(POST => '/api/groups/large/events', json => $large) for 1 .. 24;
+my $named = readers() // [];
+is_deeply [map { $_->{pid} } @$named], [$reader], '... and is named by health once the log is long because of it';
+cmp_ok $named->[0]{bytes} // 0, '>=', 16 << 20, '... with how much that is';
+like $l->http(GET => '/api/metrics')->body, qr/^leat_wal_held_bytes\{pid="$reader"\} [1-9]\d{7,}$/m, '... and by metrics';
+like $l->leat('check')->{out}, qr/^problem +log +process $reader keeps \d+ MiB/m, '... and by leat check';
+close $to;
+waitpid $reader, 0;
+ok wait_until(sub { !readers() }, 30), 'until it has ended';
 $l->stop;
 done_testing;
