@@ -405,6 +405,20 @@ static enum err open_parts(struct server *s, struct error *e)
     return rc;
 }
 
+/* Silence that a web server may take for the end: what make run writes follows the settings, others wait for what they
+ * were told. */
+static void warn_of_silence(const struct conf *conf)
+{
+    enum { SHIPPED_MS = 75 * 1000 }; /* the timeouts of nginx/ */
+    static const enum conf_key keys[] = {CONF_STREAM_HEARTBEAT, CONF_HTTP_WAIT_SECONDS_MAX};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (conf_ms(conf, keys[i]) >= SHIPPED_MS)
+            log_warn("the web server has to wait longer than this for leat.fcgi; as shipped it "
+                     "waits 75 s: leat check tries it",
+                     " setting=%s seconds=%g", conf_settings[keys[i]].key,
+                     (double)conf_ms(conf, keys[i]) / 1000);
+}
+
 /* Opens all that is needed; on failure what was opened is left to the end of the process. */
 static int open_all(struct server *s)
 {
@@ -425,6 +439,7 @@ static int open_all(struct server *s)
     if (listener_is_cgi(s->listener)) return 0;
     checkpoints_open(&s->checkpoints, s->loop, s->db, s->conf);
     auth_warn(s->conf);
+    warn_of_silence(s->conf);
     return 0;
 }
 

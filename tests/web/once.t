@@ -2,11 +2,13 @@
 use strict;
 use warnings;
 use ByHand qw(sql);
+use Fcntl qw(:flock);
 use IO::Select;
 use IO::Socket::INET;
 use Leat;
 use POSIX ();
 use Test::More;
+use Time::HiRes qw(time);
 
 my $l = Leat->start(conf => "[runner]\nworkers = 8\n");
 
@@ -392,6 +394,8 @@ $l->stop;
 # ---- limits --------------------------------------------------------------------------------------
 
 my $few = Leat->start(conf => <<'CONF');
+[database]
+busy_ms = 60000
 [limits]
 queued_per_owner = 2
 delayed_per_owner = 2
@@ -485,6 +489,33 @@ subtest 'polls' => sub {
     limited($answers[-1], 'polls_per_minute', 3, 60);
     is $few->http(GET => $none, headers => {token($few, 'patient')})->status, 404, 'another owner may still ask';
     is $few->http(GET => '/api/tasks', headers => \%me)->status, 200, 'a list is no poll';
+};
+
+subtest 'to be counted waits for the write lock, and keeps nobody else waiting' => sub {
+    my %me = token($few, 'counted');
+    my $none = '/api/tasks/01890000-0000-7000-8000-000000000000';
+    open my $lock, '+<', $few->state . '/leat.db.lock' or die "lock: $!";
+    flock $lock, LOCK_EX or die "flock: $!";
+    my $asks = sub {
+        my ($path, %headers) = @_;
+        my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $few->port) or die "connect: $@";
+        syswrite $socket, "GET $path HTTP/1.1\r\nHost: localhost\r\n" . join('', map { "$_: $headers{$_}\r\n" } keys %headers) . "\r\n";
+        return $socket;
+    };
+    # more than there are processes
+    my @wait = ((map { $asks->($none, %me) } 1 .. 6), (map { $asks->('/api/events', %me, %sse) } 1, 2));
+    my ($slowest, $wrong) = (0, 0);
+    for (1 .. 20) {
+        my $begin = time;
+        $wrong++ if $few->http(GET => '/api/tasks', headers => \%me, timeout => 15)->status != 200;
+        my $took = time - $begin;
+        $slowest = $took if $took > $slowest;
+    }
+    is $wrong, 0, 'others are answered';
+    cmp_ok $slowest, '<', 5, sprintf '... at once (%.2f s)', $slowest;
+    is scalar(grep { IO::Select->new($_)->can_read(0) } @wait), 0, 'those who are counted wait';
+    flock $lock, LOCK_UN;
+    is scalar(grep { IO::Select->new($_)->can_read(20) } @wait), 8, '... until it is free';
 };
 
 subtest 'streams' => sub {

@@ -95,15 +95,19 @@ subtest 'what there is to try names jobs that there are' => sub {
 subtest 'the web server waits for longer, and takes more, than the settings say' => sub {
     my ($patience, $size) = (qr/^fastcgi_read_timeout (\d+)s;$/m, qr/^client_max_body_size (\d+)m;$/m);
     cmp_ok +(passed_on() =~ $patience)[0], '>=', 75, 'as shipped';
+    unlike $l->log, qr/the web server has to wait/, '... of which nothing needs to be said';
     $l->down;
     $l->conf("[stream]\nheartbeat = 100\n[http]\nmax_raw_bytes = 200000000\n");
     $l->up;
     cmp_ok +(passed_on() =~ $patience)[0], '>', 200, 'two heartbeats';
     cmp_ok +(passed_on() =~ $size)[0], '>', 191, 'a larger body';
+    my $warns = qr/level=warn\b.*the web server has to wait longer than this for leat\.fcgi.* setting=(\w+) seconds=(\d+)/;
+    is join(' ', $l->log =~ $warns), 'heartbeat 100', 'a web server of one\'s own knows nothing of it: the log says so';
     $l->down;
     $l->conf("[http]\nwait_seconds_max = 300\n");
     $l->up;
     cmp_ok +(passed_on() =~ $patience)[0], '>', 300, 'a long wait';
+    like $l->log, qr/the web server has to wait.* setting=wait_seconds_max seconds=300/, '... is said too';
 };
 
 subtest 'a web server that cannot start is told at once' => sub {
@@ -142,6 +146,14 @@ subtest 'who dies under a request that may have written, says nothing of it' => 
         '500 outcome_unknown no none', 'a POST that waits'
         or diag explain $r;
     is scalar @{ $l->http(GET => '/api/tasks?group=waits')->json->{tasks} }, 1, '... had made its task';
+
+    my ($patience, $back) = $l->change_site(sub { s/^(\s*fastcgi_read_timeout) \d+s;/$1 1s;/m }, 'leat-pass.conf');
+    ok $back, 'a web server that waits a second';
+    $r = $l->http(POST => '/api/tasks', json => {type => 'naps', group => 'late'}, headers => {Prefer => 'wait=20'});
+    $j = $r->json // {};
+    isnt $j->{retryable} // 1, JSON::PP::true, '... does not say that it may be asked again' or diag explain $r;
+    like $r->status . ' ' . ($j->{code} // ''), qr/^50[04] outcome_unknown$/, '... but that nobody knows';
+    is scalar @{ $l->http(GET => '/api/tasks?group=late')->json->{tasks} }, 1, '... the task is there';
 };
 
 $l->stop;

@@ -579,6 +579,26 @@ subtest 'pages walk a log of a thousand events' => sub {
     }
 };
 
+subtest 'a page that finds nothing looks at a part of the log' => sub {
+    my $t = by_hand($l);
+    $t->run;
+    $t->say('doc.created', {}, 5000) for 1 .. 4;
+    my $from = $l->http(GET => $t->events('limit=1'), headers => $json)->json->{cursor};
+    my ($cursor, $pages) = ($from, 0);
+    while ($pages < 20) {
+        my $r = $l->http(GET => $t->events("types=no.such&last_event_id=$cursor"), headers => {%$json, Prefer => 'wait=0'});
+        my $page = $r->json;
+        is_deeply $page->{events}, [], 'nothing is there to be shown';
+        $pages++;
+        last unless $page->{more};
+        cmp_ok number($page->{cursor}), '>', number($cursor), '... and there is more behind it';
+        cmp_ok number($page->{cursor}) - number($cursor), '<=', 10_000, '... for it ends in good time';
+        $cursor = $page->{cursor};
+    }
+    cmp_ok $pages, '>', 1, 'it took several pages';
+    cmp_ok $pages, '<', 20, '... and came to an end';
+};
+
 subtest 'a long poll answers when something of its own happens' => sub {
     my $t    = by_hand($l);
     my $else = by_hand($l);

@@ -958,13 +958,16 @@ static void wrong_values_are_422_and_name_their_field(void **state)
         CREATE("group", "5"),
         CREATE("group", "\".\""),
         CREATE("group", "\"..\""),
+        CREATE("group", "\"../../data\""),
+        CREATE("group", "\"a/./b\""),
+        CREATE("group", "\"-\""),
         CREATE("group", "\"a\\nb\""),
         CREATE("group", "\"\\u007f\""),
         CREATE("group", "[]"),
         CREATE("priority", "\"x\""),
         CREATE("priority", "1.5"),
-        CREATE("priority", "1001"),
-        CREATE("priority", "-1001"),
+        CREATE("priority", "101"),
+        CREATE("priority", "-101"),
         CREATE("max_attempts", "0"),
         CREATE("max_attempts", "1.5"),
         CREATE("timeout", "0"),
@@ -978,6 +981,7 @@ static void wrong_values_are_422_and_name_their_field(void **state)
         CREATE("Input", "1"),
         QUERY("group", ""),
         QUERY("group", "a%0ab"),
+        QUERY("group", "..%2F..%2Fdata"),
         QUERY("priority", "high"),
         QUERY("max_attempts", "0"),
         QUERY("timeout", "1s"),
@@ -1017,6 +1021,15 @@ static void wrong_values_are_422_and_name_their_field(void **state)
         {"ttl", {"POST", "/api/tickets", {NULL}, "{\"task\":\"{done}\",\"ttl\":0}"}},
         {"all", {"POST", "/api/tickets", {NULL}, "{\"all\":5}"}},
         {"group", {"POST", "/api/tickets", {NULL}, "{\"group\":\"\"}"}},
+        {"group", {"POST", "/api/tickets", {NULL}, "{\"group\":\"../../data\"}"}},
+        {"Idempotency-Key",
+         {"POST", "/api/tasks", {"HTTP_IDEMPOTENCY_KEY="}, "{\"type\":\"cat\"}"}},
+        {"Idempotency-Key", {"POST", "/api/tasks?type=cat", {"HTTP_IDEMPOTENCY_KEY="}, "x"}},
+        {"Idempotency-Key",
+         {"POST",
+          "/api/tasks",
+          {"HTTP_IDEMPOTENCY_KEY=", "CONTENT_TYPE=application/x-ndjson"},
+          "{\"type\":\"cat\"}\n"}},
         {"cookie", {"POST", "/api/tickets?cookie=x", {NULL}, "{\"task\":\"{done}\"}"}},
         {NULL, {"POST", "/api/tickets", {NULL}, "{}"}},
         {NULL, {"POST", "/api/tickets", {NULL}, "{\"task\":\"{done}\",\"group\":\"g\"}"}},
@@ -1156,6 +1169,32 @@ static void a_site_answers_to_its_own_names_only(void **state)
             refused(w, "alice", 421, "wrong_host", NULL, &health);
             refused(w, "alice", 421, "wrong_host", NULL, &create);
         }
+    }
+}
+
+static void a_ticket_goes_by_secure_connections_alone_where_it_was_made_by_one(void **state)
+{
+    static const struct {
+        const char *peer, *proto; /* variables */
+        bool secure;
+    } rows[] = {
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_PROTO=https", true},
+        {"REMOTE_ADDR=10.0.0.1", "HTTP_X_FORWARDED_PROTO=http", false},
+        {"REMOTE_ADDR=11.0.0.1", "HTTP_X_FORWARDED_PROTO=https", false}, /* anybody could say so */
+        {"REMOTE_ADDR=11.0.0.1", "HTTPS=on", true},
+        {"REMOTE_ADDR=11.0.0.1", NULL, false},
+    };
+    struct world *w = *state;
+    strcpy(w->variables[5], "LEAT_HTTP_TRUSTED_PROXIES=10.0.0.0/8");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct request_row r = {
+            "POST", "/api/tickets?cookie=1", {rows[i].peer, rows[i].proto}, "{\"all\":true}"};
+        char cookie[256];
+        struct answer a = ask(w, "alice", &r);
+        assert_int_equal(a.status, 201);
+        assert_non_null(header(&a, "Set-Cookie", cookie));
+        if (!strstr(cookie, "; Secure") == rows[i].secure) fail_msg("row %zu: %s", i, cookie);
+        answer_free(&a);
     }
 }
 
@@ -1328,6 +1367,7 @@ int main(void)
         TEST(a_stream_that_starts_a_task_must_be_asked_for),
         TEST(a_queue_that_is_full_is_429),
         TEST(a_site_answers_to_its_own_names_only),
+        TEST(a_ticket_goes_by_secure_connections_alone_where_it_was_made_by_one),
         TEST(a_database_that_is_busy_is_503),
         TEST(what_is_asked_for_is_done),
         TEST(an_equal_key_is_answered_alike),

@@ -405,6 +405,45 @@ static void what_is_new_is_told_as_it_comes(void **state)
     assert_string_equal(told(r), "status_changed:failed end:finished");
 }
 
+/* How many events came in the one turn that brought the first. */
+static long in_one_turn(const struct reader *r)
+{
+    UNTIL(r->events > 0);
+    return r->events;
+}
+
+static void a_turn_reads_a_part_of_what_is_new(void **state)
+{
+    struct claim c = work("a", NULL);
+    struct park_stream s = stream_of_task(&c);
+    (void)state;
+    s.after = newest();
+    struct reader *r = add(s);
+    settle();
+    say(&c, "doc.made", 2000, 0);
+    assert_in_range(in_one_turn(r), 1, 256); /* rows */
+    assert_true(park_busy(park));
+    UNTIL(has(r, 2000));
+    settle();
+    say(&c, "doc.made", 30, 60000);
+    UNTIL(r->events > 2000);
+    assert_in_range(r->events, 2001, 2004); /* bytes */
+    UNTIL(has(r, 2030));
+}
+
+static void those_who_are_behind_take_turns(void **state)
+{
+    struct claim c = work("a", NULL);
+    struct park_stream s = stream_of_task(&c);
+    struct reader *r[3];
+    (void)state;
+    say(&c, "doc.made", 1500, 2000);
+    for (int i = 0; i < 3; i++) r[i] = add(s = stream_of_task(&c));
+    UNTIL(r[0]->events && r[1]->events && r[2]->events);
+    for (int i = 0; i < 3; i++) assert_in_range(r[i]->events, 1, 1000); /* nobody had all before */
+    for (int i = 0; i < 3; i++) UNTIL(r[i]->events == 1502);
+}
+
 static void each_scope_sees_its_own(void **state)
 {
     (void)state;
@@ -943,6 +982,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_finished_task_is_told_and_ended),
         TEST(what_is_new_is_told_as_it_comes),
+        TEST(a_turn_reads_a_part_of_what_is_new),
+        TEST(those_who_are_behind_take_turns),
         TEST(each_scope_sees_its_own),
         TEST(a_filter_hides_and_the_position_moves_on),
         TEST(a_bounded_replay_ends_where_it_was_told),
