@@ -431,19 +431,6 @@ static void a_turn_reads_a_part_of_what_is_new(void **state)
     UNTIL(has(r, 2030));
 }
 
-static void those_who_are_behind_take_turns(void **state)
-{
-    struct claim c = work("a", NULL);
-    struct park_stream s = stream_of_task(&c);
-    struct reader *r[3];
-    (void)state;
-    say(&c, "doc.made", 1500, 2000);
-    for (int i = 0; i < 3; i++) r[i] = add(s = stream_of_task(&c));
-    UNTIL(r[0]->events && r[1]->events && r[2]->events);
-    for (int i = 0; i < 3; i++) assert_in_range(r[i]->events, 1, 1000); /* nobody had all before */
-    for (int i = 0; i < 3; i++) UNTIL(r[i]->events == 1502);
-}
-
 static void each_scope_sees_its_own(void **state)
 {
     (void)state;
@@ -983,7 +970,6 @@ int main(void)
         TEST(a_finished_task_is_told_and_ended),
         TEST(what_is_new_is_told_as_it_comes),
         TEST(a_turn_reads_a_part_of_what_is_new),
-        TEST(those_who_are_behind_take_turns),
         TEST(each_scope_sees_its_own),
         TEST(a_filter_hides_and_the_position_moves_on),
         TEST(a_bounded_replay_ends_where_it_was_told),
