@@ -93,6 +93,7 @@ static void remove_some(void *arg)
     struct error e = {0};
     enum err rc = take_step(t, &step, &e);
     for (size_t i = 0; i < step.gone_count; i++) files_remove(t->db, step.gone[i]);
+    retention_add(&t->removed, &step.removed);
     if (!rc && !step.more) rc = give_back(t, &step.more, &e);
     if (!rc) t->steps = step.more ? t->steps + 1 : 0;
     int64_t ended = clock_monotonic_ms();
@@ -101,9 +102,8 @@ static void remove_some(void *arg)
     t->more = !rc && step.more;
     if (rc) {
         pause = rc == ERR_BUSY ? BUSY_MS : FAILED_MS;
-    } else {
-        retention_add(&t->removed, &step.removed);
-        if (!step.more) pause = interval(retain_shortest(t->types, t->retain_ms));
+    } else if (!step.more) {
+        pause = interval(retain_shortest(t->types, t->retain_ms));
     }
     loop_timer_set(t->loop, &t->step, ended + pause);
     if (rc || step.more) return;
