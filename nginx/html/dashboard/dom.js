@@ -76,6 +76,9 @@ export function bytes(n) {
   return `${i && n < 100 ? n.toFixed(1) : Math.round(n)} ${units[i]}`
 }
 
+// A table with a name for who does not see it; a column without a title is for buttons.
+export const table = (kind, name, columns, body, props) => h(`table.${kind}`, props, h('caption.hidden', null, name),
+  columns && h('thead', null, h('tr', null, columns.map(title => h('th', { scope: 'col' }, title || h('span.hidden', null, 'Actions'))))), body)
 export const time = ms => h('time', { datetime: new Date(ms).toISOString(), title: at(ms) }, ago(ms))
 export const status = word => h(`span.status.${word}`, null, word)
 export const bar = (value, label) => h('progress', { max: 100, value, 'aria-label': label })

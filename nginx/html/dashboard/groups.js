@@ -1,6 +1,6 @@
 // Groups: the list, and one with its tasks and its context.
 import { ask, get, groupQuery, link } from './api.js'
-import { bar, button, confirm, h, put, say, status, time, toast } from './dom.js'
+import { bar, button, confirm, h, put, say, status, table, time, toast } from './dom.js'
 import { listen } from './live.js'
 import { STATES } from './model.js'
 import { list as taskList } from './tasks.js'
@@ -20,8 +20,7 @@ function row(group) {
 export function list({ signal }) {
   const body = h('tbody')
   const note = h('p.empty', null, 'Loading…')
-  const table = h('table.cards', { hidden: true }, h('caption.hidden', null, 'Groups, latest change first'),
-    h('thead', null, h('tr', null, ['Status', 'Group', 'Progress', 'Tasks', 'Changed'].map(name => h('th', { scope: 'col' }, name)))), body)
+  const rows = table('cards', 'Groups, latest change first', ['Status', 'Group', 'Progress', 'Tasks', 'Changed'], body, { hidden: true })
   let token = ''
   let wanted = PAGE
   const moreButton = button('Load more', () => {
@@ -34,7 +33,7 @@ export function list({ signal }) {
       const { groups, next_page_token: next } = await get('/groups', { page_size: Math.min(wanted, 200) }, signal)
       token = next
       put(body, groups.map(row))
-      table.hidden = !groups.length
+      rows.hidden = !groups.length
       say(note, groups.length ? '' : 'No task has been put in a group yet.')
       moreButton.hidden = !token || wanted >= 200
     } catch (error) {
@@ -42,7 +41,7 @@ export function list({ signal }) {
     }
   }
   refreshed(event => event.group_id, load, signal)
-  return { title: 'Groups', node: h('div', null, table, note, moreButton) }
+  return { title: 'Groups', node: h('div', null, rows, note, moreButton) }
 }
 
 // Calls load() now, and at most once in two seconds while such events come.

@@ -1,25 +1,24 @@
 // How the server is: its health, its figures over the last minutes, its processes.
 import { client, session } from './api.js'
-import { bytes, h, put, say, span } from './dom.js'
+import { bytes, h, put, say, span, table } from './dom.js'
 import { charts, figures, slow } from './chart.js'
 import { plan, stats } from './stats.js'
 
 const row = (name, ...values) => h('tr', null, h('th', { scope: 'row' }, name), values.map(value => h('td', null, value)))
-const table = (title, columns, rows) => h('section.card', null, h('h2', null, title), h('table.plain', null, h('caption.hidden', null, title),
-  columns && h('thead', null, h('tr', null, columns.map(name => h('th', { scope: 'col' }, name)))), h('tbody', null, rows)))
+const card = (title, columns, rows) => h('section.card', null, h('h2', null, title), table('plain', title, columns, h('tbody', null, rows)))
 const ms = value => value == null ? '–' : `${value} ms`
 const many = value => value.toLocaleString()
 
 function details({ version, sqlite_version, uptime_seconds, streams, lag, processes, database, runners, queue }) {
   return [
-    table('Server', null, [row('Leat', version), row('SQLite', sqlite_version), row('Up for', span(uptime_seconds)), row('Runners', many(runners)),
+    card('Server', null, [row('Leat', version), row('SQLite', sqlite_version), row('Up for', span(uptime_seconds)), row('Runners', many(runners)),
       row('Oldest task in line', queue.oldest_due_seconds ? span(queue.oldest_due_seconds) : '–'),
       row('Streams', `${many(streams.active)} open, ${many(streams.opened)} opened, ${many(streams.resumed)} resumed`)]),
-    table('Latency', ['From', 'median', 'slowest 1 %', 'measured'], Object.entries({ delivery: 'event to watcher', claim: 'due to claimed', write_lock: 'asked for the write lock to having it' })
+    card('Latency', ['From', 'median', 'slowest 1 %', 'measured'], Object.entries({ delivery: 'event to watcher', claim: 'due to claimed', write_lock: 'asked for the write lock to having it' })
       .map(([key, name]) => row(name, ms(lag[key].p50_ms), ms(lag[key].p99_ms), many(lag[key].count)))),
-    table('Processes', ['Program', 'Process', 'Up for', 'Memory'], processes.map(each => row(each.program, String(each.pid), span(each.uptime_seconds),
+    card('Processes', ['Program', 'Process', 'Up for', 'Memory'], processes.map(each => row(each.program, String(each.pid), span(each.uptime_seconds),
       each.resident_bytes == null ? '–' : bytes(each.resident_bytes)))),
-    table('Database', null, [row('Size', bytes(database.bytes)), row('Write-ahead log', bytes(database.wal_bytes)), row('Events kept', many(database.events)),
+    card('Database', null, [row('Size', bytes(database.bytes)), row('Write-ahead log', bytes(database.wal_bytes)), row('Events kept', many(database.events)),
       row('Newest event', many(database.newest_seq))])
   ]
 }

@@ -1,7 +1,7 @@
 // One task: what it is, how far it is, what it says and what came of it.
 import { applyEvent } from '../leat.js'
 import { address, ask, client, get, link, noticed, taskPath } from './api.js'
-import { at, bar, button, bytes, confirm, framed, h, put, say, span, status, text, time, toast } from './dom.js'
+import { at, bar, button, bytes, confirm, framed, h, put, say, span, status, table, text, time, toast } from './dom.js'
 import { listen } from './live.js'
 import { clock, final, timing, words } from './model.js'
 import { act } from './tasks.js'
@@ -103,10 +103,9 @@ function history() {
     fresh = []
     while (rows.childElementCount > LINES) rows.lastChild.remove()
   })
-  const table = h('table.events', null, h('caption.hidden', null, 'Events, newest first'),
-    h('thead', null, h('tr', null, ['#', 'Time', 'Event', 'Payload'].map(name => h('th', { scope: 'col' }, name)))), rows)
   return {
-    node: h('details.card', null, h('summary', null, h('h2', null, 'Events')), h('div.scroll', { tabindex: 0, role: 'region', 'aria-label': 'Events' }, table)),
+    node: h('details.card', null, h('summary', null, h('h2', null, 'Events')), h('div.scroll', { tabindex: 0, role: 'region', 'aria-label': 'Events' },
+      table('events', 'Events, newest first', ['#', 'Time', 'Event', 'Payload'], rows))),
     add({ task_seq, ts, type, payload }) {
       fresh.push(h('tr', null, h('td', null, String(task_seq)), h('td', { title: new Date(ts).toISOString() }, new Date(ts).toLocaleTimeString()),
         h('td', null, type), h('td.foreign', null, h('code', null, JSON.stringify(payload)))))

@@ -1,6 +1,6 @@
 // The list of tasks: live, filtered, newest first.
 import { applyEvent } from '../leat.js'
-import { ago, at, bar, button, framed, h, put, say, status, toast } from './dom.js'
+import { ago, at, bar, button, framed, h, put, say, status, table, toast } from './dom.js'
 import { ask, get, link, session, taskPath } from './api.js'
 import { STATES, begun, final, timing, words } from './model.js'
 import { charts, figures } from './chart.js'
@@ -85,11 +85,7 @@ export function list(filter, search, signal) {
   let again = false
 
   const body = h('tbody')
-  const table = h('table.cards.tasks', { hidden: true },
-    h('caption.hidden', null, 'Tasks, newest first'),
-    h('thead', null, h('tr', null, ['Status', 'Task', 'Progress', 'Time', 'Created'].map(title => h('th', { scope: 'col' }, title)),
-      h('th', { scope: 'col' }, h('span.hidden', null, 'Actions')))),
-    body)
+  const sheet = table('cards.tasks', 'Tasks, newest first', ['Status', 'Task', 'Progress', 'Time', 'Created', ''], body, { hidden: true })
   const note = h('p.empty', null, 'Loading…')
   const moreButton = button('Load more', () => {
     wanted += PAGE
@@ -126,7 +122,7 @@ export function list(filter, search, signal) {
       else body.insertBefore(each.node, next)
       each.update(task, seen, now)
     }
-    table.hidden = !shown.length
+    sheet.hidden = !shown.length
     note.hidden = !!shown.length
     if (!waiting) say(note, narrowed() ? 'No task here matches.' : 'There is no task yet.')
     moreButton.hidden = !more
@@ -214,7 +210,7 @@ export function list(filter, search, signal) {
   }, 1000)
   signal.addEventListener('abort', () => clearInterval(timer))
   if (connected()) load()
-  return { node: h('div', null, table, note, moreButton), reload: load, paint }
+  return { node: h('div', null, sheet, note, moreButton), reload: load, paint }
 }
 
 // ---- the page ----------------------------------------------------------------------------------------------------------

@@ -1,14 +1,12 @@
 // Types of jobs: what they may do, and whether they are paused.
 import { ask, get, link, session } from './api.js'
-import { button, bytes, h, put, say, span, toast } from './dom.js'
+import { button, bytes, h, put, say, span, table, toast } from './dom.js'
 import { stats } from './stats.js'
 
 export function view({ signal }) {
   const body = h('tbody')
   const note = h('p.empty', null, 'Loading…')
-  const table = h('table.cards', { hidden: true }, h('caption.hidden', null, 'Types of jobs'),
-    h('thead', null, h('tr', null, ['Type', 'State', 'Limits', 'Tasks'].map(name => h('th', { scope: 'col' }, name)),
-      h('th', { scope: 'col' }, h('span.hidden', null, 'Actions')))), body)
+  const rows = table('cards', 'Types of jobs', ['Type', 'State', 'Limits', 'Tasks', ''], body, { hidden: true })
 
   async function turn(type, verb) {
     try {
@@ -39,7 +37,7 @@ export function view({ signal }) {
   async function load() {
     try {
       types = (await get('/types', null, signal)).types
-      table.hidden = !types.length
+      rows.hidden = !types.length
       say(note, types.length ? '' : 'There is no job yet: put an executable into the jobs folder.')
       paint()
     } catch (error) {
@@ -47,5 +45,5 @@ export function view({ signal }) {
     }
   }
   load()
-  return { title: 'Types', node: h('div', null, table, note) }
+  return { title: 'Types', node: h('div', null, rows, note) }
 }
