@@ -1,5 +1,5 @@
 # leat.js: what it makes of the bytes of a stream, of a server that misbehaves, and, in Chromium, of the real one behind a
-# proxy that cuts connections.
+# proxy that cuts connections or holds streams back.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -12,7 +12,8 @@ my $here  = abs_path(dirname(__FILE__));
 my $build = $ENV{BUILD} || 'build';
 $build = "$here/../../$build" unless $build =~ m{^/};
 
-# One whose streams last, one whose streams end all the time. The log has a line for each request.
+# One whose streams last and whose long polls do not, one whose streams end all the time. The log has a line for each
+# request.
 my $conf = <<'CONF';
 [auth]
 anonymous_scope = create,read,publish
@@ -24,7 +25,7 @@ retry_ms = 100
 level = debug
 CONF
 my %server = (
-    CALM     => Leat->start(conf => $conf),
+    CALM     => Leat->start(conf => "$conf\[stream]\nheartbeat = 1\n[http]\nwait_seconds_max = 2\n"),
     RESTLESS => Leat->start(conf => "$conf\[stream]\nstream_seconds = 1\n"),
 );
 for my $l (values %server) {
@@ -61,7 +62,7 @@ echo through
 JOB
 }
 
-my %environment = (NODE_MODULES => "$build/npm/node_modules", TZ => 'UTC');
+my %environment = (NODE_MODULES => "$build/npm/node_modules", TZ => 'UTC', LEAT => "$build/leat");
 for my $name (keys %server) {
     my $l = $server{$name};
     $environment{"${name}_URL"}   = $l->url;

@@ -1,6 +1,7 @@
 // Chromium, its pages, and a network that can be cut between it and a server.
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
+import http from 'node:http'
 import { connect, createServer } from 'node:net'
 import { load } from './server.mjs'
 
@@ -59,6 +60,37 @@ export async function wire(url) {
     close() {
       this.cut()
       server.close()
+    }
+  }
+}
+
+// A way to the server that keeps a stream until its end, as a proxy does that buffers, until it lets them through.
+export async function buffering(url) {
+  let holds = true
+  const server = http.createServer((request, answer) => {
+    const { method, headers } = request
+    const upstream = http.request(url + request.url, { method, headers: { ...headers, host: new URL(url).host } }, from => {
+      const held = holds && /event-stream/.test(from.headers['content-type'])
+      if (!held) {
+        answer.writeHead(from.statusCode, from.headers)
+        from.pipe(answer)
+        return
+      }
+      const kept = []
+      from.on('data', bytes => kept.push(bytes))
+      from.on('end', () => answer.writeHead(from.statusCode, from.headers).end(Buffer.concat(kept)))
+    })
+    upstream.on('error', () => answer.destroy())
+    answer.on('close', () => upstream.destroy())
+    request.pipe(upstream)
+  })
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    pass() { holds = false },
+    close() {
+      server.close()
+      server.closeAllConnections()
     }
   }
 }

@@ -1,9 +1,10 @@
 // leat.js in Chromium: pages of the site itself, under its Content-Security-Policy, behind a proxy that cuts connections.
 // What the pages were told is compared with the log.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { launch, wire } from './page.mjs'
+import { buffering, launch, wire } from './page.mjs'
 import { calm, logged, restless, until } from './server.mjs'
 
 let browser
@@ -195,6 +196,31 @@ test('seven tabs have one stream, and go on when the one that has it is closed',
   await log.idle()
 })
 
+test('the tab that has the stream is killed, and another goes on', async t => {
+  const context = await browse(t)
+  const log = observe(calm)
+  const tabs = []
+  for (let i = 0; i < 3; i++) {
+    const page = await visit(context, calmly)
+    const task = await calm.gated()
+    tabs.push({ page, task, watch: await watch(page, task.id), leads: () => page.evaluate(() => window.leat.connection.value.leader) })
+    await until(async () => (await tabs[i].watch.logged()).some(e => e.type === 'tell.it'))
+  }
+  const [first, ...others] = tabs
+  assert.ok(await first.leads())
+  const killed = first.page.waitForEvent('crash')
+  const session = await context.newCDPSession(first.page)
+  session.send('Page.crash').catch(() => {}) // nobody answers
+  others[0].task.open()
+  await killed
+  for (const { task } of tabs) task.open()
+  for (const { watch, task } of others) {
+    await watch.done()
+    await assertLog(await watch.logged(), calm, `/api/tasks/${task.id}/events`)
+  }
+  await log.idle()
+})
+
 test('a thousand messages, in the tab that has the stream and in another', async t => {
   const context = await browse(t)
   const pages = [await visit(context, calmly), await visit(context, calmly)]
@@ -270,6 +296,54 @@ for (const streams of ['fetch', 'eventsource']) {
     assert.equal(error, 404, 'without it, it is not there')
   })
 }
+
+test('a token that is revoked in the middle is renewed, and nobody is told', async t => {
+  const names = []
+  const leat = (...command) => execFileSync(process.env.LEAT, ['--config', `${calm.dir}/state/leat.conf`, 'token', ...command], { encoding: 'utf8' }).trim()
+  const page = await visit(await browse(t), calmly)
+  const renewals = []
+  await page.exposeFunction('giveToken', renew => {
+    renewals.push(renew)
+    names.push(`browser-${names.length}`)
+    return leat('add', '--owner', 'alice', '--scope', 'create,read', '--name', names.at(-1))
+  })
+  await page.evaluate(() => {
+    window.leat = window.module.connect({ token: ({ renew }) => window.giveToken(renew) })
+    window.states = []
+    window.leat.connection.subscribe(c => window.states.push(c.state))
+  })
+  const gate = `${calm.dir}/gate-${Math.random()}`
+  const { task_id: id } = await calm.alice('POST', '/api/tasks', { type: 'gated', input: `${gate}\n` })
+  const w = await watch(page, id)
+  await until(async () => (await w.logged()).some(e => e.type === 'tell.it'))
+  assert.deepEqual(renewals, [false])
+  leat('revoke', names[0])
+  await until(() => renewals.length > 1, 30, 'another token is asked for')
+  writeFileSync(gate, '')
+  await w.done()
+  assert.deepEqual((await w.logged()).map(e => e.task_seq), [1, 2, 3, 4, 5])
+  assert.deepEqual(renewals, [false, true])
+  assert.deepEqual(await page.evaluate(() => window.states.filter(state => state === 'waiting')), [])
+})
+
+test('a proxy that holds streams back is noticed: pages instead, and streams again once it lets them through', async t => {
+  const proxy = await buffering(calm.url)
+  t.after(() => proxy.close())
+  const page = await visit(await browse(t), proxy, { heartbeat: 1, tryStreams: 1 })
+  const tasks = [await calm.gated(), await calm.gated()]
+  const watches = []
+  for (const task of tasks) watches.push(await watch(page, task.id))
+  for (const w of watches) await until(async () => (await w.logged()).some(e => e.type === 'tell.it'), 30, 'events arrive in spite of it')
+  const { state, transport } = await page.evaluate(() => window.leat.connection.value)
+  assert.deepEqual([state, transport], ['polling', 'poll'])
+  tasks[0].open()
+  await watches[0].done()
+  proxy.pass()
+  await until(() => page.evaluate(() => window.leat.connection.value.state === 'live'), 60, 'it has a stream')
+  tasks[1].open()
+  await watches[1].done()
+  for (const [i, w] of watches.entries()) await assertLog(await w.logged(), calm, `/api/tasks/${tasks[i].id}/events`)
+})
 
 test('pages instead of streams', async t => {
   const page = await visit(await browse(t), calmly)
