@@ -27,7 +27,7 @@ export function timing(task, seen, now = Date.now()) {
     return task.queue_position ? `number ${task.queue_position} in line` : 'in line'
   }
   const { elapsed, left } = clock(task, seen, now)
-  if (left >= 1) return `${span(left)} left` // less, and the estimate was wrong, or it does not matter
+  if (left > 0) return `${span(left)} left` // at nothing it was wrong
   return elapsed == null ? '' : `${task.status === 'running' ? 'for' : 'took'} ${span(elapsed)}`
 }
 
