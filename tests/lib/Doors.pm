@@ -49,7 +49,7 @@ my @rows   = (
     ['lighttpd',  'keep',       'many at once, in any order', 'words'],
     [$own,        'large',      'eight uploads of sixty megabytes arrive byte for byte, in little memory, and nobody waits for them', 'place'],
     [$all,        'large',      'what can be refused on the parameters is, before any of the body comes', 'early'],
-    ['apache-fcgid', 'large',   'a client that leaves in the middle leaves nothing', 'early'],
+    ['apache-fcgid lighttpd', 'large', 'a client that leaves in the middle leaves nothing', 'early'],
     [$own,        'large',      'a process that is killed among the portions leaves nothing that is seen, or that stays', 'early'],
     [$cgi,        'killed',     undef, 'starts'],
     [$own,        'neighbours', undef, 'place'],

@@ -91,6 +91,27 @@ in_it('dpkg -i /root/leat.deb');
 says('curl -s localhost/api/health', qr/"status":"ok"/, 'after an upgrade it answers');
 is in_it($count), $before, '... and has its tasks';
 is in_it('grep -c "^jobs = /srv/jobs" /etc/leat/leat.conf'), 1, '... and its settings';
+
+# A database of the first schema there was, from before tokens: one task has ended, one waits.
+my $old  = tempdir('leat-old-XXXXXX', DIR => '/var/tmp', CLEANUP => 1) . '/leat.db';
+my @task = map { sprintf '00000000-0000-7000-8000-00000000000%d', $_ } 1, 2;
+open my $sqlite, '|-', 'sqlite3', '-bail', $old or die "sqlite3: $!";
+print {$sqlite} ".output /dev/null\nPRAGMA journal_mode = WAL;\n.read sql/schema/001_core.sql\nPRAGMA user_version = 1;\n",
+    map({ "INSERT INTO tasks (id, owner, type, group_id, request_id, created_at, updated_at) VALUES ('$_', 'me', 'wordcount', 'g', 'r', 1, 1);\n" } @task),
+    map({ "INSERT INTO inputs VALUES ($_, 'text/plain', CAST('one two three' AS BLOB));\n" } 1, 2),
+    "UPDATE tasks SET status = 'running', attempt = 1, started_at = 2, updated_at = 2 WHERE n = 1;\n",
+    "INSERT INTO results VALUES (1, 'text/plain', '\"kept\"', '/x', CAST('kept' AS BLOB));\n",
+    # not so long ago that retention takes it
+    "UPDATE tasks SET status = 'completed', progress = 100, completed_at = unixepoch() * 1000, updated_at = unixepoch() * 1000 WHERE n = 1;\n";
+close $sqlite or die 'sqlite3';
+in_it('systemctl stop leat.service leat.socket leatd; rm -f /var/lib/leat/leat.db*');
+system('cp', $old, "$root/var/lib/leat/leat.db") == 0 or die 'cp';
+in_it('chown leat:leat /var/lib/leat/leat.db; chmod 660 /var/lib/leat/leat.db; dpkg -i /root/leat.deb');
+says('curl -s localhost/api/health', qr/"status":"ok"/, 'after an upgrade from the first schema it answers');
+my $new  = in_it('runuser -u leat -- leat token add --owner me');
+my $show = sub { "curl -s -m 20 -H 'Authorization: Bearer $new' localhost/api/tasks/$_[0]" };
+like in_it($show->($task[0])), qr/"status":"completed".*"result":"kept"/, '... a task that had ended has its result';
+says($show->($task[1]), qr/"status":"completed".*"result":3\b/, '... one that waited is done');
 in_it('dpkg -P leat');
 is in_it('ls -d /etc/leat /var/lib/leat /run/leat /usr/lib/leat /usr/share/leat 2>/dev/null; getent passwd leat; find / -xdev -name "*leat*" -not -path "/proc/*" -not -path "/root/leat.deb"'
         . ' -not -path "/var/log/*" -not -path "/etc/*/sites-enabled/*" -not -path "/srv/*"'), '', 'a purge leaves nothing';
