@@ -307,6 +307,41 @@ static void a_page_holds_what_all_its_conditions_hold_for(void **state)
     }
 }
 
+/* More owners than are looked at in one go, each with two tasks. */
+static void a_group_name_that_many_owners_use_is_one_list_for_an_admin(void **state)
+{
+    enum { OWNERS = 230 };
+    struct room *r = *state;
+    char owner[16];
+    int64_t n;
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    for (int i = 0; i < 2 * OWNERS; i++) {
+        snprintf(owner, sizeof owner, "owner%d", i * 7 % OWNERS);
+        const struct sketch s = {.owner = owner, .group = "g", .type = i % 2 ? "a" : "b"};
+        OK(r, sketch_create(r->db, &s, NULL, &n, &r->e));
+    }
+    OK(r, txn_commit(r->db, &r->e));
+    for (int step = 1; step <= 2; step++) {
+        const struct task_query all = {
+            .group = "g", .type = step == 2 ? "a" : NULL, .status = TASK_STATUSES};
+        int64_t below = 2 * OWNERS + step;
+        for (struct task_query q = all; below > step; q.before = below) {
+            struct task_list l;
+            q.limit = 47;
+            if (!q.before) q.before = INT64_MAX;
+            OK(r, task_list_read(r->db, &q, &l, &r->e));
+            assert_true(l.count > 0);
+            for (size_t i = 0; i < l.count; i++, below -= step)
+                assert_int_equal(l.items[i].n, below - step);
+            assert_int_equal(l.more, below > step);
+            task_list_free(&l);
+        }
+    }
+    const struct task_query skipping = {
+        .group = "g", .status = TASK_PENDING, .before = 11, .limit = 2, .skip = 3};
+    page_is(r, &skipping, "7 6 +");
+}
+
 static void the_unfinished_are_those_that_wait_or_run(void **state)
 {
     struct room *r = *state;
@@ -833,6 +868,7 @@ int main(void)
         room_test(lists_queues_and_events_of_owners_are_apart),
         room_test(pages_are_newest_first_and_end),
         room_test(a_page_holds_what_all_its_conditions_hold_for),
+        room_test(a_group_name_that_many_owners_use_is_one_list_for_an_admin),
         room_test(the_unfinished_are_those_that_wait_or_run),
         room_test(cancelling_a_waiting_task_ends_it),
         room_test(cancelling_a_running_task_asks_its_runner),
