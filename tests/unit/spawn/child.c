@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { LOOKS = 6000 }; /* at what must come, 10 ms apart: a machine may be slow */
+
 static struct loop *loop;
 static struct forkserver *forks;
 
@@ -83,7 +85,7 @@ static struct child_end ended(struct job *j, struct child *c, struct buf *out)
     buf_add(out, "", 0);
     close(j->out);
     for (int i = 0; !child_reap(c, &end); i++) {
-        if (i == 1000) fail_msg("it does not end");
+        if (i == LOOKS) fail_msg("it does not end");
         poll(NULL, 0, 10);
     }
     assert_int_equal(c->id.pid, 0);
@@ -141,7 +143,7 @@ static void one_that_was_killed_before_it_may_go_ends_by_that(void **state)
 static void assert_ready(size_t count)
 {
     struct error e = {0};
-    for (int i = 0; i < 500 && forkserver_ready(forks) != count; i++)
+    for (int i = 0; i < LOOKS && forkserver_ready(forks) != count; i++)
         assert_int_equal(loop_wait(loop, 10, &e), ERR_OK);
     assert_int_equal(forkserver_ready(forks), count);
 }
@@ -300,7 +302,7 @@ static void what_it_leaves_of_its_group_is_killed(void **state)
         bool read = fgets(line, sizeof line, f) != NULL;
         fclose(f);
         if (!read || strstr(line, ") Z ")) break;
-        if (tries++ == 500) fail_msg("it still runs: %s", line);
+        if (tries++ == LOOKS) fail_msg("it still runs: %s", line);
     }
     buf_free(&out);
 }
@@ -340,7 +342,7 @@ static pid_t find_server(void)
 static void kill_server(void)
 {
     pid_t server = 0;
-    for (int i = 0; i < 500 && !(server = find_server()); i++) poll(NULL, 0, 10);
+    for (int i = 0; i < LOOKS && !(server = find_server()); i++) poll(NULL, 0, 10);
     assert_true(server > 1);
     kill(server, SIGKILL);
 }

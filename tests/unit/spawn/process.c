@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { LOOKS = 6000 }; /* at what must come, 10 ms apart: a machine may be slow */
+
 /* Starts `sh -c script` as the leader of a group, with LEAT_TASK_ID=`task`, and waits until it
  * has written a line. */
 static pid_t start(const char *script, const char *task)
@@ -75,14 +77,14 @@ static int members(pid_t group)
 /* Waits until a `sleep` of the group sleeps. */
 static void sleeps(pid_t group)
 {
-    for (int i = 0; i < 500 && !members_named(group, "sleep"); i++) poll(NULL, 0, 10);
+    for (int i = 0; i < LOOKS && !members_named(group, "sleep"); i++) poll(NULL, 0, 10);
     assert_int_equal(members_named(group, "sleep"), 1);
 }
 
 /* Waits until nothing is left of the group. */
 static bool ends(const struct process_id *leader, const char *task)
 {
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < LOOKS; i++) {
         if (process_group_gone(leader, task)) return true;
         poll(NULL, 0, 10);
     }
