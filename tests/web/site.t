@@ -54,6 +54,15 @@ subtest 'a web server that it does not know is refused by name' => sub {
     like $@, qr/^run: SERVER=iis: one of nginx, apache, apache-fcgid, apache-cgi, lighttpd$/m, '... and says which there are';
 };
 
+subtest 'so is a state folder that mod_fcgid cannot start a program in; Apache starts one for CGI there' => sub {
+    ok !eval { Leat->start(server => 'apache-fcgid', state => 'a b'); 1 }, 'refused';
+    like $@, qr/^run: STATE=.*a b: mod_fcgid starts no program whose path has a blank$/m, '... and says why';
+    utf8::encode(my $name = 'ein für allemal');
+    my $cgi = Leat->start(server => 'apache-cgi', state => $name);
+    is $cgi->http(GET => '/api/health')->status, 200, 'CGI';
+    $cgi->stop;
+};
+
 subtest 'ADMIN=no, and pages of its own' => sub {
     $l->stop;
     my $pages = tempdir('leat-XXXXXX', DIR => '/tmp', CLEANUP => 1);
