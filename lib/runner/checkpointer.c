@@ -9,8 +9,10 @@ enum {
     IDLE_LOG_PAGES = 500,         /* the same, when there is nothing else to do ... */
     IDLE_MS = 2000,               /* ... for so long */
     RECENT_MS = 100,              /* after so long without a commit of ours nobody has told us */
-    LOOK_MIN_MS = 100,            /* between two looks ... */
-    LOOK_MAX_MS = 250,            /* ... by how fast it grows */
+    LOOK_PAGES = 1000,            /* of others at once: who commits meanwhile waits for them */
+    LOOK_MIN_MS = 30,             /* between two looks, ... */
+    LOOK_MAX_MS = 250,            /* ... by how fast it grows, ... */
+    LOOK_FACTOR = 8,              /* ... and at least so many times what the last checkpoint took */
 };
 
 /* Pages since the last checkpoint, as the last commit of ours has told. */
@@ -21,23 +23,26 @@ static int64_t pages(struct checkpointer *c)
     return now - c->mark;
 }
 
-/* When it will be as long as it should become, if it goes on growing like this. */
-static int64_t next_look(const struct checkpointer *c, int64_t now)
+/* When others will have made it longer by LOOK_PAGES, if it goes on growing like this. `took`: the checkpoint, ms. */
+static int64_t next_look(const struct checkpointer *c, int64_t now, int64_t took)
 {
-    int64_t found = db_wal_found(c->db), since = now - c->at;
+    int64_t found = db_wal_found(c->db), since = now - c->at, least = took * LOOK_FACTOR;
     if (since > LOOK_MAX_MS) since = LOOK_MAX_MS;
-    int64_t wait = found > 0 ? since * LOG_PAGES / found : LOOK_MAX_MS;
-    return now + (wait < LOOK_MIN_MS ? LOOK_MIN_MS : wait > LOOK_MAX_MS ? LOOK_MAX_MS : wait);
+    if (least < LOOK_MIN_MS) least = LOOK_MIN_MS;
+    int64_t wait = found > 0 ? since * LOOK_PAGES / found : LOOK_MAX_MS;
+    if (wait < least) wait = least;
+    return now + (wait > LOOK_MAX_MS ? LOOK_MAX_MS : wait);
 }
 
 static void checkpoint(void *arg)
 {
     struct checkpointer *c = arg;
     struct error e = {0};
+    int64_t began = clock_monotonic_ms();
     if (db_checkpoint(c->db, &e)) log_failure(LOG_LEVEL_ERROR, "cannot checkpoint", &e);
     int64_t now = clock_monotonic_ms();
     c->mark = db_wal_pages(c->db);
-    loop_timer_set(c->loop, &c->look, next_look(c, now));
+    loop_timer_set(c->loop, &c->look, next_look(c, now, now - began));
     c->at = now;
     c->foreign = false;
 }
