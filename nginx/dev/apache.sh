@@ -12,7 +12,7 @@ write_start() {
 
 # Starts leat.fcgi from a folder of Apache's; it gets what is set in our environment.
 write_program() {
-    local name
+    local name value
     mkdir -p "$site/cgi-bin"
     install -m 755 "$BUILD/leat.fcgi" "$BUILD/leatd" "$site/cgi-bin/"
     chmod 755 "$site/cgi-bin"
@@ -25,7 +25,8 @@ write_program() {
     apache-fcgid)
         # without a value it would be empty
         for name in ${!LEAT_*}; do
-            printf 'FcgidInitialEnv %s "%s"\n' "$name" "$(sed 's/[\\"]/\\&/g' <<<"${!name}")"
+            value=${!name//\\/\\\\}
+            printf 'FcgidInitialEnv %s "%s"\n' "$name" "${value//\"/\\\"}"
         done >>"$site/apache.conf"
         ;;
     esac
