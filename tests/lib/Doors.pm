@@ -18,6 +18,7 @@ my %because = (
     starts => 'the web server starts leat.fcgi: there is no pid file, no shared process and no figure of it',
     place  => 'a stream takes a process there: so many are not to be had',
     spawn  => 'a stream may wait a second for a process to be started, and is to last one',
+    clock  => 'it looks at its own read-timeout only now and then',
     length => 'CGI takes a Location with a 200 for a redirect',
 );
 
@@ -77,6 +78,7 @@ my @rows   = (
     [$own,        'site',       undef, 'starts'],
     [$all,        'site',       'the web server waits for longer, and takes more, than the settings say', 'nginx'],
     [$all,        'site',       'a web server that cannot start is told at once', 'nginx'],
+    ['lighttpd',  'site',       'nor does a web server whose own time is up', 'clock'],
     [$all,        'slow',       'clients that go without a word are noticed at once', 'left'],
     [$all,        'slow',       'without descriptors for more it serves those it has, does not spin, and recovers', 'left'],
     [$own,        'slow',       undef, 'place'],
