@@ -1,7 +1,7 @@
 # A process that has stopped inside the write lock: health names it, and who may ends it; nobody else is touched.
 use strict;
 use warnings;
-use Fcntl qw(LOCK_EX LOCK_UN);
+use Fcntl qw(LOCK_EX LOCK_NB);
 use Leat;
 use POSIX qw(:sys_wait_h);
 use Test::More;
@@ -13,11 +13,11 @@ my $path = $l->state . '/leat.db.lock';
 sub start_of { my ($rest) = Leat::slurp("/proc/$_[0]/stat") =~ /.*\) (.*)/s; return (split ' ', $rest)[19] }
 sub health { return $l->http(GET => '/api/health') }
 
-# Takes the write lock as a program of Leat does, and says that PID has it.
+# Takes the write lock, if nobody has it, as a program of Leat does, and says that PID has it.
 sub lock_as {
     my ($pid, $start) = @_;
     open my $file, '+<', $path or die "$path: $!";
-    flock $file, LOCK_EX or die "flock: $!";
+    flock $file, LOCK_EX | LOCK_NB or return;    # somebody has it at this moment
     my $line = sprintf '%d %d %d %d write', $pid, $start, (stat '/proc/self/ns/pid')[1], clock_gettime(CLOCK_MONOTONIC) * 1e6;
     syswrite $file, sprintf "%-95s\n", $line;
     return $file;
@@ -35,7 +35,7 @@ ok wait_until(sub { health()->status == 200 }, 30), 'at first all is well';
 subtest 'one that stopped in it' => sub {
     my $holder = fork // die "fork: $!";
     if (!$holder) {
-        my $lock = lock_as($$, start_of($$));
+        my $lock = wait_until(sub { lock_as($$, start_of($$)) }, 30);
         kill STOP => $$;
         POSIX::_exit(0);
     }
@@ -54,7 +54,7 @@ subtest 'one that stopped in it' => sub {
 subtest 'a later process of the same pid' => sub {
     my $innocent = fork // die "fork: $!";
     if (!$innocent) { sleep 3600; POSIX::_exit(0) }
-    my $lock = lock_as($innocent, start_of($innocent) - 1);
+    my $lock = wait_until(sub { lock_as($innocent, start_of($innocent) - 1) }, 30);
     ok wait_until(sub { my $lock = health()->json->{write_lock}; $lock && $lock->{seconds} >= 14 }, 60), 'is named for long';
     is waitpid($innocent, WNOHANG), 0, '... and left alone';
     unlock($lock);
@@ -64,8 +64,12 @@ subtest 'a later process of the same pid' => sub {
 
 subtest 'a program of the supervisor, while the runner can do nothing' => sub {
     my ($runner) = $l->pids('runner');
-    kill STOP => $runner;
-    my $lock = lock_as($runner, start_of($runner));
+    my $lock = wait_until(sub {    # it may have the lock itself when it is stopped
+        kill STOP => $runner;
+        my $taken = lock_as($runner, start_of($runner));
+        kill CONT => $runner unless $taken;
+        return $taken;
+    }, 30);
     my $other = wait_until(sub { my ($pid) = $l->pids('runner'); $pid && $pid != $runner && $pid }, 60);
     ok $other, 'it is killed, and started again' or kill CONT => $runner;
     unlock($lock);
