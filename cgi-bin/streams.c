@@ -592,25 +592,12 @@ static void answer_lines(struct follow *f, enum frame_form form)
 
 /* ---- pages of JSON ---- */
 
-/* A page that may wait for its first event. */
-struct page {
-    struct follow *follow;
-};
-
-static void drop_page(void *arg)
-{
-    struct page *p = arg;
-    follow_free(p->follow);
-    free(p);
-}
-
 /* Adds the shown of some rows to the page; *at is the last position looked at. */
-static size_t add_rows(const struct page *p, const struct event_list *rows, struct buf *body,
+static size_t add_rows(const struct follow *f, const struct event_list *rows, struct buf *body,
                        int64_t *count, int64_t *at)
 {
-    const struct follow *f = p->follow;
     size_t i = 0;
-    for (; i < rows->count && *count < p->follow->limit && body->len < PAGE_BYTES; i++) {
+    for (; i < rows->count && *count < f->limit && body->len < PAGE_BYTES; i++) {
         *at = rows->items[i].seq;
         if (!shown(f, &rows->items[i])) continue;
         ++*count;
@@ -621,10 +608,9 @@ static size_t add_rows(const struct page *p, const struct event_list *rows, stru
 
 /* Reads the page into `body`: *count is how many events it has, *more whether the log goes on. A bounded
  * number of rows is looked at; where none of them is shown, the next look begins behind them. */
-static enum err read_page(const struct page *p, struct buf *body, int64_t *count, bool *more,
+static enum err read_page(struct follow *f, struct buf *body, int64_t *count, bool *more,
                           struct error *e)
 {
-    struct follow *f = p->follow;
     struct db *db = f->x->server->db;
     struct event_list rows = {0};
     int64_t at = f->after, looked = 0;
@@ -634,11 +620,10 @@ static enum err read_page(const struct page *p, struct buf *body, int64_t *count
     if (rc) return rc;
     rc = events_newest(db, &f->newest, e);
     dialect_page_begin(body, &f->dialect);
-    while (!rc && *more && *count < p->follow->limit && body->len < PAGE_BYTES &&
-           looked < PAGE_ROWS) {
+    while (!rc && *more && *count < f->limit && body->len < PAGE_BYTES && looked < PAGE_ROWS) {
         rc = events_read(db, &f->scope, at, READ_ROWS, READ_BYTES, &rows, e);
         if (rc) break;
-        size_t used = add_rows(p, &rows, body, count, &at);
+        size_t used = add_rows(f, &rows, body, count, &at);
         looked += (int64_t)rows.count;
         *more = rows.more || used < rows.count;
     }
@@ -657,12 +642,11 @@ static enum err read_page(const struct page *p, struct buf *body, int64_t *count
 
 static bool look_page(struct exchange *x, void *arg, bool last)
 {
-    const struct page *p = arg;
     struct buf body = {0};
     struct error e = {0};
     int64_t count = 0;
     bool more, done = true;
-    if (read_page(p, &body, &count, &more, &e)) {
+    if (read_page(arg, &body, &count, &more, &e)) {
         exchange_fail(x, &e);
     } else if (count || last || more) {
         struct response r;
@@ -678,10 +662,9 @@ static bool look_page(struct exchange *x, void *arg, bool last)
     return done;
 }
 
-/* Answers at once what can be, else waits for it. Ends *p, or hands it on. */
-static void open_page(struct page *p)
+/* Answers at once what can be, else waits for the first event. Ends *f, or hands it on. */
+static void open_page(struct follow *f)
 {
-    struct follow *f = p->follow;
     struct exchange *x = f->x;
     struct error e = {0};
     struct limit_hit hit;
@@ -690,45 +673,43 @@ static void open_page(struct page *p)
         exchange_fail(x, &e);
     } else if (f->reset) {
         answer_bad_cursor(f);
-    } else if (!look_page(x, p, wait_ms <= 0)) {
+    } else if (!look_page(x, f, wait_ms <= 0)) {
         if (answer_may_wait(x, &hit) == PARK_ADMITTED) {
             struct park_wait wait = {
                 .scope = f->scope,
                 .account = exchange_caller(x).account,
                 .wait_ms = wait_ms,
                 .look = look_page,
-                .drop = drop_page,
-                .arg = p,
+                .drop = follow_free,
+                .arg = f,
             };
             park_wait(x->server->park, x, &wait);
             return;
         }
         exchange_limited(x, &hit);
     }
-    drop_page(p);
+    follow_free(f);
 }
 
 static void page_counted(struct exchange *x, void *arg)
 {
-    struct page *p = arg;
-    if (exchange_refused(x, &p->follow->count.op))
-        drop_page(p);
+    struct follow *f = arg;
+    if (exchange_refused(x, &f->count.op))
+        follow_free(f);
     else
-        open_page(p);
+        open_page(f);
 }
 
 static void answer_page(struct follow *f)
 {
     struct exchange *x = f->x;
-    struct page *p = mem_alloc(sizeof *p);
-    *p = (struct page){.follow = f};
     if (!limits_counts(x->request.conf, CONF_LIMITS_POLLS_PER_MINUTE)) {
-        open_page(p);
+        open_page(f);
         return;
     }
     struct caller caller = exchange_caller(x);
     count_use_init(&f->count, &caller, CONF_LIMITS_POLLS_PER_MINUTE);
-    commit_group_add(x->server->commits, x, &f->count.op, page_counted, p);
+    commit_group_add(x->server->commits, x, &f->count.op, page_counted, f);
 }
 
 /* ---- handlers ---- */

@@ -79,9 +79,12 @@ static enum err checkpoint(struct cli *cli, struct error *e)
     return rc || alive ? rc : db_checkpoint(cli->db, e);
 }
 
-enum {
-    LOG_PAGES = 1024
-}; /* of the log at most, where no runner keeps it short: who opens it reads all of it */
+/* The same where the log is long, which whoever opens the database reads all of. */
+static enum err bound_log(struct cli *cli, struct error *e)
+{
+    enum { LOG_PAGES = 1024 };
+    return db_wal_pages(cli->db) > LOG_PAGES ? checkpoint(cli, e) : ERR_OK;
+}
 
 /* Step by step until nothing is left, and the file has given back what it can. What was removed is in *out also after an error. */
 static enum err remove_all(struct cli *cli, const struct retention *what,
@@ -95,12 +98,12 @@ static enum err remove_all(struct cli *cli, const struct retention *what,
         for (size_t i = 0; i < step.gone_count; i++) files_remove(cli->db, step.gone[i]);
         retention_add(out, &step.removed);
         more = step.more;
-        if (db_wal_pages(cli->db) > LOG_PAGES && (rc = checkpoint(cli, e))) return rc;
+        if ((rc = bound_log(cli, e))) return rc;
     }
     enum err rc = ERR_OK;
     for (bool more = true; !rc && more;) {
         rc = db_give_back(cli->db, patience, &more, e);
-        if (!rc && db_wal_pages(cli->db) > LOG_PAGES) rc = checkpoint(cli, e);
+        if (!rc) rc = bound_log(cli, e);
     }
     return rc;
 }

@@ -3,28 +3,23 @@ import assert from 'node:assert/strict'
 import { writeFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { after, afterEach, before, test } from 'node:test'
-import { launch, wire } from './page.mjs'
+import { launch, newPage, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 const chat = new Server('CHAT')
 const CONF = `${process.env.CHAT_JOBS}/chat.env`
 
 let browser
-let context
 const closing = [] // what a test leaves open
 before(async () => { browser = await launch() })
 after(() => browser?.close())
 afterEach(async () => {
-  await context?.close()
   rmSync(CONF, { force: true })
   for (const each of closing.splice(0)) await each.close()
 })
 
 async function visit(session, url = chat.url) {
-  context = await browser.newContext()
-  const page = await context.newPage()
-  page.wrong = []
-  page.on('pageerror', error => page.wrong.push(`${error}`))
+  const page = await newPage(browser, closing)
   await page.goto(`${url}/#${encodeURIComponent(session)}`)
   return page
 }
