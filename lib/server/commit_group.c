@@ -44,6 +44,7 @@ struct commit_group {
     bool grown;           /* somebody joined those that wait since the last turn */
     int64_t
         gather_until; /* monotonic us: the group is not kept waiting beyond it; 0: nobody waits */
+    bool rang;        /* since commit_group_rang */
     bool lock_asked;  /* the thread waits for the write lock */
     int64_t waited_from; /* monotonic us: since when the group at hand waits for it; 0: not */
 };
@@ -242,16 +243,16 @@ static void finish(struct commit_group *g, struct entry *list, bool alive, struc
     list = split_portions(g, list);
     /* Where there are portions alone, the sync of the last one will cover them: one that began now would end
      * while the next group waits for its own. */
-    if (sync && list) {
-        while (list) {
-            struct entry *next = list->next;
-            queue_add(&g->syncing, list);
-            list = next;
-        }
-        io_thread_sync(g->thread);
-    } else {
-        txn_ring(g->db);
-        tell(list);
+    sync = sync && list;
+    if (sync) io_thread_sync(g->thread);
+    /* What ends a task is on disk already; who watches may see the rest before it is: only those who sent it are
+     * promised that it stays. */
+    txn_ring(g->db);
+    g->rang = true;
+    if (!sync) tell(list);
+    for (struct entry *next; sync && list; list = next) {
+        next = list->next;
+        queue_add(&g->syncing, list);
     }
 }
 
@@ -303,6 +304,13 @@ static void begin(struct commit_group *g, bool locked)
 bool commit_group_ready(const struct commit_group *g)
 {
     return g->waiting.first && !g->syncing.first && !g->lock_asked && !loop_timer_is_set(&g->retry);
+}
+
+bool commit_group_rang(struct commit_group *g)
+{
+    bool rang = g->rang;
+    g->rang = false;
+    return rang;
 }
 
 bool commit_group_empty(const struct commit_group *g)
@@ -374,7 +382,6 @@ static void synced(struct commit_group *g, bool failed)
 {
     struct entry *list = queue_take_all(&g->syncing);
     if (!failed) {
-        txn_ring(g->db);
         tell(list);
         return;
     }

@@ -3,7 +3,7 @@
  * taken a thread waits for it (store/io_thread.h), and the same thread syncs.
  *
  * Invariants:
- *  1. What is told to have been done is on disk.
+ *  1. What is told to have been done is on disk. Who watches may have seen it before, but for 3.
  *  2. An operation that fails undoes itself alone; a commit that fails is the outcome of all of its group.
  *  3. What may end a task is committed apart, and is on disk before anybody can see it.
  *  4. An operation that found no place in a transaction for database.busy_ms is ERR_BUSY, and was not
@@ -41,6 +41,9 @@ void commit_group_turn(struct commit_group *g);
 
 /* Whether commit_group_turn has something to do at once. */
 bool commit_group_ready(const struct commit_group *g);
+
+/* Whether it has rung the bell since the last call: who listens in this process need not wait to hear it. */
+bool commit_group_rang(struct commit_group *g);
 
 bool commit_group_empty(const struct commit_group *g);
 

@@ -438,19 +438,23 @@ static bool fill(struct watch *w)
     return w->behind || w->ending || !w->task_ended || end_if_finished(w);
 }
 
+/* The socket is full: false. */
+static bool wait_for_room(struct watch *w)
+{
+    if (w->in_loop) loop_want(w->park->o.loop, &w->fd, w->fd.events | LOOP_OUT);
+    return false;
+}
+
 /* Writes a slice of what waits, and takes it off `*left`. False: the socket is full, the reader has had its turn,
  * or the client is gone and so is *w. */
 static bool write_slice(struct watch *w, const char *bytes, size_t len, size_t *written, int *left)
 {
-    if (!conn_writable(w->conn)) {
-        if (w->in_loop) loop_want(w->park->o.loop, &w->fd, w->fd.events | LOOP_OUT);
-        return false;
-    }
+    *written = len < SLICE ? len : SLICE;
+    if (!conn_writable(w->conn, *written)) return wait_for_room(w);
     if (!(*left)--) {
         touch(w);
         return false;
     }
-    *written = len < SLICE ? len : SLICE;
     if (conn_write(w->conn, bytes, *written) && conn_flush(w->conn)) return true;
     end_stream(w, "gone");
     return false;
@@ -508,6 +512,7 @@ static bool flush(struct watch *w)
     if (!(w->large && w->sent) && !flush_out(w, &left)) return false;
     if (w->large && !flush_large(w, &left)) return false;
     if (!flush_out(w, &left)) return false;
+    if (!conn_writable(w->conn, 0)) return wait_for_room(w);
     if (w->in_loop) loop_want(w->park->o.loop, &w->fd, w->fd.events & ~LOOP_OUT);
     return true;
 }
@@ -823,6 +828,11 @@ void park_wait(struct park *p, struct exchange *x, const struct park_wait *w)
 void park_portions(struct park *p, struct exchange *x, const struct park_wait *w)
 {
     hold(p, x, WATCH_PORTIONS, w);
+}
+
+void park_wake(struct park *p)
+{
+    if (p->count) p->woken = true;
 }
 
 bool park_busy(const struct park *p)

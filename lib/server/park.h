@@ -110,6 +110,9 @@ void park_portions(struct park *p, struct exchange *x, const struct park_wait *w
 
 /* ---- the loop ---- */
 
+/* As if the bell had rung: what was committed just now is looked at by the next park_turn. */
+void park_wake(struct park *p);
+
 /* Whether there is something to do at once. */
 bool park_busy(const struct park *p);
 

@@ -86,7 +86,7 @@ static void go_on(struct exchange *x, void *arg)
             exchange_later(x, go_on, s);
             return;
         }
-        if (!conn_writable(x->conn)) {
+        if (!conn_writable(x->conn, PIECE)) {
             wait_for_room(x, s);
             return;
         }

@@ -238,6 +238,7 @@ static enum err turn(struct server *s, int64_t at_most_ms, struct error *e)
     job_types_turn(s->types);
     enum err rc = loop_wait(s->loop, timeout, e);
     commit_group_turn(s->commits);
+    if (commit_group_rang(s->commits)) park_wake(s->park);
     park_turn(s->park);
     if (!commit_group_locking(s->commits)) metrics_turn(s->metrics);
     if (!listener_is_cgi(s->listener)) checkpoints_turn(&s->checkpoints);

@@ -241,8 +241,8 @@ enum err txn_commit(struct db *db, struct error *e)
     bool sync;
     enum err rc = txn_commit_early(db, &sync, e);
     if (rc) return rc;
-    if (sync && !sqlite_sync_log(db->sql)) rc = txn_sync_failed(db, e);
     txn_ring(db);
+    if (sync && !sqlite_sync_log(db->sql)) rc = txn_sync_failed(db, e);
     return rc;
 }
 

@@ -3,7 +3,8 @@
  *
  * A commit becomes visible first and durable right after, outside the write lock, so that the syncs of several
  * processes overlap; where others must not see a state before it is durable (terminal states), the sync comes
- * first. The bell rings last.
+ * first. The bell rings as soon as a commit is visible: who watches may see what is not durable yet, and after a
+ * loss of power the epoch of the cursors is another one.
  *
  * Invariants:
  *  1. Every write happens between txn_begin and txn_commit, in one BEGIN IMMEDIATE, inside the write lock.
@@ -64,8 +65,8 @@ enum err txn_undo(struct db *db, struct error *e);
 bool txn_alive(const struct db *db);
 
 /* Ends the transaction as txn_commit does, but where that would sync or ring afterwards leaves both to the
- * caller: *sync says whether the log is still to be synced (io_thread_sync) before anybody is told, and
- * then txn_ring is called. Errors as txn_commit. */
+ * caller: *sync says whether the log is still to be synced (io_thread_sync) before who asked for it is told;
+ * txn_ring may be called at once. Errors as txn_commit. */
 enum err txn_commit_early(struct db *db, bool *sync, struct error *e);
 void txn_ring(struct db *db);
 

@@ -28,6 +28,8 @@ enum {
     DRAIN_PIECE = 16 * 1024,
     DRAIN_PIECES = 16,      /* in one call, so that nobody else waits */
     SEND_PIECE = 64 * 1024, /* what POLLOUT leaves room for */
+    RECORD_MAX = 65528,     /* of content; a multiple of 8, so that it needs no padding */
+    SMALL = 4 * 1024,       /* is tried without asking: what has no room is kept */
     SEND_PIECES = 4,        /* in one call */
     CGI_BUFFER = 16 * 1024,
 };
@@ -41,6 +43,7 @@ struct listener {
 
 /* A FastCGI body is a stream of records: header, content, padding. libfcgi reads only the
  * parameters: its reader waits for whole headers, and whoever calls it cannot know whether it will.
+ * Nor does it write.
  * What it read beyond them is `ahead`; the rest comes from the socket, exactly to the end. */
 enum body_state {
     BODY_COMING,
@@ -68,8 +71,11 @@ struct conn {
     bool closing;   /* nothing more is written: it will not be kept */
     bool failed;    /* the peer is gone or stuck: nothing more is written */
     int64_t unread; /* CGI: bytes of the body still to come */
-    struct buf out; /* not yet written; FastCGI: what the socket had no room for */
-    size_t sent;    /* FastCGI: so much of it is, after all */
+    struct buf out; /* not yet written; FastCGI: records */
+    size_t sent;    /* FastCGI: so much of it is */
+    size_t content; /* FastCGI: of the last record in `out`, which is open; 0: none is */
+    bool full;      /* FastCGI: the socket took less than it was given */
+    bool ended;     /* FastCGI: the end of the request is in `out` */
     struct body body;
     FCGX_Request request; /* libfcgi keeps its address */
 };
@@ -421,9 +427,9 @@ enum err conn_begin(struct conn *c, struct error *e)
     if (!read_ahead(c->request.in, &c->body.ahead, &c->body.ahead_len))
         return error_set(e, ERR_IO, "libfcgi's buffer is unknown");
     if (!c->body.ahead_len) FCGX_FreeStream(&c->request.in);
-    /* The error stream is never used; without it, the end of `out` ends the request. */
+    /* Its writers wait for the socket; the records that go out are made here. */
+    FCGX_FreeStream(&c->request.out);
     FCGX_FreeStream(&c->request.err);
-    c->request.nWriters = 1;
 
     /* The end of a body that is not expected has come by now, nearly always; else conn_finish looks for it. */
     if (!expects_body(c) && find_content(c) == -1)
@@ -511,20 +517,16 @@ static bool has_room(const struct conn *c)
     return poll(&p, 1, 0) == 1 && p.revents & (POLLOUT | POLLERR | POLLHUP);
 }
 
-/* At most SEND_PIECE bytes, for which there is room. */
-static bool send_piece(struct conn *c, const char *bytes, size_t len)
-{
-    return FCGX_PutStr(bytes, (int)len, c->request.out) == (int)len &&
-           !FCGX_FFlush(c->request.out) && !FCGX_GetError(c->request.out);
-}
-
-/* Sends of what waits as much as there is room for. */
+/* Sends of what waits as much as the socket takes. */
 static bool send_waiting(struct conn *c)
 {
-    for (int i = 0; c->sent < c->out.len && i < SEND_PIECES && has_room(c); i++) {
-        size_t left = c->out.len - c->sent, n = left < SEND_PIECE ? left : SEND_PIECE;
-        if (!send_piece(c, c->out.data + c->sent, n)) return false;
-        c->sent += n;
+    for (int i = 0; c->sent < c->out.len && i < SEND_PIECES; i++) {
+        size_t left = c->out.len - c->sent, size = left < SEND_PIECE ? left : SEND_PIECE;
+        ssize_t n = send(c->fd, c->out.data + c->sent, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return false;
+        if (n > 0) c->sent += (size_t)n;
+        c->full = n < (ssize_t)size;
+        if (c->full) return true;
     }
     if (c->sent < c->out.len) return true;
     buf_free(&c->out);
@@ -532,25 +534,60 @@ static bool send_waiting(struct conn *c)
     return true;
 }
 
-/* What there is no room for waits. */
-static bool write_fastcgi(struct conn *c, const char *bytes, size_t len)
+static void put_header(struct conn *c, int type, size_t len)
 {
-    while (len && !c->out.len && has_room(c)) {
-        size_t n = len < SEND_PIECE ? len : SEND_PIECE;
-        if (n < SEND_PIECE) return FCGX_PutStr(bytes, (int)n, c->request.out) == (int)n;
-        if (!send_piece(c, bytes, n)) return false;
-        bytes += n;
-        len -= n;
-    }
-    if (len) buf_add(&c->out, bytes, len);
-    return true;
+    int id = c->request.requestId;
+    const unsigned char header[FCGI_HEADER_LEN] = {
+        FCGI_VERSION_1,    (unsigned char)type,       (unsigned char)(id >> 8),
+        (unsigned char)id, (unsigned char)(len >> 8), (unsigned char)len,
+    };
+    buf_add(&c->out, header, sizeof header);
+}
+
+/* Nothing more goes into the record that is open. */
+static void close_record(struct conn *c)
+{
+    if (!c->content) return;
+    unsigned char *header =
+        (unsigned char *)c->out.data + c->out.len - c->content - FCGI_HEADER_LEN;
+    header[4] = (unsigned char)(c->content >> 8);
+    header[5] = (unsigned char)c->content;
+    c->content = 0;
 }
 
 static bool flush_fastcgi(struct conn *c)
 {
-    if (c->out.len) return send_waiting(c);
-    /* A stream that failed before answers 0 to FCGX_FFlush: only its error tells. */
-    return !FCGX_FFlush(c->request.out) && !FCGX_GetError(c->request.out);
+    close_record(c);
+    return send_waiting(c);
+}
+
+/* Adds to the record that is open, or opens one. What has come together is sent, so that no more is copied than the
+ * socket has no room for. */
+static bool write_fastcgi(struct conn *c, const char *bytes, size_t len)
+{
+    while (len) {
+        size_t room = RECORD_MAX - c->content, n = len < room ? len : room;
+        if (!c->content) put_header(c, FCGI_STDOUT, 0);
+        buf_add(&c->out, bytes, n);
+        c->content += n;
+        bytes += n;
+        len -= n;
+        if (c->content == RECORD_MAX) close_record(c);
+        if (!c->content && !c->full && !send_waiting(c)) return false;
+    }
+    return true;
+}
+
+/* FastCGI 1.0, 5.5: the end of standard output, and of the request. */
+static void put_end(struct conn *c)
+{
+    static const char completed[8] = {0, 0, 0, 0, FCGI_REQUEST_COMPLETE};
+    if (c->ended) return;
+    close_record(c);
+    put_header(c, FCGI_STDOUT, 0);
+    put_header(c, FCGI_END_REQUEST, sizeof completed);
+    buf_add(&c->out, completed, sizeof completed);
+    c->ended = true;
 }
 
 bool conn_write(struct conn *c, const void *bytes, size_t len)
@@ -567,10 +604,13 @@ bool conn_flush(struct conn *c)
     return !c->failed;
 }
 
-bool conn_writable(struct conn *c)
+bool conn_writable(struct conn *c, size_t len)
 {
-    if (c->begun && !c->cgi && c->out.len && !conn_flush(c)) return true; /* writing will tell */
-    return (c->cgi || !c->out.len) && has_room(c);
+    if (c->cgi) return has_room(c);
+    if (c->begun && c->out.len && !conn_flush(c)) return true; /* writing will tell */
+    if (c->out.len || !len) return !c->out.len;
+    if (len > SMALL || c->full) c->full = !has_room(c);
+    return !c->full;
 }
 
 int conn_fd(const struct conn *c)
@@ -585,7 +625,7 @@ static void forget_request(struct conn *c)
     struct body left = c->body;
     FCGX_Free(&c->request, 0);
     c->request.envp = NULL;
-    c->begun = false;
+    c->begun = c->ended = c->full = false;
     c->body = c->draining ? left : (struct body){0};
 }
 
@@ -623,9 +663,8 @@ enum conn_end conn_finish(struct conn *c)
         shutdown(c->fd, SHUT_WR); /* where it is a socket */
         drain_cgi(c);
     } else if (c->begun && !c->failed) {
-        if (c->out.len && conn_flush(c) && c->out.len) return CONN_SENDS;
-        /* Never after a failure: FCGX_FClose would wait for the stuck peer again. */
-        c->failed = c->failed || FCGX_FClose(c->request.out) != 0;
+        put_end(c);
+        if (conn_flush(c) && c->out.len) return CONN_SENDS;
         enum conn_end end = c->failed ? CONN_CLOSED : drop_body(c);
         c->draining = end == CONN_DRAINS;
         c->closing = !c->request.keepConnection;

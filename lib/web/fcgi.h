@@ -62,12 +62,12 @@ ssize_t conn_take(struct conn *c, void *to, size_t size);
 /* The descriptor on which the body comes: conn_fd, for CGI standard input. */
 int conn_body_fd(const struct conn *c);
 
-/* Whether at least 64 KB can be written and flushed now without that anything has to wait. CGI promises only 4 KB. */
-bool conn_writable(struct conn *c);
+/* Whether `len` bytes, at most 64 KB, can be written and flushed now without that more than 4 KB of them have to wait:
+ * less than that is tried without asking the socket. 0: whether nothing waits. CGI promises only 4 KB. */
+bool conn_writable(struct conn *c, size_t len);
 
 /* Queues bytes for the response (header block included) and sends them with conn_flush. False when the peer is gone.
- * FastCGI never blocks: what the socket has no room for is copied and waits, for conn_writable or conn_finish to send
- * it. So whoever has much to say, or says it for long, writes only what conn_writable promises, and the rest when it
+ * FastCGI never blocks: what the socket has no room for waits, for conn_writable or conn_finish to send it. So whoever has much to say, or says it for long, writes only what conn_writable promises, and the rest when it
  * does again. CGI, whose process has nobody else to keep waiting, waits: false too when the peer took nothing for 10 s. */
 bool conn_write(struct conn *c, const void *bytes, size_t len);
 bool conn_flush(struct conn *c);
