@@ -2,7 +2,7 @@
 const PAGE = 20
 
 const $ = id => document.getElementById(id)
-const batches = new Map() // task_id: {data, node}
+const batches = new Map() // task_id: what row() makes
 let shown = 0 // that were loaded as pages
 
 // ---- the client ------------------------------------------------------------------------------------------------------
@@ -66,38 +66,54 @@ const h = (name, text, attributes = {}) => {
   return node
 }
 
+// Newest first; most are newer than all that are there.
+function place(node) {
+  const all = $('batches')
+  let next = all.firstChild
+  if (all.lastChild?.dataset.id > node.dataset.id) next = null
+  while (next?.dataset.id > node.dataset.id) next = next.nextSibling
+  all.insertBefore(node, next)
+}
+
+// A row is made once: hundreds of messages may come at a time, and each changes little.
+function row(id) {
+  const node = h('article', '', { 'data-id': id })
+  const head = h('div', '', { class: 'head' })
+  const word = h('strong', '')
+  const bar = h('progress', '', { max: 100, 'aria-label': 'Progress' })
+  const cancel = h('button', 'Cancel', { type: 'button' })
+  cancel.onclick = () => ask('POST', `/api/images/${id}/cancel`).catch(error => { $('wrong').textContent = error.message })
+  head.append(word, bar, cancel)
+  node.append(head)
+  place(node)
+  return { data: {}, node, head, word, bar, cancel }
+}
+
 function update(data) {
-  let batch = batches.get(data.task_id)
-  if (!batch) {
-    batch = { data: {}, node: h('article', '', { 'data-id': data.task_id }) }
-    batches.set(data.task_id, batch)
-    const before = [...batches.keys()].filter(id => id < data.task_id).sort().at(-1)
-    $('batches').insertBefore(batch.node, before ? batches.get(before).node : null)
-  }
+  const { task_id: id } = data
+  if (!batches.has(id)) batches.set(id, row(id))
+  const batch = batches.get(id)
   Object.assign(batch.data, data)
   draw(batch)
 }
 
-function draw({ data, node }) {
+function draw({ data, node, head, word, bar, cancel }) {
   const { task_id: id, status, progress, error_message: error, pictures = [], refused = [] } = data
-  const head = h('div', '', { class: 'head' })
-  head.append(h('strong', status))
-  if (status === 'pending' || status === 'processing') {
-    const bar = h('progress', '', { max: 100, 'aria-label': 'Progress' })
-    const cancel = h('button', 'Cancel', { type: 'button' })
-    bar.value = progress
-    cancel.onclick = () => ask('POST', `/api/images/${id}/cancel`).catch(error => { $('wrong').textContent = error.message })
-    head.append(bar, cancel)
+  node.className = word.textContent = status
+  bar.hidden = cancel.hidden = status === 'completed' || status === 'failed'
+  bar.value = progress
+  const body = [...error ? [h('p', error, { class: 'wrong' })] : []]
+  if (pictures.length) {
+    const gallery = h('div', '', { class: 'gallery' })
+    for (const { name, file, width, height } of pictures) {
+      const figure = h('figure', '')
+      figure.append(h('img', '', { src: `/api/images/${id}/${file}`, alt: name, width, height, loading: 'lazy' }), h('figcaption', name))
+      gallery.append(figure)
+    }
+    body.push(gallery)
   }
-  const gallery = h('div', '', { class: 'gallery' })
-  for (const { name, file, width, height } of pictures) {
-    const figure = h('figure', '')
-    figure.append(h('img', '', { src: `/api/images/${id}/${file}`, alt: name, width, height, loading: 'lazy' }), h('figcaption', name))
-    gallery.append(figure)
-  }
-  node.className = status
-  node.replaceChildren(head, ...error ? [h('p', error, { class: 'wrong' })] : [], gallery,
-    ...refused.map(({ name, why }) => h('p', `${name}: ${why}`, { class: 'wrong' })))
+  body.push(...refused.map(({ name, why }) => h('p', `${name}: ${why}`, { class: 'wrong' })))
+  if (body.length || head.nextSibling) node.replaceChildren(head, ...body)
 }
 
 function sign() {
