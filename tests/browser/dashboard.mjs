@@ -287,6 +287,21 @@ onNginx('a network that was away costs nothing: what happened meanwhile is there
   await same(page, '&type=walk')
 })
 
+onNginx('a log that is longer than its window is at its end, and stays there until somebody reads further up', async () => {
+  const gate = `${open.dir}/gate-${Math.random()}`
+  const id = await submit(open, { type: 'many', input: `${gate}\n` })
+  const page = await visit(`#/task/${id}`)
+  const log = page.getByRole('log', { name: 'Log', exact: true })
+  const below = () => log.evaluate(node => node.scrollHeight - node.scrollTop - node.clientHeight)
+  const shows = n => until(async () => await log.locator('div').count() === n, 40, `${n} lines`)
+  await shows(300)
+  await until(async () => await below() < 8, 10, 'its end is seen')
+  await log.evaluate(node => { node.scrollTop = 100 })
+  writeFileSync(gate, '')
+  await shows(400)
+  assert.equal(await log.evaluate(node => node.scrollTop), 100)
+})
+
 test('a reload in the middle, and a server that dies, lose no line of the log', async () => {
   const task = await walk()
   const page = await visit(`#/task/${task.id}`)

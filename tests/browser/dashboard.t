@@ -53,6 +53,8 @@ echo "$bad" >"$LEAT_FILES/page.html"
 cp PICTURE "$LEAT_FILES/picture.png"
 echo "$bad"
 JOB
+    # more lines than fit; the last one comes when somebody asks for it
+    $l->job(many => "#!/bin/sh\nseq 300 >&2\nread -r gate\nwhile [ ! -e \"\$gate\" ]; do sleep 0.02; done\nseq 301 400 >&2\n");
     $l->job(fails => "#!/bin/sh\necho 'it does not work' >&2\nexit 65\n");
     Leat::write_file("$l->{dir}/picture.png", pack 'H*',    # one pixel
         '89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63e02b99'

@@ -18,7 +18,7 @@ export const figures = [
   { name: 'Finished per minute', key: 'rate', words: whole },
   { name: 'Wait to start (median)', key: 'wait50', words: seconds }
 ]
-export const slow = { name: 'Wait to start (slowest 1 %)', key: 'wait99', words: seconds }
+export const slow = { name: 'Wait, slowest 1 %', key: 'wait99', words: seconds }
 
 // A line over the time since the page was opened, or the last of it; level where nothing was measured.
 function draw(key, now, length) {

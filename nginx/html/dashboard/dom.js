@@ -73,7 +73,7 @@ export function bytes(n) {
   const units = ['bytes', 'KB', 'MB', 'GB', 'TB']
   let i = 0
   for (; n >= 1000 && i < 4; i++) n /= 1000
-  return `${i && n < 100 ? n.toFixed(1) : Math.round(n)} ${units[i]}`
+  return `${i && n < 100 ? n.toFixed(1) : Math.round(n)}\u00a0${units[i]}`
 }
 
 // A table with a name for who does not see it; a column without a title is for buttons.

@@ -13,7 +13,7 @@ const counts = group => h('span.counts', null, STATES.filter(state => group.coun
 function row(group) {
   return h('tr', null, h('td', null, status(group.status)),
     h('th', { scope: 'row' }, h('a.foreign', { href: link('group', { id: group.id, owner: group.owner }) }, group.id)),
-    h('td', null, h('div.row', null, bar(group.progress, `Progress of ${group.id}`), h('span.percent', null, `${Math.floor(group.progress)} %`))),
+    h('td.progress', null, h('div.row', null, bar(group.progress, `Progress of ${group.id}`), h('span.percent', null, `${Math.floor(group.progress)} %`))),
     h('td', null, counts(group)), h('td.when', null, group.updated_at && time(group.updated_at)))
 }
 

@@ -75,13 +75,13 @@ function log(id) {
   let fresh = []
   let count = 0
   const flush = framed(() => {
+    node.hidden = false // what is hidden has no end to be at
     const atEnd = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 8
     lines.append(...fresh)
     fresh = []
     while (lines.childElementCount > LINES) lines.firstChild.remove()
     say(note, count > LINES ? `${LINES.toLocaleString()} of ${count.toLocaleString()} lines` : '')
     if (atEnd) lines.scrollTop = lines.scrollHeight
-    node.hidden = !count
   })
   node.hidden = true
   return {

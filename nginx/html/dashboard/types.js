@@ -24,9 +24,9 @@ export function view({ signal }) {
     return h('tr', null, h('th', { scope: 'row' }, h('a', { href: link('tasks', { type }) }, type)),
       h('td', null, paused ? h('span.status.paused', null, 'paused') : broken ? h('span.status.failed', null, 'held back') : h('span.status.completed', null, 'ready'),
         broken && h('div.said.foreign.wrong', null, broken)),
-      h('td', null, [`${span(each.timeout)} each`, each.max_attempts > 1 && `${each.max_attempts} attempts`, `${bytes(each.max_input_bytes)} of input`,
+      h('td.full', null, [`${span(each.timeout)} each`, each.max_attempts > 1 && `${each.max_attempts} attempts`, `${bytes(each.max_input_bytes)} of input`,
         each.serialize && 'one at a time in a group', each.get && 'by GET'].filter(Boolean).join(' · ')),
-      h('td.when', null, counted ? ['running', 'pending'].filter(state => counted[state]).map(state => `${counted[state]} ${state}`).join(', ') : ''),
+      h('td.when.full', null, counted ? ['running', 'pending'].filter(state => counted[state]).map(state => `${counted[state]} ${state}`).join(', ') : ''),
       h('td.actions', null, session.admin && paused != null && (paused ? button('Resume', () => turn(type, 'resume'), { 'aria-label': `Resume ${type}` })
         : button('Pause', () => turn(type, 'pause'), { 'aria-label': `Pause ${type}` })),
       h('a.button', { href: link('new', { type }), 'aria-label': `New task of ${type}` }, 'New task')))

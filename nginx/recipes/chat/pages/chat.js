@@ -47,12 +47,15 @@ function ask({ message, key }, on) {
 
 // ---- the page --------------------------------------------------------------------------------------------------------
 
+const atEnd = () => scrollY + innerHeight >= document.documentElement.scrollHeight - 60
+const toEnd = () => scrollTo(0, document.documentElement.scrollHeight)
+
 function show(role, content) {
   const node = document.createElement('p')
   node.className = role
   node.textContent = content
   $('messages').append(node)
-  node.scrollIntoView({ block: 'end' })
+  toEnd()
   return node
 }
 
@@ -62,13 +65,15 @@ function busy(is) {
 }
 
 function notice(text, again) {
+  const stay = atEnd()
   $('notice').textContent = text
   if (!again) return
   const button = document.createElement('button')
   button.type = 'button'
   button.textContent = 'Try again'
   button.onclick = again
-  $('notice').append(' ', button)
+  $('notice').append(button)
+  if (stay) toEnd() // it has grown
 }
 
 function turn(question) {
@@ -84,16 +89,20 @@ function turn(question) {
   ask(question, {
     begin: () => { answer.textContent = '' },
     piece: text => {
-      answer.textContent += text
-      answer.scrollIntoView({ block: 'end' })
+      const stay = atEnd() // who reads further up is left there
+      answer.append(text)
+      if (stay) toEnd()
     },
     answer: text => {
+      const stay = atEnd()
       answer.textContent = text
+      if (stay) toEnd()
       end()
     },
     refused: error => {
       answer.className = 'refused'
       answer.textContent = error
+      toEnd()
       end()
     },
     broken: error => {

@@ -11,7 +11,7 @@ async function ask(method, path, body) {
   const answer = await fetch(path, { method, body, headers: { Accept: 'application/json' } })
   const said = await answer.json()
   began = answer.headers.get('Date') ?? began
-  if (answer.status === 401) sign()
+  if (answer.status === 401) throw sign()
   if (!answer.ok) throw new Error(said.detail ?? answer.statusText)
   return said
 }
@@ -41,7 +41,7 @@ function listen() {
   source.onerror = () => {
     state('Reconnecting…')
     // by itself it comes back and goes on; it is over when it was refused: who asks is no longer known
-    if (source.readyState === EventSource.CLOSED) load().then(listen, () => setTimeout(listen, 2000))
+    if (source.readyState === EventSource.CLOSED) load().then(listen, () => setTimeout(() => $('sign').hidden && listen(), 2000))
   }
 }
 
@@ -116,10 +116,13 @@ function draw({ data, node, head, word, bar, cancel }) {
   if (body.length || head.nextSibling) node.replaceChildren(head, ...body)
 }
 
+// Asks who it is; gives what there is to say of who it was.
 function sign() {
   $('sign').hidden = false
+  $('upload').hidden = true
   state('')
   $('token').focus()
+  return new Error($('token').value && 'This token is not known, or it has ended.')
 }
 
 // The newest uploads as they are now, and what happened since. Whatever was shown and changed meanwhile is among them.
@@ -169,6 +172,8 @@ $('sign').addEventListener('submit', async event => {
   event.preventDefault()
   document.cookie = `token=${encodeURIComponent($('token').value.trim())}; path=/api; SameSite=Strict`
   $('sign').hidden = true
+  $('upload').hidden = false
+  $('wrong').textContent = ''
   await begin()
 })
 

@@ -39,9 +39,18 @@ function status(word, error) {
   $('error').textContent = error ?? ''
 }
 
+// Lines come by the hundred: they are added once a frame, and measured once.
+let fresh = []
 function line(text, level) {
+  if (!fresh.length) requestAnimationFrame(flush)
+  fresh.push(h('div', text, { class: level }))
+  if (fresh.length > LINES) fresh.shift()
+}
+
+function flush() {
   const atEnd = $('log').scrollTop + $('log').clientHeight >= $('log').scrollHeight - 8
-  $('log').append(h('div', text, { class: level }))
+  $('log').append(...fresh)
+  fresh = []
   while ($('log').childElementCount > LINES) $('log').firstChild.remove()
   if (atEnd) $('log').scrollTop = $('log').scrollHeight
 }
@@ -92,9 +101,11 @@ async function show(id) {
   status('') // until its stream says it
   $('docs').replaceChildren()
   $('log').replaceChildren()
+  fresh = []
   $('doc').hidden = true
   const source = new EventSource(`${api}/${path(id)}/events`)
   const mine = open = { id, source }
+  mark()
   const seen = new Set()
   let waiting = []
   const once = event => {
@@ -115,11 +126,17 @@ async function show(id) {
   waiting = null
 }
 
+// Which of the list is open.
+function mark() {
+  for (const each of $('list').children) each.ariaCurrent = each.textContent === open?.id ? 'page' : null
+}
+
 // ---- what can be done ------------------------------------------------------------------------------------------------
 
 async function list() {
   const { groups } = await ask('GET', '')
   $('list').replaceChildren(...groups.map(({ repo_id, id = repo_id }) => h('a', id, { href: `#${path(id)}` })))
+  mark()
 }
 
 $('add').addEventListener('submit', attempt(async () => {
