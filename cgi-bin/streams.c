@@ -332,25 +332,18 @@ static void say_connected(struct buf *out, const struct follow *f)
 }
 
 /* The head of a stream, sent at once. One that follows shall not be buffered; for any other the web
- * server's buffer takes what a slow reader leaves. nginx passes on a head without a body
- * only if nothing of its FastCGI record is left over, and records are padded to 8 bytes: blanks,
- * which it drops, make this one fit. */
+ * server's buffer takes what a slow reader leaves. */
 static void stream_head(const struct follow *f, bool follows)
 {
     struct request *request = &f->x->request;
-    const char *type = frame_content_type(f->form);
     struct buf location = {0};
     struct response r;
     content_location(&location, f);
     response_start(&r, request, 200);
     response_header(&r, "Cache-Control", "no-store, no-transform");
     if (location.len) response_header(&r, "Content-Location", location.data);
-    if (follows) {
-        size_t len =
-            r.head.len + strlen(type) + strlen("X-Accel-Buffering: no\r\nContent-Type: \r\n\r\n");
-        response_header_fmt(&r, "X-Accel-Buffering", "no%*s", (int)(-len & 7), "");
-    }
-    response_stream(&r, type);
+    if (follows) response_header(&r, "X-Accel-Buffering", "no");
+    response_stream(&r, frame_content_type(f->form));
     buf_free(&location);
 }
 

@@ -44,7 +44,8 @@ void exchange_later(struct exchange *x, void (*go)(struct exchange *x, void *arg
 struct conn *exchange_give_conn(struct exchange *x)
 {
     struct conn *conn = x->conn;
-    x->conn = NULL;
+    x->conn = x->request.conn = NULL;
+    conn_forget_params(conn);
     return conn;
 }
 

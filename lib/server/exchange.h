@@ -47,7 +47,8 @@ void exchange_resume(struct exchange *x, void (*go)(struct exchange *x, void *ar
 /* Holds it, and goes on with it in the next turn: for what takes longer than a slice. */
 void exchange_later(struct exchange *x, void (*go)(struct exchange *x, void *arg), void *arg);
 
-/* Gives the connection to a stream, which ends it by server.end_conn; the exchange then ends without one. */
+/* Gives the connection to a stream, which ends it by server.end_conn; the exchange then ends without one. The
+ * parameters do not go with it, and the request has none any more: nobody can look for a header after this. */
 struct conn *exchange_give_conn(struct exchange *x);
 
 /* The bytes of its body, wherever that is. */

@@ -443,6 +443,16 @@ char *const *conn_params(const struct conn *c)
     return c->cgi ? environ : c->request.envp;
 }
 
+void conn_forget_params(struct conn *c)
+{
+    if (c->cgi) return;
+    FCGX_Stream *in = c->request.in; /* what it has read ahead may be of the body */
+    c->request.in = NULL;
+    FCGX_Free(&c->request, 0);
+    c->request.in = in;
+    c->request.envp = NULL;
+}
+
 const char *conn_param(const struct conn *c, const char *name)
 {
     char *const *at = conn_params(c);

@@ -51,6 +51,10 @@ const char *conn_param(const struct conn *c, const char *name);
 /* All of them, "NAME=value", NULL-terminated. Borrowed. */
 char *const *conn_params(const struct conn *c);
 
+/* Gives the parameters back, which are some KB, once nobody asks for them any more: of a stream, which says the rest
+ * of its answer over an hour. There are none from then on. */
+void conn_forget_params(struct conn *c);
+
 enum { CONN_AGAIN = -2 };
 
 /* Takes what is there of the body, without waiting: > 0 bytes, 0 at its end, -1 on error (and from
