@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLICE_US = 10 * 1000 };
+enum { SLICE_US = 2 * 1000 };
 
 struct bulk {
     struct submit_many m;

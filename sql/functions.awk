@@ -14,7 +14,8 @@
 #     value:  one row of one column: q_NAME fills a variable; without a row it is 0, false or absent.
 #     gives:  `changed`, how many rows it changed; or `rowid`, that of the row it inserted.
 #
-# Types: int, bool, real, text, blob, status (of a task), and of columns id (a UUID). With `?` it may be
+# Types: int, bool, real, text, blob, status (of a task), of columns id (a UUID), and of parameters cells (many
+# values, which the statement reads by `cell(:name, row, column)`: store/sqlite.h). With `?` it may be
 # absent, NULL in SQL; without, NULL reads as 0, false or "". Columns have these names in the SQL too.
 # `like NAME` instead of a list: as that statement declares it, and with the same struct; of such an `in:`
 # a statement may leave some unused. A declaration goes on in the next line after a comma.
@@ -95,7 +96,7 @@ function declare(what, text,    parts, words, n, i) {
 
 function add_member(what, member, type,    side, at) {
     side = what == "in" ? "in" : "out"
-    if (!index(side == "in" ? " int int? bool real real? text text? blob status status? " \
+    if (!index(side == "in" ? " int int? bool real real? text text? blob status status? cells " \
                             : what == "value" ? " int int? bool real text? " \
                             : what == "row" ? " int int? bool real real? text text? id status " \
                             : " int int? bool real real? text text? blob id status ", " " type " "))
@@ -156,6 +157,7 @@ function check(name,    i, member) {
 function c_declaration(member, type, owned, end) {
     if (type ~ /^int/) return "int64_t " member end
     if (type == "bool") return "bool " member end
+    if (type == "cells") return "const struct cells *" member end
     if (type ~ /^real/) return "double " member end
     if (type ~ /^status/) return "enum task_status " member end
     if (type == "id") return "char " member "[ID_SIZE]" end
@@ -225,7 +227,7 @@ function write_header(    i, name) {
     print "#ifndef GEN_QUERY_H\n#define GEN_QUERY_H\n"
     print "#include \"base/error.h\"\n#include \"base/id.h\"\n#include \"task/status.h\"\n"
     print "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n"
-    print "struct db;\nstruct statement;"
+    print "struct cells;\nstruct db;\nstruct statement;"
     for (i = 1; i <= count; i++)
         if ((names[i], "in") in like) printf "struct q_%s_in;\n", input[names[i]]
     print "\nenum query {"

@@ -57,6 +57,26 @@ enum err limits_create(struct db *db, const struct caller *caller, int64_t run_a
                    e);
 }
 
+enum err limits_batch(struct db *db, const struct caller *caller, const struct limits_batch *batch,
+                      int64_t now, bool *may, struct error *e)
+{
+    int64_t queued = conf_int(caller->conf, CONF_LIMITS_QUEUED_PER_OWNER);
+    int64_t delayed = conf_int(caller->conf, CONF_LIMITS_DELAYED_PER_OWNER);
+    int64_t per_minute = conf_int(caller->conf, CONF_LIMITS_CREATES_PER_MINUTE);
+    int64_t most = conf_int(caller->conf, CONF_LIMITS_BYTES_PER_OWNER);
+    int64_t tasks = batch->due + batch->delayed, bytes = 0, since = 0;
+    struct rate_queue queue = {0};
+    *may = !per_minute || tasks <= per_minute;
+    enum err rc = queued || delayed ? rate_queued(db, caller->owner, &queue, e) : ERR_OK;
+    if (!rc && most) rc = owner_bytes(db, caller->owner, &bytes, e);
+    if (!rc && per_minute && *may) /* the last of them is the one that comes next to it */
+        rc = rate_created(db, caller->owner, per_minute - tasks + 1, &since, e);
+    *may = *may && (!queued || queue.pending + batch->due <= queued) &&
+           (!delayed || queue.delayed + batch->delayed <= delayed) &&
+           (!most || bytes + batch->bytes <= most) && (!per_minute || since <= now - MINUTE_MS);
+    return rc;
+}
+
 /* Counts one use in this minute. */
 static enum err use(struct db *db, const char *account, const char *name, int64_t limit,
                     struct limit_hit *hit, struct error *e)

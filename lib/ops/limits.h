@@ -12,6 +12,14 @@
 enum err limits_create(struct db *db, const struct caller *caller, int64_t run_at, int64_t now,
                        struct limit_hit *hit, struct error *e);
 
+/* Whether the caller may certainly create so many tasks at once, of `bytes` of inputs and events together, as far as any
+ * limit of tasks and bytes goes: else limits_create and limits_bytes say it of each. */
+struct limits_batch {
+    int64_t due, delayed, bytes;
+};
+enum err limits_batch(struct db *db, const struct caller *caller, const struct limits_batch *batch,
+                      int64_t now, bool *may, struct error *e);
+
 /* Whether `owner` may have `more` tasks in the queue besides those that there are: limits.queued_per_owner.
  * Inside the transaction that adds them. ERR_LIMIT with *hit; errors of the store. */
 enum err limits_queued(struct db *db, const struct conf *conf, const char *owner, int64_t more,

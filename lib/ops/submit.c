@@ -154,12 +154,10 @@ static int64_t run_at(const struct submit *s, int64_t now)
     return s->delay_ms > 0 ? now + s->delay_ms : s->run_at;
 }
 
-static enum err insert(struct submit *s, struct db *db, int64_t now, struct error *e)
+/* The task to be, which borrows from *s and `id`. */
+static struct task_new new_task(const struct submit *s, const char *id, int64_t now)
 {
-    int64_t n = 0;
-    char id[ID_SIZE];
-    id_new(id, now);
-    struct task_new new = {
+    return (struct task_new){
         .id = id,
         .owner = s->caller.owner,
         .type = s->type,
@@ -177,6 +175,14 @@ static enum err insert(struct submit *s, struct db *db, int64_t now, struct erro
         .upload = s->upload,
         .now = now,
     };
+}
+
+static enum err insert(struct submit *s, struct db *db, int64_t now, struct error *e)
+{
+    int64_t n = 0;
+    char id[ID_SIZE];
+    id_new(id, now);
+    const struct task_new new = new_task(s, id, now);
     enum err rc = task_create(db, &new, &n, e);
     if (!rc) rc = task_get_n(db, n, &s->task, e);
     s->created = !rc;
@@ -393,12 +399,54 @@ static void share_key(struct submit_many *m)
     }
 }
 
+/* Whether they can be made all at once: none may be there already, and no limit be near. */
+static enum err may_batch(const struct submit_many *m, struct db *db, int64_t now, bool *may,
+                          struct error *e)
+{
+    enum {
+        EVENT_BYTES = 300
+    }; /* task.created of the longest type, as limits.bytes_per_owner counts it */
+    struct limits_batch batch = {0};
+    *may = m->count > 1 && !m->key;
+    for (size_t i = 0; *may && i < m->count; i++) {
+        const struct submit *s = &m->items[i];
+        *may = !s->unique && !s->upload;
+        batch.bytes += (int64_t)s->input_bytes + EVENT_BYTES;
+        *(run_at(s, now) > now ? &batch.delayed : &batch.due) += 1;
+    }
+    return *may ? limits_batch(db, &m->items[0].caller, &batch, now, may, e) : ERR_OK;
+}
+
+/* Makes them all at once. */
+static enum err insert_batch(struct submit_many *m, struct db *db, int64_t now, struct error *e)
+{
+    int64_t first = 0;
+    struct task_new *all = mem_alloc(m->count * sizeof *all);
+    for (size_t i = 0; i < m->count; i++) {
+        struct submit *s = &m->items[i];
+        task_free(&s->task); /* it runs again */
+        id_new(s->task.id, now);
+        all[i] = new_task(s, s->task.id, now);
+    }
+    enum err rc = task_create_batch(db, all, m->count, &first, e);
+    for (size_t i = 0; !rc && i < m->count; i++) {
+        m->items[i].task.n = first + (int64_t)i;
+        m->items[i].created = true;
+    }
+    free(all);
+    return rc;
+}
+
 static enum err apply_many(struct operation *op, struct db *db, struct error *e)
 {
     struct submit_many *m = (struct submit_many *)op;
-    enum err rc = ERR_OK;
-    share_key(m);
+    int64_t now = clock_wall_ms();
+    bool at_once = false;
     m->line = 0;
+    enum err rc = may_batch(m, db, now, &at_once, e);
+    if (!rc && at_once) rc = insert_batch(m, db, now, e);
+    if (rc || at_once) return rc;
+    share_key(m);
     for (size_t i = 0; !rc && i < m->count; i++) {
         struct submit *s = &m->items[i];
         s->op.limit = (struct limit_hit){0};

@@ -54,7 +54,8 @@ void submit_fingerprint(unsigned char out[FINGERPRINT_BYTES], const char *const 
  * wrong with the type's conf is the text. */
 enum err submit_check(struct submit *s, struct error *e);
 
-/* Many: all of them or none. `line` is where one failed, counted as it was read (lines[i]). */
+/* Many: all of them or none. `line` is where one failed, counted as it was read (lines[i]). Of the outcome of each, `task`
+ * may have its id and number alone. */
 struct submit_many {
     struct operation op;
     struct submit *items; /* owned, with `lines` */

@@ -13,6 +13,43 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- values of the caller's ---- */
+
+static const char cells_type[] = "cells"; /* how SQLite tells such a pointer from another */
+
+/* cell(CELLS, row, column) */
+static void read_cell(sqlite3_context *out, int count, sqlite3_value **given)
+{
+    (void)count;
+    const struct cells *all = sqlite3_value_pointer(given[0], cells_type);
+    int64_t row = sqlite3_value_int64(given[1]), column = sqlite3_value_int64(given[2]);
+    if (!all || row < 0 || column < 0 || (size_t)row >= all->rows || (size_t)column >= all->columns)
+        return;
+    const struct cell *v = &all->items[(size_t)row * all->columns + (size_t)column];
+    switch (v->kind) {
+    case CELL_NULL: break;
+    case CELL_INT: sqlite3_result_int64(out, v->number); break;
+    case CELL_TEXT: sqlite3_result_text64(out, v->bytes, v->len, SQLITE_STATIC, SQLITE_UTF8); break;
+    case CELL_BLOB: sqlite3_result_blob64(out, v->bytes, v->len, SQLITE_STATIC); break;
+    }
+}
+
+struct cell cell_int(int64_t value)
+{
+    return (struct cell){.kind = value == TASK_NONE ? CELL_NULL : CELL_INT, .number = value};
+}
+
+struct cell cell_text(const char *value)
+{
+    return (struct cell){
+        .kind = value ? CELL_TEXT : CELL_NULL, .bytes = value, .len = value ? strlen(value) : 0};
+}
+
+struct cell cell_blob(const void *bytes, size_t len)
+{
+    return (struct cell){.kind = CELL_BLOB, .bytes = bytes ? bytes : "", .len = len};
+}
+
 /* ---- connections ---- */
 
 /* No program of ours has threads that call SQLite, and none asks it how much memory it uses: without that a
@@ -39,6 +76,8 @@ enum err sqlite_open(const char *path, int64_t busy_ms, struct sqlite3 **out, st
     sqlite3_wal_autocheckpoint(*out, 0);
     sqlite3_db_config(*out, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_db_config(*out, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_create_function(*out, "cell", 3, SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, read_cell, NULL,
+                            NULL);
     sqlite3_file_control(*out, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
     /* a log that was once long is cut when it begins anew */
     return sqlite_exec(*out, "PRAGMA journal_size_limit = 16777216", e);
@@ -395,6 +434,11 @@ void statement_bind_text(struct statement *st, int at, const char *value)
 void statement_bind_text_or_null(struct statement *st, int at, const char *value)
 {
     bound(sqlite3_bind_text(st->prepared, at, value, -1, SQLITE_STATIC));
+}
+
+void statement_bind_cells(struct statement *st, int at, const struct cells *value)
+{
+    sqlite3_bind_pointer(st->prepared, at, (void *)value, cells_type, NULL);
 }
 
 void statement_bind_blob(struct statement *st, int at, const void *bytes, size_t len)

@@ -125,6 +125,24 @@ void statement_bind_blob(struct statement *st, int at, const void *bytes, size_t
 void statement_bind_status(struct statement *st, int at, enum task_status value);
 void statement_bind_status_or_null(struct statement *st, int at, enum task_status value);
 
+/* Many values for one statement: row by row, `columns` in each. In SQL, cell(:name, row, column) is one of them, both
+ * from 0; what lies outside is NULL. All is borrowed until the end. */
+struct cell {
+    enum { CELL_NULL, CELL_INT, CELL_TEXT, CELL_BLOB } kind;
+    int64_t number;
+    const void *bytes;
+    size_t len;
+};
+struct cells {
+    const struct cell *items;
+    size_t columns, rows;
+};
+void statement_bind_cells(struct statement *st, int at, const struct cells *value);
+
+struct cell cell_int(int64_t value);                  /* TASK_NONE: NULL */
+struct cell cell_text(const char *value);             /* NULL is NULL */
+struct cell cell_blob(const void *bytes, size_t len); /* never NULL */
+
 /* Column `at`, from 0, of the row. Text and bytes are borrowed until the next step or the end; `own` is a copy
  * for the caller. NULL reads as 0, false, "" where it is not expected. A status that is none is
  * TASK_STATUSES. */

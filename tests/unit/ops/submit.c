@@ -330,6 +330,34 @@ static void of_many_one_that_fails_undoes_all_and_says_which(void **state)
     submit_many_free(&m);
 }
 
+/* Whether made at once or, near a limit, one by one: the last that it allows is made, and the next is named. */
+static void many_may_reach_each_limit_and_not_pass_it(void **state)
+{
+    static const struct {
+        const char *setting, *name;
+        bool delayed;
+    } limits[] = {{"LEAT_LIMITS_QUEUED_PER_OWNER=5", "queued_per_owner", false},
+                  {"LEAT_LIMITS_DELAYED_PER_OWNER=5", "delayed_per_owner", true},
+                  {"LEAT_LIMITS_CREATES_PER_MINUTE=5", "creates_per_minute", false}};
+    static const char *const uniques[4] = {NULL};
+    struct site *s = *state;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        site_set(s, limits[i].setting);
+        sql_try(s->db, "UPDATE tasks SET status = 'cancelled'; UPDATE tasks SET created_at = 1");
+        for (size_t count = 3; count > 0; count--) { /* 3, and 2; then one more is too many */
+            struct submit_many m;
+            fill(s, &m, uniques, count == 1 ? 2 : count);
+            for (size_t k = 0; limits[i].delayed && k < m.count; k++) m.items[k].delay_ms = 60000;
+            enum err rc = operation_run(&m.op, s->db, &s->r->e);
+            assert_int_equal(rc, count == 1 ? ERR_LIMIT : ERR_OK);
+            assert_int_equal(m.line, count == 1 ? 10 : 0);
+            if (rc) assert_string_equal(m.op.limit.name, limits[i].name);
+            submit_many_free(&m);
+        }
+        assert_int_equal(tasks(s), 5 * ((int64_t)i + 1));
+    }
+}
+
 static void one_key_covers_many(void **state)
 {
     static const char *const uniques[3] = {NULL};
@@ -509,6 +537,7 @@ int main(void)
         site_test(an_unfinished_task_of_the_same_name_is_joined),
         site_test(many_are_made_in_their_order_and_join_each_other),
         site_test(of_many_one_that_fails_undoes_all_and_says_which),
+        site_test(many_may_reach_each_limit_and_not_pass_it),
         site_test(one_key_covers_many),
         site_test(a_large_input_is_stored_before_its_task),
         site_test(a_large_input_of_which_a_portion_is_refused_leaves_nothing),

@@ -152,6 +152,8 @@ static const struct fine scans[] = {
      "tokens and tickets that have not expired: of the command line alone"},
     {"SCAN rates", " retention_any retention_due retention_rates ",
      "owners that were counted in the last ten minutes"},
+    {"SCAN made", " batch_created ", "bulk_max: groups of a request"},
+    {"SCAN line", " input_create_batch task_create_batch ", "bulk_max"},
     {"SCAN portion", " log_backlog_events task_delete tasks_delete ", "LIMIT"},
     {"SCAN json_each VIRTUAL TABLE INDEX 1:", " tasks_delete tasks_touch ", "16: TASKS_AT_ONCE"},
     {"SCAN remains", " retention_any ", "one: EXISTS"},
@@ -167,6 +169,8 @@ static const struct fine ways[] = {
     {"INDEX sqlite_autoindex_tasks_1 (id>? AND id<?)", " task_ids ", "LIMIT"},
     {"INTEGER PRIMARY KEY (rowid<?)", " event_straggler task_page_all ", "LIMIT"},
     {"INTEGER PRIMARY KEY (rowid>?)", " event_next events_all ", "LIMIT"},
+    {"INTEGER PRIMARY KEY (rowid>?)", " batch_created ", "bulk_max: the newest events"},
+    {"INTEGER PRIMARY KEY (rowid>? AND rowid<?)", " batch_created ", "bulk_max"},
     /* lists: LIMIT and OFFSET, all conditions in the index */
     {"INDEX tasks_by_status (owner=? AND status=? AND rowid<?)", " task_page_owner ", "LIMIT"},
     {"INDEX tasks_by_type (owner=? AND type=? AND status=? AND rowid<?)", " task_page_owner_type ",

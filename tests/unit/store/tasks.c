@@ -132,6 +132,112 @@ static void two_tasks_of_one_id_cannot_be(void **state)
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 1);
 }
 
+/* ---- many at once ---- */
+
+enum { BATCH = 300 }; /* of more than one part of a queue */
+
+/* Tasks of all kinds that there may be together. */
+static void sketch_batch(struct task_new all[BATCH], char ids[BATCH][ID_SIZE], const char *owner)
+{
+    static const char *const types[] = {"echo", "word-count", "a"};
+    static const char *const groups[] = {"g0", "g1", "g2", "g3", "g4"};
+    for (int i = 0; i < BATCH; i++) {
+        snprintf(ids[i], ID_SIZE, "%s-%d", owner, i);
+        all[i] = (struct task_new){
+            .id = ids[i],
+            .owner = owner,
+            .type = types[i % 7 ? i % 3 : 0], /* a group of several types has none */
+            .group = i % 7 ? NULL : groups[i / 7 % 5],
+            .request_id = "req-\xc3\xa9",
+            .priority = i % 4 - 1,
+            .max_attempts = 1 + i % 2,
+            .timeout_ms = i % 5 ? TASK_NONE : 1000 + i,
+            .run_at = i % 6 == 0   ? T0 + 5 + i
+                      : i % 6 == 1 ? T0 - i
+                                   : TASK_NONE,
+            .serialize = i % 2,
+            .content_type = i % 3 ? "text/plain" : NULL,
+            .input = i % 3 ? "\0some bytes" : NULL,
+            .input_bytes = i % 3 ? (size_t)(i % 12) : 0,
+            .now = T0,
+        };
+    }
+}
+
+/* Makes them for an owner, at once or one by one, after one that waits already. */
+static void make_batch(struct room *r, const char *owner, bool at_once)
+{
+    struct task_new all[BATCH];
+    char ids[BATCH][ID_SIZE];
+    int64_t n = 0, first = 0, before = make(r, (struct sketch){.owner = owner, .group = "g1"});
+    sketch_batch(all, ids, owner);
+    OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
+    for (int i = 0; !at_once && i < BATCH; i++) OK(r, task_create(r->db, &all[i], &n, &r->e));
+    if (at_once) OK(r, task_create_batch(r->db, all, BATCH, &first, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    if (at_once) assert_int_equal(first, before + 1);
+}
+
+static void tasks_that_are_made_at_once_are_as_those_made_one_by_one(void **state)
+{
+    /* what both owners must have alike */
+    static const char *const alike[] = {
+        "type, group_id, request_id, status, priority, max_attempts, timeout_ms, run_at, serialize,"
+        " blocked, delayed, created_at, updated_at, event_bytes, unique_text FROM tasks WHERE "
+        "owner",
+        "e.task_seq, e.group_id, e.request_id, e.type, e.ts, e.payload, substr(t.id, instr(t.id, "
+        "'-'))"
+        " FROM events e JOIN tasks t ON t.n = e.task AND t.id = e.task_id AND t.id LIKE '%%-%%'"
+        " AND t.created_at = e.ts AND t.run_at IS NOT NULL AND e.owner",
+        "group_id, type, ts, payload ->> 'to' FROM events WHERE task IS NULL AND owner",
+        "i.content_type, i.body, t.type FROM inputs i JOIN tasks t ON t.n = i.task AND t.owner",
+        "name, pending, running, status, version, type, error, updated_at FROM groups WHERE owner",
+        "priority, type, pending, ready FROM queues WHERE owner",
+        "pending, ready, delayed FROM queue_owners WHERE owner",
+        "bytes FROM owners WHERE name",
+        "priority, sum(pending) FROM queue_parts WHERE owner",
+    };
+    struct room *r = *state;
+    make_batch(r, "one", false);
+    make_batch(r, "all", true);
+    for (size_t i = 0; i < sizeof alike / sizeof *alike; i++) {
+        const char *tail = strstr(alike[i], "queue_parts") ? "GROUP BY priority" : "";
+        char *query = sqlite3_mprintf("SELECT %s = 'one' %s EXCEPT SELECT %s = 'all' %s", alike[i],
+                                      tail, alike[i], tail);
+        if (sql_number(r->db, "SELECT count(*) FROM (%s)", query))
+            fail_msg("not alike: %s", alike[i]);
+        sqlite3_free(query);
+        assert_true(
+            sql_number(r->db, "SELECT count(*) FROM (SELECT %s = 'all' %s)", alike[i], tail));
+        assert_int_equal(
+            sql_number(r->db, "SELECT count(*) FROM (SELECT %s = 'all' %s)", alike[i], tail),
+            sql_number(r->db, "SELECT count(*) FROM (SELECT %s = 'one' %s)", alike[i], tail));
+    }
+    sql_is(r->db, "0",
+           "SELECT count(*) FROM (SELECT type, tasks FROM task_counts EXCEPT"
+           " SELECT type, count(*) FROM tasks GROUP BY type)");
+    sql_is(
+        r->db, "0",
+        "SELECT count(*) FROM (SELECT owner, priority, part, pending FROM queue_parts EXCEPT SELECT"
+        " owner, priority, n >> 7, count(*) FROM tasks WHERE delayed = 0 GROUP BY 1, 2, 3)");
+}
+
+static void of_tasks_that_are_made_at_once_one_that_cannot_be_undoes_all(void **state)
+{
+    struct room *r = *state;
+    struct task_new all[BATCH];
+    char ids[BATCH][ID_SIZE];
+    int64_t first = 0;
+    sketch_batch(all, ids, "all");
+    strcpy(ids[BATCH - 1], ids[0]);
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, txn_savepoint(r->db, &r->e));
+    assert_int_equal(task_create_batch(r->db, all, BATCH, &first, &r->e), ERR_INTERNAL);
+    OK(r, txn_undo(r->db, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    sql_is(r->db, "0", "SELECT (SELECT count(*) FROM tasks) + (SELECT count(*) FROM events)");
+}
+
 static void a_task_that_does_not_exist_is_not_found(void **state)
 {
     struct room *r = *state;
@@ -860,6 +966,8 @@ int main(void)
         room_test(every_column_of_a_row_arrives_in_its_own_place),
         room_test(numbers_follow_the_order_of_commits),
         room_test(two_tasks_of_one_id_cannot_be),
+        room_test(tasks_that_are_made_at_once_are_as_those_made_one_by_one),
+        room_test(of_tasks_that_are_made_at_once_one_that_cannot_be_undoes_all),
         room_test(a_task_that_does_not_exist_is_not_found),
         room_test(the_state_of_a_task_is_its_status_and_its_newest_event),
         room_test(another_owners_task_is_not_found),
