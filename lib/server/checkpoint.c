@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/claims.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +14,9 @@
 #include <unistd.h>
 
 enum {
-    LOG_PAGES = 2048, /* of log since the last checkpoint: 8 MiB */
-    AGAIN_MS = 250,   /* between two */
+    LOG_PAGES = 2048,    /* of log since the last checkpoint: 8 MiB */
+    RUNNER_PAGES = 8192, /* the same, while there is a runner, which makes one at half of that */
+    AGAIN_MS = 250,      /* between two, or two looks for a runner */
 };
 
 static void ended(void *arg, int status)
@@ -61,6 +63,14 @@ void checkpoints_close(struct checkpoints *c)
     c->running = false;
 }
 
+/* Or was a moment ago: one that is killed counts until its lease ends. */
+static bool runner_is_there(struct db *db)
+{
+    struct error e = {0};
+    bool alive = false;
+    return !runner_alive(db, clock_wall_ms(), &alive, &e) && alive;
+}
+
 void checkpoints_turn(struct checkpoints *c)
 {
     int64_t pages = db_wal_pages(c->db);
@@ -69,6 +79,7 @@ void checkpoints_turn(struct checkpoints *c)
     int64_t now = clock_monotonic_ms();
     if (now - c->at < AGAIN_MS) return;
     c->at = now;
+    if (pages - c->mark <= RUNNER_PAGES && runner_is_there(c->db)) return;
     c->child = (struct loop_child){.ended = ended, .arg = c};
     int failed = start(c->conf, &c->child.pid);
     struct error e = {0};
