@@ -4,7 +4,7 @@ import { writeFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { after, afterEach, before, test } from 'node:test'
 import { launch, newPage, wire } from './page.mjs'
-import { Server, until } from './server.mjs'
+import { Server, quiet, until } from './server.mjs'
 
 const chat = new Server('CHAT')
 const CONF = `${process.env.CHAT_JOBS}/chat.env`
@@ -130,7 +130,7 @@ test('the client that there was before, exactly: three of it at once, again and 
   assert.equal((await tasks('legacy')).length, 1)
 })
 
-test('a page that is left in the middle of an answer takes it up again, and one that comes back later finds it', async () => {
+test('a page that is left in the middle of an answer takes it up again, and one that comes back later finds it, whatever became of the server', async () => {
   const llm = await model(n => ({ pieces: n === 1 ? ['It', ' goes', ' on'] : ['Later'] }))
   llm.hold(3)
   const page = await visit('left')
@@ -150,6 +150,7 @@ test('a page that is left in the middle of an answer takes it up again, and one 
   await send(page, 'And alone?')
   await until(() => llm.asked.length === 2)
   await page.goto('about:blank')
+  await chat.restart()
   llm.pass(0)
   await until(async () => (await tasks('left')).every(task => task.status === 'completed'))
   await page.goto(`${chat.url}/#left`)
@@ -158,6 +159,9 @@ test('a page that is left in the middle of an answer takes it up again, and one 
   await answered(page)
   assert.deepEqual(await history('left'), all)
   assert.deepEqual(llm.asked, [['Does it?'], ['Does it?', 'It goes on', 'And alone?']])
+  const before = page.asked.length
+  await quiet()
+  assert.deepEqual(page.asked.slice(before), [], 'a page that waits for nobody asks nothing')
 })
 
 test('nothing is sent before the conversation is there', async () => {

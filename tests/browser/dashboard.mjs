@@ -302,7 +302,7 @@ onNginx('a log that is longer than its window is at its end, and stays there unt
   assert.equal(await log.evaluate(node => node.scrollTop), 100)
 })
 
-test('a reload in the middle, and a server that dies, lose no line of the log', async () => {
+test('a reload in the middle, and a server that is restarted, lose no line of the log', async () => {
   const task = await walk()
   const page = await visit(`#/task/${task.id}`)
   const lines = () => page.getByRole('log', { name: 'Log', exact: true }).locator('div').allTextContents()
@@ -313,7 +313,7 @@ test('a reload in the middle, and a server that dies, lose no line of the log', 
   await page.reload()
   task.step(5)
   await shows(5)
-  await open.killWeb()
+  await open.restart()
   task.step(8)
   await shows(8)
   task.step(10)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import { launch, newPage, wire } from './page.mjs'
-import { Server, until } from './server.mjs'
+import { Server, quiet, until } from './server.mjs'
 
 const site = new Server('GENERATE')
 const closing = [] // what a test leaves open
@@ -66,16 +66,19 @@ test('nobody comes in without a token; with one the page follows by streams alon
   const task = await site.alice('GET', `/api/tasks/${await id(page)}`)
   const { events } = await site.ask('GET', `/api/tasks/${task.id}/events?limit=500`, undefined, { Authorization: `Bearer ${site.token}`, Accept: 'application/json' })
   assert.deepEqual(told, events.filter(event => event.type === 'task.progress').map(event => event.payload.percent), 'nothing lost')
+  const before = page.asked.length
+  await quiet()
+  assert.deepEqual(page.asked.slice(before), [], 'then it asks nothing more')
 })
 
-test('a server that cuts every connection again and again, and one that dies, change nothing', async () => {
+test('a server that cuts every connection again and again, and one that is restarted, change nothing', async () => {
   const way = await wire(site.url)
   const tearing = setInterval(() => way.tear(), 900)
   closing.push(way, { close: () => clearInterval(tearing) })
   const page = await visit({ url: way.url, seconds: 5 })
   await generate(page, 'Cut')
   await until(async () => (await page.messages()).some(message => message.progress > 20))
-  await site.killWeb()
+  await site.restart()
   await done(page)
   assert.equal(polls(page), 0)
 })

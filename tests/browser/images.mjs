@@ -1,6 +1,7 @@
 // The picture page: what the API has is what it shows, whatever happens to the network, the token and the page.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { after, afterEach, before, test } from 'node:test'
 import { crc32, deflateSync } from 'node:zlib'
 import { launch, newPage, wire } from './page.mjs'
@@ -141,6 +142,34 @@ test('uploads that end while the network is away are all there when it is back',
   await same(page)
   const ids = (await page.evaluate(() => window.heard)).map(message => message.id)
   assert.equal(new Set(ids).size, ids.length, 'no message came twice')
+})
+
+test('a server that is restarted, a runner that is killed and a reload in the middle lose nothing', async () => {
+  const page = await visit()
+  const gate = `${site.dir}/gate`
+  const { task_id: id } = await site.alice('POST', '/api/tasks', { type: 'gated', input: `${gate}\n` })
+  const row = page.locator(`[data-id="${id}"]`)
+  await row.getByText('processing').waitFor()
+  await site.restart()
+  await upload('restarted.png')
+  await page.getByText('restarted.png').waitFor()
+  await site.killRunner()
+  await until(async () => (await site.alice('GET', `/api/tasks/${id}`)).attempt === 2, 60, 'another runner has taken it')
+  writeFileSync(gate, '')
+  await row.getByText('completed').waitFor()
+  const ids = (await page.evaluate(() => window.heard)).map(message => message.id)
+  assert.equal(new Set(ids).size, ids.length, 'no message came twice')
+  await site.alice('DELETE', `/api/tasks/${id}`) // it was no upload
+  await Promise.all([upload('reloaded.png'), page.reload()])
+  await page.getByText('reloaded.png').waitFor()
+  await same(page)
+})
+
+test('with the page open and nothing happening there is a request a rotation, and nothing else', async () => {
+  const page = await visit()
+  const before = page.asked.length
+  await until(() => page.asked.length > before, 60, 'its stream ends, and is opened again')
+  assert.deepEqual(page.asked.slice(before), ['GET /api/notifications'])
 })
 
 test('a token that ends during the stream is asked for again, and nothing is missed', async () => {

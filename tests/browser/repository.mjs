@@ -83,7 +83,8 @@ test('a repository is cloned and analysed by two buttons, told by one stream and
   await page.getByRole('button', { name: 'Analyse' }).click()
   await shows(page, 'completed')
   await until(async () => await documents(page).count() === 3)
-  assert.deepEqual(page.asked.slice(before), ['POST /api/repositories/analyze'])
+  const streams = line => line === 'GET /api/repositories/first/events'
+  assert.deepEqual(page.asked.slice(before).filter(line => !streams(line)), ['POST /api/repositories/analyze'])
   assert.deepEqual(await page.evaluate(() => window.statuses.filter((word, i, all) => word !== all[i - 1])), ['cloning', 'ready', 'analyzing', 'completed'], 'by itself')
   await documents(page).filter({ hasText: 'Still to be done' }).click()
   await page.locator('#doc', { hasText: 'main.c:1:int x; // TODO: <script>' }).waitFor()
@@ -92,6 +93,9 @@ test('a repository is cloned and analysed by two buttons, told by one stream and
   await same(page, 'first')
   await page.reload()
   await same(page, 'first')
+  const quiet = page.asked.length
+  await until(() => page.asked.length > quiet, 60, 'its stream ends, and is opened again')
+  assert.ok(page.asked.slice(quiet).every(streams), 'nothing else is asked')
   assert.equal(await page.evaluate(() => window.hacked), undefined)
   assert.deepEqual(page.wrong, [])
 })
@@ -132,7 +136,7 @@ test('a forced reset stops what runs and clones anew', async () => {
   assert.equal((await tasks('forced')).length, 1)
 })
 
-test('a network that is cut, a server that dies and a reload lose nothing', async () => {
+test('a network that is cut, a server that is restarted and a reload lose nothing', async () => {
   const { url } = commit('cut', 'int z;\n')
   const way = await wire(site.url)
   closing.push(way)
@@ -151,7 +155,7 @@ test('a network that is cut, a server that dies and a reload lose nothing', asyn
   writeFileSync(GATE, '')
   await page.getByRole('button', { name: 'Analyse' }).click()
   await shows(page, 'analyzing')
-  await site.killWeb()
+  await site.restart()
   await page.reload()
   await shows(page, 'analyzing')
   rmSync(GATE)

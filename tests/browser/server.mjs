@@ -76,12 +76,22 @@ export class Server {
     }
   }
 
-  // Ends each leat.fcgi outright; gives when others have begun.
-  async killWeb() {
-    const pids = () => readFileSync(`${this.dir}/state/web.pid`, 'utf8').split('\n').filter(Boolean)
+  // Ends the programs of a pid file; gives when others have begun.
+  async #end(name, signal) {
+    const pids = () => readFileSync(`${this.dir}/state/${name}.pid`, 'utf8').split('\n').filter(Boolean)
     const old = pids()
-    for (const pid of old) process.kill(Number(pid), 'SIGKILL')
-    await until(() => pids().length === old.length && !pids().some(pid => old.includes(pid)), 10, 'other leat.fcgi')
+    for (const pid of old) process.kill(Number(pid), signal)
+    await until(() => pids().length === old.length && !pids().some(pid => old.includes(pid)), 20, `others of ${name}.pid`)
+  }
+
+  // Each leat.fcgi outright, or leatd.
+  killWeb() { return this.#end('web', 'SIGKILL') }
+  killRunner() { return this.#end('runner', 'SIGKILL') }
+
+  // The web server and, outright, each leat.fcgi behind it.
+  async restart() {
+    await Promise.all([this.#end('server', 'SIGTERM'), this.killWeb()])
+    await until(() => fetch(`${this.url}/api/health`).then(answer => answer.ok, () => false), 20, 'the server is back')
   }
 }
 
