@@ -87,24 +87,29 @@ void buf_char(struct buf *b, char c)
 
 void buf_int(struct buf *b, int64_t value)
 {
-    char digits[24];
-    int n = snprintf(digits, sizeof digits, "%lld", (long long)value);
-    buf_add(b, digits, (size_t)n);
+    char digits[24], *at = digits + sizeof digits;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0) *--at = '-';
+    buf_add(b, at, (size_t)(digits + sizeof digits - at));
 }
 
 void buf_fmt(struct buf *b, const char *format, ...)
 {
-    va_list args;
+    enum { USUAL = 64 }; /* what is longer is formatted twice */
+    va_list args, again;
     va_start(args, format);
-    va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    char *to = buf_reserve(b, USUAL);
+    size_t room = b->cap - b->len;
+    int n = vsnprintf(to, room, format, args);
     va_end(args);
-    if (n > 0) {
+    if (n > 0 && (size_t)n >= room)
         vsnprintf(buf_reserve(b, (size_t)n), (size_t)n + 1, format, again);
-        b->len += (size_t)n;
-    }
+    if (n > 0) b->len += (size_t)n;
     va_end(again);
+    b->data[b->len] = '\0';
 }
 
 void buf_drop(struct buf *b, size_t n)

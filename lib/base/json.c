@@ -192,6 +192,10 @@ void json_text(struct buf *out, const char *text)
 void json_number(struct buf *out, double value)
 {
     if (!isfinite(value)) value = 0;
+    if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
+        buf_int(out, (int64_t)value);
+        return;
+    }
     char digits[340];
     int n = snprintf(digits, sizeof digits, "%.3f", value);
     while (n > 0 && digits[n - 1] == '0') n--;

@@ -20,7 +20,12 @@ void task_links(struct buf *out, const struct task *t, const struct task_view *v
     buf_char(out, '{');
     for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
         json_key(out, links[i].key);
-        buf_fmt(out, "\"%s/tasks/%s%s\"", view->prefix, t->id, links[i].tail);
+        buf_char(out, '"');
+        buf_str(out, view->prefix);
+        buf_str(out, "/tasks/");
+        buf_str(out, t->id);
+        buf_str(out, links[i].tail);
+        buf_char(out, '"');
     }
     buf_char(out, '}');
 }

@@ -459,7 +459,7 @@ const char *conn_param(const struct conn *c, const char *name)
     const char *value = NULL;
     size_t len = strlen(name);
     for (; at && *at; at++)
-        if (!strncmp(*at, name, len) && (*at)[len] == '=') value = *at + len + 1;
+        if (**at == *name && !strncmp(*at, name, len) && (*at)[len] == '=') value = *at + len + 1;
     return value;
 }
 

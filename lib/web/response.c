@@ -62,9 +62,12 @@ void response_header(struct response *r, const char *name, const char *value)
 {
     assert(!r->body_begun);
     if (!strcasecmp(name, "Cache-Control")) r->cache_given = true;
-    buf_fmt(&r->head, "%s: ", name);
-    for (; *value; value++)
-        if (*value != '\r' && *value != '\n') buf_char(&r->head, *value);
+    buf_str(&r->head, name);
+    buf_str(&r->head, ": ");
+    for (size_t run; *value; value += run + (value[run] != '\0')) {
+        run = strcspn(value, "\r\n");
+        buf_add(&r->head, value, run);
+    }
     buf_str(&r->head, "\r\n");
 }
 
