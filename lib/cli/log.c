@@ -1,4 +1,5 @@
 /* leat log: what the job of a task has said. */
+#include "base/json.h"
 #include "cli/command.h"
 #include "cli/task_ref.h"
 #include "cli/terminal.h"
@@ -18,12 +19,13 @@ const struct command command_log = {
     .name = "log",
     .arguments = "ID [-f] [--json]",
     .summary = "prints the log of a task: its job's messages, as it wrote them",
-    .help = "  -f, --follow  goes on until the task has ended\n"
-            "  --json        the events log.append, one a line\n"
-            "\n"
-            "  On a terminal without what would steer it. The whole history, with progress and "
-            "changes\n"
-            "  of status, shows leat watch.\n",
+    .help =
+        "  -f, --follow  goes on until the task has ended\n"
+        "  --json        the events log.append, one a line\n"
+        "\n"
+        "  On a terminal with the job's colours, unless NO_COLOR is set, and without what else "
+        "would\n"
+        "  steer it. The whole history, with progress and changes of status, shows leat watch.\n",
     .run = show_log,
 };
 
@@ -31,25 +33,37 @@ enum { PORTION_EVENTS = 1000, PORTION_BYTES = 1 << 20 };
 
 struct reader {
     struct cli *cli;
-    bool json, terminal;
+    bool json, tty, colours;
 };
+
+/* The message with its colours, or nothing and false: it has none. */
+static bool coloured_line(struct buf *out, const struct event *ev)
+{
+    json_t *payload = json_read(ev->payload, strlen(ev->payload), NULL);
+    const json_t *ansi = json_object_get(payload, "ansi");
+    bool any = json_is_string(ansi);
+    if (any) {
+        text_coloured(out, json_string_value(ansi), json_string_length(ansi));
+        buf_char(out, '\n');
+    }
+    json_decref(payload);
+    return any;
+}
 
 static void print_event(const struct reader *r, const struct event *ev)
 {
     static const struct dialect envelope = {0};
-    struct buf text = {0}, plain = {0};
+    enum frame_form form = r->json ? FRAME_NDJSON : FRAME_LOG;
+    struct buf text = {0}, shown = {0};
     if (strcmp(ev->type, "log.append") != 0) return;
-    if (r->json)
-        frame_event(&text, FRAME_NDJSON, &envelope, ev, db_epoch(r->cli->db));
-    else
-        frame_event(&text, FRAME_LOG, &envelope, ev, db_epoch(r->cli->db));
-    if (r->terminal && !r->json) {
-        text_harmless(&plain, buf_text(&text), text.len);
-        cli_put(&plain);
+    if (r->json || !r->tty) {
+        frame_event(&shown, form, &envelope, ev, db_epoch(r->cli->db));
+    } else if (!r->colours || !coloured_line(&shown, ev)) {
+        frame_event(&text, form, &envelope, ev, db_epoch(r->cli->db));
+        text_harmless(&shown, buf_text(&text), text.len);
         buf_free(&text);
-    } else {
-        cli_put(&text);
     }
+    cli_put(&shown);
 }
 
 static int print_all(const struct reader *r, const struct task *t)
@@ -102,7 +116,8 @@ static int follow(struct reader *r, struct task *t)
 static int show_log(struct cli *cli, int argc, char **argv)
 {
     bool following = false;
-    struct reader r = {.cli = cli, .terminal = isatty(STDOUT_FILENO)};
+    struct reader r = {.cli = cli, .tty = isatty(STDOUT_FILENO)};
+    r.colours = terminal_of(cli, STDOUT_FILENO).colours;
     const struct cli_option options[] = {CLI_LETTER("follow", 'f', &following),
                                          CLI_FLAG("json", &r.json)};
     struct task t = {0};

@@ -118,15 +118,18 @@ int text_fit(struct buf *out, const struct terminal *t, const char *text, int co
 
 void text_harmless(struct buf *out, const char *text, size_t len)
 {
-    for (size_t at = 0; at < len;) {
-        const char *stop = memchr(text + at, '\n', len - at);
-        size_t line = stop ? (size_t)(stop - text) - at : len - at;
-        char *plain = job_plain_text(text + at, line);
-        buf_str(out, plain);
-        free(plain);
-        if (stop) buf_char(out, '\n');
-        at += line + (stop != NULL);
-    }
+    char *plain = job_plain_text(text, len);
+    buf_str(out, plain);
+    free(plain);
+}
+
+void text_coloured(struct buf *out, const char *text, size_t len)
+{
+    char *kept = job_coloured_text(text, len);
+    buf_str(out, kept);
+    if (strchr(kept, '\033'))
+        buf_str(out, "\033[0m"); /* whatever it has switched on ends with it */
+    free(kept);
 }
 
 void text_colour(struct buf *out, const struct terminal *t, enum colour colour, const char *text)

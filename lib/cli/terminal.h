@@ -32,6 +32,9 @@ int text_fit(struct buf *out, const struct terminal *t, const char *text, int co
 /* Appends `text` so that it is harmless on a terminal: without its control sequences, its lines kept. */
 void text_harmless(struct buf *out, const char *text, size_t len);
 
+/* The same, but with the colours that it selects, which end with it. */
+void text_coloured(struct buf *out, const char *text, size_t len);
+
 /* Appends text in a colour where there are any. */
 void text_colour(struct buf *out, const struct terminal *t, enum colour colour, const char *text);
 

@@ -114,6 +114,8 @@ static enum err take_member(struct job_line *out, const char *line, const char *
     return rc;
 }
 
+static void take_log_text(struct job_line *out, const char *text, size_t len);
+
 static enum err take_members(struct job_line *out, const char *line, json_t *object,
                              struct error *e)
 {
@@ -138,7 +140,12 @@ static enum err take_members(struct job_line *out, const char *line, json_t *obj
     if (out->kind == JOB_LINE_LOG && !out->message)
         return error_set(e, ERR_INVALID, "level without log");
     if (out->kind == JOB_LINE_EVENT && !out->json) out->json = mem_str("{}");
-    if (out->kind == JOB_LINE_LOG && !out->level) out->level = "info";
+    if (out->kind == JOB_LINE_LOG) {
+        char *written = out->message;
+        if (!out->level) out->level = "info";
+        take_log_text(out, written, strlen(written));
+        free(written);
+    }
     return ERR_OK;
 }
 
@@ -271,14 +278,16 @@ static bool selects_colour(const char *p, size_t len)
 }
 
 /* Takes terminal control out of a line: escape sequences (but colours, where these are wanted), and control characters (C0
- * but tabs, DEL, C1). NULs stay, for `clean`. Gives the length that is left. */
+ * but tabs and line breaks, DEL, C1). No sequence reaches over the end of a line. NULs stay, for `clean`. Gives the
+ * length that is left. */
 static size_t without_control(char *line, size_t len, bool colours)
 {
     size_t to = 0;
     for (size_t at = 0; at < len;) {
         unsigned char c = (unsigned char)line[at];
         if (c == '\033') {
-            size_t n = escape_len(line + at, len - at);
+            const char *stop = memchr(line + at, '\n', len - at);
+            size_t n = escape_len(line + at, stop ? (size_t)(stop - line) - at : len - at);
             if (colours && selects_colour(line + at, n)) {
                 memmove(line + to, line + at, n);
                 to += n;
@@ -287,25 +296,47 @@ static size_t without_control(char *line, size_t len, bool colours)
             continue;
         }
         bool c1 = c == 0xc2 && at + 1 < len && ((unsigned char)line[at + 1] & 0xe0) == 0x80;
-        if ((c >= ' ' && c != 0x7f && !c1) || c == '\t' || !c) line[to++] = (char)c;
+        if ((c >= ' ' && c != 0x7f && !c1) || c == '\t' || c == '\n' || !c) line[to++] = (char)c;
         at += c1 ? 2 : 1;
     }
     return to;
 }
 
-/* A copy of a line with its colours, but no other control; NULL: it has none, or shows nothing, or is too long for an
- * event that has both. */
-static char *coloured_text(const char *line, size_t len, size_t plain_len)
+static char *controlled(const char *text, size_t len, bool colours)
 {
-    if (!plain_len || !memmem(line, len, "\033[", 2)) return NULL;
-    char *kept = mem_dup(line, len);
-    char *out = clean(kept, without_control(kept, len, true));
+    char *kept = mem_dup(text, len);
+    char *out = clean(kept, without_control(kept, len, colours));
     free(kept);
+    return out;
+}
+
+char *job_plain_text(const char *text, size_t len)
+{
+    return controlled(text, len, false);
+}
+
+char *job_coloured_text(const char *text, size_t len)
+{
+    return controlled(text, len, true);
+}
+
+/* A copy with its colours; NULL: it has none, or shows nothing, or is too long for an event that has both. */
+static char *colours_of(const char *text, size_t len, size_t plain_len)
+{
+    if (!plain_len || !memmem(text, len, "\033[", 2)) return NULL;
+    char *out = job_coloured_text(text, len);
     size_t escapes = 0, size = plain_len + strlen(out);
     for (const char *p = out; (p = strchr(p, '\033')); p++) escapes++;
     if (escapes && size + escapes * strlen("u001b") <= JOB_LINE_MAX) return out;
     free(out);
     return NULL;
+}
+
+/* What was said as the message of a log line, and its colours beside it. */
+static void take_log_text(struct job_line *out, const char *text, size_t len)
+{
+    out->message = job_plain_text(text, len);
+    out->ansi = colours_of(text, len, strlen(out->message));
 }
 
 void job_log_line(struct job_line *out, const char *line, size_t len)
@@ -320,16 +351,7 @@ void job_log_line(struct job_line *out, const char *line, size_t len)
         line += 3;
         len -= 3;
     }
-    out->message = job_plain_text(line, len);
-    out->ansi = coloured_text(line, len, strlen(out->message));
-}
-
-char *job_plain_text(const char *text, size_t len)
-{
-    char *plain = mem_dup(text, len);
-    char *out = clean(plain, without_control(plain, len, false));
-    free(plain);
-    return out;
+    take_log_text(out, line, len);
 }
 
 void job_line_free(struct job_line *s)

@@ -26,7 +26,7 @@ struct job_line {
     double percent;
     char *phase, *message;
     char *
-        ansi; /* the message with its colours (escape sequences SGR), where a line of stderr has any */
+        ansi; /* of a log line, its message with colours (escape sequences SGR), where it has any */
     char *type;
     const char *level; /* debug, info, warn or error; not owned */
     bool mended;       /* half of a surrogate pair was in it, and became U+FFFD */
@@ -34,9 +34,9 @@ struct job_line {
                           it was written */
 };
 
-/* Understands one line of descriptor 3 (without its newline). ERR_INVALID with the reason when it is
- * malformed: not a percentage, no UTF-8, badly typed members or none that is known, a reserved event
- * type. */
+/* Understands one line of descriptor 3 (without its newline). Of {"log"} terminal control is taken out as from a
+ * line of stderr; line breaks stay. ERR_INVALID with the reason when it is malformed: not a percentage, no UTF-8,
+ * badly typed members or none that is known, a reserved event type. */
 enum err job_line_parse(struct job_line *out, const char *line, size_t len, struct error *e);
 
 /* Which kind a line of descriptor 3 is of that was cut because it is too long: JOB_LINE_CHECKPOINT or
@@ -48,8 +48,11 @@ enum job_line_kind job_line_guess(const char *line, size_t len);
  * colours stay in `ansi`. Never fails; invalid UTF-8 becomes U+FFFD. */
 void job_log_line(struct job_line *out, const char *line, size_t len);
 
-/* A copy of text that is fit for a terminal, as job_log_line makes it; the caller frees. */
+/* A copy of text without terminal control, as job_log_line makes it; line breaks stay. The caller frees. */
 char *job_plain_text(const char *text, size_t len);
+
+/* The same with its colours: no other escape sequence is left than SGR. The caller frees. */
+char *job_coloured_text(const char *text, size_t len);
 
 void job_line_free(struct job_line *s);
 

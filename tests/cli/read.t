@@ -14,7 +14,7 @@ $s->job(says => <<'SH');
 cat >&3 <<'LINES'
 {"log":"plain"}
 {"log":"a warning","level":"warn"}
-{"log":"red \u001b[31mink\ntwo lines"}
+{"log":"red \u001b[31mink\ntwo lines\u001b]0;title\u0007\u001b[2J"}
 {"log":"\u00fc"}
 LINES
 SH
@@ -87,13 +87,18 @@ subtest 'show' => sub {
 
 subtest 'log' => sub {
     my $r = $s->leat('log', $id{says});
-    is $r->{out}, "plain\na warning\nred \e[31mink\ntwo lines\n\xc3\xbc\n", 'as the job wrote it';
+    is $r->{out}, "plain\na warning\nred ink\ntwo lines\n\xc3\xbc\n", 'as the job wrote it';
     my @events = map { decode($_) } split /\n/, $s->leat('log', '--json', $id{says})->{out};
     is_deeply [map { "$_->{type} $_->{payload}{level}" } @events], ['log.append info', 'log.append warn', ('log.append info') x 2], '--json: events';
     my $screen = $s->screen(80, "leat log $id{says}");
     is $screen->end, 0, 'on a terminal';
     like $screen->text, qr/^red ink\ntwo lines$/m, '... what would steer it is left out';
-    ok !$screen->colours, '... colours too';
+    is $screen->strange, '', '... all of it';
+    like $screen->raw, qr/red \e\[31mink\r?\ntwo lines\e\[0m\r?\n/, '... but its colours, which end with it';
+    $screen = $s->screen(80, "NO_COLOR=1 leat log $id{says}");
+    is $screen->end, 0, 'NO_COLOR';
+    like $screen->text, qr/^red ink\ntwo lines$/m, '... the same text';
+    ok !$screen->colours, '... without them';
 };
 
 subtest 'colours in what a job says of its progress' => sub {

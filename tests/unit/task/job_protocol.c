@@ -315,6 +315,23 @@ static void terminal_control_is_taken_out_of_the_log(void **state)
     }
 }
 
+static void a_log_line_of_json_is_freed_of_it_likewise(void **state)
+{
+    (void)state;
+    static const char *const rows[][3] = {
+        {"{\"log\":\"\\u001b[32mgreen\\u001b]0;t\\u0007\\nnext\\u001b[2J\"}", "green\nnext",
+         "\033[32mgreen\nnext"},
+        {"{\"log\":\"a\\u001b]0;without end\\nb\\u001b[3\\nc\"}", "a\nb\nc", NULL},
+        {"{\"level\":\"error\",\"log\":\"plain\\t\\r\"}", "plain\t", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct job_line s = parsed(rows[i][0]);
+        assert_string_equal(s.message, rows[i][1]);
+        assert_text(s.ansi, rows[i][2]);
+        job_line_free(&s);
+    }
+}
+
 static void colours_are_left_out_where_they_make_an_event_too_long(void **state)
 {
     (void)state;
@@ -401,6 +418,7 @@ int main(void)
         cmocka_unit_test(half_a_surrogate_pair_becomes_a_replacement_character),
         cmocka_unit_test(a_cut_line_is_known_by_its_beginning),
         cmocka_unit_test(terminal_control_is_taken_out_of_the_log),
+        cmocka_unit_test(a_log_line_of_json_is_freed_of_it_likewise),
         cmocka_unit_test(colours_are_left_out_where_they_make_an_event_too_long),
         cmocka_unit_test(stderr_prefixes_give_the_level),
         cmocka_unit_test(what_is_not_text_on_stderr_is_replaced),
