@@ -6,7 +6,8 @@
 #   make test-doors tests/web behind Apache (three ways) and lighttpd, too: `make test` has nginx and a chosen subset
 #   make check      unit tests, the floors, and what is generated: in a minute, installs nothing
 #   make lint       formatting, floors, two compilers, three analysers, the API's description
-#   make bench      how fast it is here.  BENCH="NAME..." runs only those of tests/bench/run
+#   make bench      how fast it is here.  BENCH="NAME..." only those of tests/bench/run, ROUNDS=3 times each; PEERS=FOLDER
+#                   beside others, in turns: see tests/bench/peers
 #   make install    DESTDIR and GNU's prefix, bindir, sbindir, libdir, datadir, mandir ...
 #   make deb        a Debian package
 #   make dist-host  one archive to upload to a shared host
@@ -166,7 +167,7 @@ $(BUILD)/man/%: lib/man/%.in $(BUILD)/settings
 	$(BUILD)/settings mdoc <$< >$@
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(PAGES_OBJ) $(call obj,$(UNIT_SRC) $(SYSTEM_SRC) $(CLI_SRC) \
-  cgi-bin/leat.c lib/runner/main.c lib/man/settings.c nginx/dev/supervise.c))
+  cgi-bin/leat.c lib/runner/main.c lib/man/settings.c nginx/dev/supervise.c $(wildcard tests/bench/*.c)))
 
 # ---- run, test -----------------------------------------------------------------------------------
 
@@ -235,16 +236,18 @@ $(NPM)/.clients: $(NPM)/.clients-wanted
 
 bench:
 	@nginx/dev/packages build run nginx test
-	+@$(submake) all $(BUILD)/bench/create $(BUILD)/bench/latency $(BUILD)/bench/spawn
-	@exec env BUILD='$(BUILD)' tests/bench/run $(BENCH)
+	+@$(submake) all $(BENCHES)
+	@exec env BUILD='$(BUILD)' ROUNDS='$(ROUNDS)' $(if $(PEERS),PEERS='$(PEERS)' CONTESTANTS='$(CONTESTANTS)' tests/bench/peers,tests/bench/run) $(BENCH)
 
-$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIBLEAT)
+BENCHES := $(addprefix $(BUILD)/bench/,create bulk e2e fanout resume latency spawn)
+BENCH_OBJ := $(addprefix $(BUILD)/obj/tests/bench/,http.o publish.o took.o)
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_OBJ) $(LIBLEAT)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # ---- lint ----------------------------------------------------------------------------------------
 
-C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c))
+C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c tests/bench/*.[ch]))
 SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run nginx/dev/install $(wildcard nginx/dev/*.sh) .ci/run lib/cli/leat.bash \
             $(filter-out %.conf %.pl,$(wildcard lib/jobs/* nginx/recipes/*/jobs/*))
 PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t nginx/recipes/*/jobs/*.pl)

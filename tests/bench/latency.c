@@ -152,7 +152,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < events; i++) {
         for (size_t w = 0; w < watchers; w++) readers[w].frames = 0;
         if (txn_begin(db, TXN_SYNC_NONE, &e) ||
-            claim_event(db, &claim, "bench.tick", "{}", clock_wall_ms(), NULL, &e) || txn_commit(db, &e))
+            claim_event(db, &claim, "bench.tick", "{}", clock_wall_ms(), NULL, &e) ||
+            txn_commit(db, &e))
             die("cannot write an event", &e);
         int64_t committed = clock_monotonic_us();
         wait_all(readers, watchers, 1, at);
@@ -160,11 +161,12 @@ int main(int argc, char **argv)
         poll(NULL, 0, PAUSE_MS);
     }
     qsort(took, n, sizeof *took, by_value);
-    printf("%zu watchers, %zu events: p50 %.2f ms, p99 %.2f ms, max %.2f ms\n", watchers, events,
-           took[n / 2], took[n * 99 / 100], took[n - 1]);
+    printf("watchers=%zu events=%zu p50=%.3f p99=%.3f max=%.3f\n", watchers, events, took[n / 2],
+           took[n * 99 / 100], took[n - 1]);
 
     struct claim_end end = {.status = TASK_COMPLETED, .now = clock_wall_ms(), .run_at = TASK_NONE};
-    if (txn_begin(db, TXN_SYNC_BEFORE, &e) || claim_finish(db, &claim, &end, &e) || txn_commit(db, &e))
+    if (txn_begin(db, TXN_SYNC_BEFORE, &e) || claim_finish(db, &claim, &end, &e) ||
+        txn_commit(db, &e))
         die("cannot finish", &e);
     db_close(db);
     return 0;
