@@ -248,9 +248,9 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BENCH_OBJ) $(LIBLEA
 # ---- lint ----------------------------------------------------------------------------------------
 
 C_FILES  := $(sort $(wildcard lib/*/*.[ch] cgi-bin/*.[ch] nginx/dev/*.c tests/unit/*/*.[ch] tests/system/*/*.c tests/runner/*.c tests/bench/*.[ch]))
-SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh nginx/dev/packages nginx/dev/run nginx/dev/install $(wildcard nginx/dev/*.sh) .ci/run lib/cli/leat.bash \
+SH_FILES := sql/embed.sh lib/web/openapi.sh tests/layers.sh tests/embed.sh tests/documents.sh tests/bench/start nginx/dev/packages nginx/dev/run nginx/dev/install $(wildcard nginx/dev/*.sh) .ci/run lib/cli/leat.bash \
             $(filter-out %.conf %.pl,$(wildcard lib/jobs/* nginx/recipes/*/jobs/*))
-PL_FILES := tests/run $(wildcard tests/lib/*.pm tests/*/*.t nginx/recipes/*/jobs/*.pl)
+PL_FILES := tests/run tests/bench/run tests/bench/peers $(wildcard tests/lib/*.pm tests/*/*.t nginx/recipes/*/jobs/*.pl)
 ANALYSED  = $(filter lib/%.c cgi-bin/%.c nginx/%.c,$(C_FILES))
 SPECTRAL  = $(NPM)/node_modules/.bin/spectral
 SPECTRAL_PACKAGE := @stoplight/spectral-cli@6.16.3
