@@ -5,10 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-void id_new(char out[ID_SIZE], int64_t now_ms)
+enum { ID_BYTES = 16 };
+
+/* Writes the id of a moment and these random bytes, some of which it changes. */
+static void write_id(char out[ID_SIZE], int64_t now_ms, unsigned char b[ID_BYTES])
 {
-    unsigned char b[16];
-    randombytes_buf(b, sizeof b);
     uint64_t ms = (uint64_t)now_ms;
     for (int i = 0; i < 6; i++) b[i] = (unsigned char)(ms >> (40 - 8 * i));
     b[6] = (unsigned char)(0x70 | (b[6] & 0x0f));
@@ -16,12 +17,28 @@ void id_new(char out[ID_SIZE], int64_t now_ms)
 
     static const char hex[] = "0123456789abcdef";
     char *p = out;
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < ID_BYTES; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10) *p++ = '-';
         *p++ = hex[b[i] >> 4];
         *p++ = hex[b[i] & 15];
     }
     *p = '\0';
+}
+
+void id_new(char out[ID_SIZE], int64_t now_ms)
+{
+    id_new_many((char(*)[ID_SIZE])out, 1, now_ms);
+}
+
+void id_new_many(char (*out)[ID_SIZE], size_t count, int64_t now_ms)
+{
+    enum { AT_ONCE = 64 };
+    unsigned char random[AT_ONCE][ID_BYTES];
+    for (size_t from = 0; from < count; from += AT_ONCE) {
+        size_t n = count - from < AT_ONCE ? count - from : AT_ONCE;
+        randombytes_buf(random, n * ID_BYTES);
+        for (size_t i = 0; i < n; i++) write_id(out[from + i], now_ms, random[i]);
+    }
 }
 
 bool id_valid(const char *text)

@@ -11,6 +11,9 @@
 /* Writes a UUIDv7 (RFC 9562, 5.7): 48 bits of `now_ms`, 74 random bits. */
 void id_new(char out[ID_SIZE], int64_t now_ms);
 
+/* Many of one moment, for which the system is asked once for randomness. */
+void id_new_many(char (*out)[ID_SIZE], size_t count, int64_t now_ms);
+
 /* Whether `text` has the form of a UUID in lower case. */
 bool id_valid(const char *text);
 

@@ -422,10 +422,12 @@ static enum err insert_batch(struct submit_many *m, struct db *db, int64_t now, 
 {
     int64_t first = 0;
     struct task_new *all = mem_alloc(m->count * sizeof *all);
+    char(*ids)[ID_SIZE] = mem_alloc(m->count * sizeof *ids);
+    id_new_many(ids, m->count, now);
     for (size_t i = 0; i < m->count; i++) {
         struct submit *s = &m->items[i];
         task_free(&s->task); /* it runs again */
-        id_new(s->task.id, now);
+        memcpy(s->task.id, ids[i], ID_SIZE);
         all[i] = new_task(s, s->task.id, now);
     }
     enum err rc = task_create_batch(db, all, m->count, &first, e);
@@ -433,6 +435,7 @@ static enum err insert_batch(struct submit_many *m, struct db *db, int64_t now, 
         m->items[i].task.n = first + (int64_t)i;
         m->items[i].created = true;
     }
+    free(ids);
     free(all);
     return rc;
 }

@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "gen/query.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct transitions {
     struct noted {
@@ -20,13 +20,21 @@ struct transitions {
     void *arg;
 };
 
+/* As much of a text as there is room for. */
+static void copy(char *to, size_t size, const char *text)
+{
+    size_t len = strnlen(text, size - 1);
+    memcpy(to, text, len);
+    to[len] = '\0';
+}
+
 struct transition transition_of(const char *id, const char *request_id, const char *type,
                                 enum task_status from, int64_t since)
 {
     struct transition t = {.from = from, .since = since};
-    snprintf(t.id, sizeof t.id, "%s", id);
-    snprintf(t.request_id, sizeof t.request_id, "%s", request_id);
-    snprintf(t.type, sizeof t.type, "%s", type);
+    copy(t.id, sizeof t.id, id);
+    copy(t.request_id, sizeof t.request_id, request_id);
+    copy(t.type, sizeof t.type, type);
     return t;
 }
 
