@@ -331,7 +331,7 @@ static void say_connected(struct buf *out, const struct follow *f)
     buf_free(&payload);
 }
 
-/* The head of a stream, sent at once. One that follows shall not be buffered; for any other the web
+/* The head of a stream. One that follows shall not be buffered; for any other the web
  * server's buffer takes what a slow reader leaves. */
 static void stream_head(const struct follow *f, bool follows)
 {

@@ -455,7 +455,7 @@ static bool write_slice(struct watch *w, const char *bytes, size_t len, size_t *
         touch(w);
         return false;
     }
-    if (conn_write(w->conn, bytes, *written) && conn_flush(w->conn)) return true;
+    if (conn_write(w->conn, bytes, *written) && (w->ending || conn_flush(w->conn))) return true;
     end_stream(w, "gone");
     return false;
 }
@@ -512,6 +512,11 @@ static bool flush(struct watch *w)
     if (!(w->large && w->sent) && !flush_out(w, &left)) return false;
     if (w->large && !flush_large(w, &left)) return false;
     if (!flush_out(w, &left)) return false;
+    if (w->ending) return true; /* the last of it leaves with the end */
+    if (!conn_flush(w->conn)) {
+        end_stream(w, "gone");
+        return false;
+    }
     if (!conn_writable(w->conn, 0)) return wait_for_room(w);
     if (w->in_loop) loop_want(w->park->o.loop, &w->fd, w->fd.events & ~LOOP_OUT);
     return true;
@@ -521,6 +526,7 @@ static bool flush(struct watch *w)
 static void serve_stream(struct watch *w)
 {
     if (!fill(w)) {
+        conn_flush(w->conn); /* the head of the answer waits for nothing */
         try_soon(w);
         return;
     }

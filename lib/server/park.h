@@ -61,7 +61,7 @@ void park_leave(struct park *p, const char *account);
 
 /* ---- streams ---- */
 
-/* A stream to be. The caller has written the response head (and flushed it, if `prelude` is empty). */
+/* A stream to be. The caller has written the response head, which leaves with the first of it. */
 struct park_stream {
     struct conn *conn;   /* the park's from now on */
     const char *account; /* of the place; copied. NULL: a replay, which takes none */

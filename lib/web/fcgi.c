@@ -614,12 +614,20 @@ bool conn_flush(struct conn *c)
     return !c->failed;
 }
 
+/* Whether the socket would not take all of it when it was tried. */
+static bool stuck(const struct conn *c)
+{
+    return c->sent || c->full;
+}
+
 bool conn_writable(struct conn *c, size_t len)
 {
     if (c->cgi) return has_room(c);
-    if (c->begun && c->out.len && !conn_flush(c)) return true; /* writing will tell */
-    if (c->out.len || !len) return !c->out.len;
-    if (len > SMALL || c->full) c->full = !has_room(c);
+    /* What was not tried yet goes with what comes: a head is not sent alone. */
+    bool send = c->out.len && (stuck(c) || !len || c->out.len > SMALL);
+    if (c->begun && send && !conn_flush(c)) return true; /* writing will tell */
+    if (!len || (c->out.len && stuck(c))) return !c->out.len;
+    if (c->out.len + len > SMALL || c->full) c->full = !has_room(c);
     return !c->full;
 }
 

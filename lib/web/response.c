@@ -120,7 +120,7 @@ bool response_length(struct response *r, const char *content_type, int64_t len)
 
 bool response_stream(struct response *r, const char *content_type)
 {
-    return send_head(r, content_type) && conn_flush(r->request->conn);
+    return send_head(r, content_type);
 }
 
 bool response_json(struct response *r, const struct buf *body)

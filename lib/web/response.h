@@ -41,8 +41,8 @@ bool response_body(struct response *r, const char *content_type, const void *bod
  * request is a HEAD. */
 bool response_length(struct response *r, const char *content_type, int64_t len);
 
-/* Sends the head for a body of unknown length, which the caller then writes by conn_write, unless
- * the request is a HEAD. */
+/* Writes the head for a body of unknown length, which the caller then writes by conn_write, unless
+ * the request is a HEAD. It leaves with what is flushed next, or with the end. */
 bool response_stream(struct response *r, const char *content_type);
 
 /* Sends an application/json body. */

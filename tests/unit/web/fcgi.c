@@ -365,6 +365,30 @@ static void flush_sends_at_once(void **state)
     close(server);
 }
 
+/* lighttpd gives a part of a file only if it has all of it when it begins to answer. */
+static void a_head_leaves_with_what_follows(void **state)
+{
+    char record[64];
+    int server;
+    (void)state;
+    struct conn *c = begin_get(&server);
+    assert_true(conn_write(c, "head", 4));
+    assert_true(conn_writable(c, 65536));
+    assert_int_equal(recv(server, record, sizeof record, MSG_DONTWAIT), -1);
+    assert_true(conn_write(c, "body", 4));
+    conn_finish(c);
+    assert_int_equal(recv(server, record, sizeof record, MSG_DONTWAIT), 8 + 8 + 8 + 16);
+    assert_memory_equal(record + 8, "headbody", 8);
+    close(server);
+    /* and alone where nothing follows */
+    c = begin_get(&server);
+    assert_true(conn_write(c, "head", 4));
+    assert_true(conn_writable(c, 0));
+    assert_int_equal(recv(server, record, sizeof record, MSG_DONTWAIT), 8 + 4);
+    conn_free(c);
+    close(server);
+}
+
 static void dropped_answer_has_no_end(void **state)
 {
     struct buf text = {0};
@@ -1433,6 +1457,7 @@ int main(void)
         cmocka_unit_test(body_cut_off_by_the_server_is_an_error),
         cmocka_unit_test(answer_arrives_and_is_ended),
         cmocka_unit_test(flush_sends_at_once),
+        cmocka_unit_test(a_head_leaves_with_what_follows),
         cmocka_unit_test(dropped_answer_has_no_end),
         cmocka_unit_test(hang_up_shows_on_the_descriptor),
         cmocka_unit_test(writing_to_a_gone_peer_fails_and_stays_failed),
