@@ -45,6 +45,18 @@ const pause = (ms, signal) => new Promise(resolve => {
   signal?.addEventListener('abort', done)
 })
 
+// Asks again, however often, where that may help.
+async function patiently(client, signal, ask) {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await ask(signal)
+    } catch (error) {
+      if (signal.aborted || !(error instanceof LeatError) || !error.retryable) throw error
+      await pause(client.options.backoff(attempt, error.retryAfter), signal)
+    }
+  }
+}
+
 // ---- the format of a stream ------------------------------------------------------------------------------------------
 
 /** Reads text/event-stream as WHATWG HTML 9.2.6 says, from chunks that may end anywhere. */
@@ -308,19 +320,10 @@ class Watcher {
   }
 
   async #syncing() {
-    const signal = this.#abort.signal
-    for (let attempt = 0; !this.done;) {
-      try {
-        this.#again = false
-        await this.#catchUp(signal)
-        if (!this.#again) break
-        attempt = 0
-      } catch (error) {
-        if (signal.aborted) return
-        if (!(error instanceof LeatError) || !error.retryable) throw error
-        await pause(this.client.options.backoff(attempt++, error.retryAfter), signal)
-      }
-    }
+    do {
+      this.#again = false
+      await patiently(this.client, this.#abort.signal, signal => this.#catchUp(signal))
+    } while (this.#again && !this.done)
     const held = this.held
     this.held = null
     for (const item of held) this.held ? this.held.push(item) : this.take(...item)
@@ -954,10 +957,11 @@ export class LiveTask extends Live {
   get document() { return this.value }
 
   async follow(signal) {
-    if (!this.value?.cursor) await this.refresh({ signal })
+    const refresh = replace => patiently(this.client, signal, () => this.refresh({ signal, replace }))
+    if (!this.value?.cursor) await refresh(false)
     if (TERMINAL.has(this.value.status)) return
     for await (const event of this.client.watch(this.id, { from: this.value.cursor, replay: false, signal })) {
-      if (event.type === 'stream.reset') await this.refresh({ signal, replace: true })
+      if (event.type === 'stream.reset') await refresh(true)
       else if (event.task_id) this.apply(event)
     }
     // what no event says: bytes and type of the result
@@ -1037,7 +1041,7 @@ export class LiveList extends Live {
   async follow(signal) {
     const { group } = this.filter
     for await (const event of this.client.watch(group ? { group } : { all: true }, { from: 'now', replay: false, signal })) {
-      if (event.type === 'stream.connected') await this.#load(signal)
+      if (event.type === 'stream.connected') await patiently(this.client, signal, () => this.#load(signal))
       else if (event.type === 'stream.reset') this.#loaded = false
       else this.#event(event)
     }

@@ -295,6 +295,34 @@ test('a cursor of another life: a reset, the snapshot, and what there is', async
   assert.deepEqual((await all(brief.leat.watch(TASK, { from: 'x-5', replay: false }))).map(e => e.type), ['stream.reset', 'stream.connected'])
 })
 
+test('a document goes on over a gap', async t => {
+  const gap = ({ answer }) => { head(answer); answer.write(connected('e-4') + told(5) + told(8)) }
+  const site = await misbehaving(t, { ways: [gap] })
+  const task = site.leat.task(TASK, { ...site.document(), status: 'running', event_count: 4, cursor: 'e-4' })
+  const counts = []
+  task.subscribe(document => counts.push(document.event_count))
+  assert.deepEqual(await task.finished(), site.document())
+  assert.deepEqual([...new Set(counts)], [4, 5, 6, 7, 8, 9])
+})
+
+test('a document of another life is replaced, though it had more events', async t => {
+  const reset = ({ answer }) => {
+    head(answer)
+    answer.write(message({ type: 'stream.reset', ts: 1, payload: { reason: 'epoch', oldest: 'e-0', latest: 'e-9' } }, 'e-0'))
+  }
+  const site = await misbehaving(t, { ways: [reset], pages: [problem(410, 'cursor_epoch')] })
+  const task = site.leat.task(TASK, { ...site.document(), status: 'running', event_count: 20, cursor: 'x-20' })
+  assert.deepEqual(await task.finished(), site.document())
+})
+
+test('a document waits for a server that is away, longer than a request does', async t => {
+  let refused = 0
+  const away = ({ answer, asked }) => asked.path === `/api/tasks/${TASK}` && refused++ < 6 && !problem(503, 'unavailable')({ answer })?.never
+  const site = await misbehaving(t, { other: away, options: { retries: 1 } })
+  assert.deepEqual(await site.leat.task(TASK).finished(), site.document())
+  assert.equal(refused, 7)
+})
+
 test('what is no event of ours is nothing', async t => {
   const strange = ({ answer, after }) => {
     head(answer)
