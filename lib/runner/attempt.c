@@ -297,6 +297,11 @@ bool attempt_is_working(const struct attempt *a)
     return a->state != STATE_IDLE && a->state != STATE_ENDED && a->state != STATE_CLEANUP;
 }
 
+int64_t attempt_child(const struct attempt *a)
+{
+    return a->child.id.pid;
+}
+
 int64_t attempt_task(const struct attempt *a)
 {
     return a->state == STATE_IDLE ? 0 : a->claim.n;

@@ -34,6 +34,7 @@
 #include "runner/jobenv.h"
 #include "runner/outcome.h"
 #include "runner/workdir.h"
+#include "spawn/escaped.h"
 #include "spawn/forkserver.h"
 #include "store/claims.h"
 #include "store/db.h"
@@ -53,17 +54,18 @@ struct attempt_host {
     struct broken_types *broken;
     struct jobenv_own own;
     const char *jobs; /* absolute path of the jobs folder */
-    const struct workroot *work;
-    const char *prefix;    /* of result_url */
-    const char *url;       /* of the site, for jobs; NULL: not known */
-    int64_t runner;        /* its id */
-    int64_t result_max;    /* bytes */
-    int64_t inline_max;    /* bytes */
-    int64_t files_max;     /* files of one task */
-    int64_t files_bytes;   /* and bytes in all */
-    gid_t files_group;     /* of files_make_root */
-    int64_t progress_rate; /* reports a second */
-    rlim_t nofile;         /* soft limit of jobs */
+    struct workroot *work;
+    const struct escaped *escaped; /* whether a job has left somebody behind */
+    const char *prefix;            /* of result_url */
+    const char *url;               /* of the site, for jobs; NULL: not known */
+    int64_t runner;                /* its id */
+    int64_t result_max;            /* bytes */
+    int64_t inline_max;            /* bytes */
+    int64_t files_max;             /* files of one task */
+    int64_t files_bytes;           /* and bytes in all */
+    gid_t files_group;             /* of files_make_root */
+    int64_t progress_rate;         /* reports a second */
+    rlim_t nofile;                 /* soft limit of jobs */
 };
 
 struct attempt;
@@ -100,6 +102,9 @@ void attempt_pause(struct attempt *a, bool paused);
 
 /* Has the job stopped, unless it has ended or is being stopped already. */
 void attempt_stop(struct attempt *a, enum stop why);
+
+/* The process of its job or its helper; 0: none. */
+int64_t attempt_child(const struct attempt *a);
 
 /* Which task; 0 when IDLE. */
 int64_t attempt_task(const struct attempt *a);

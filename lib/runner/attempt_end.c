@@ -157,6 +157,13 @@ void attempt_remove_all(struct attempt *a)
     workdir_remove(a->host->work, a->task.id, a->task.attempt, WORKDIR_ASIDE);
 }
 
+/* Whether its folders, which nobody has changed or may still be in, are kept for another attempt. */
+static bool keep_folders(struct attempt *a, enum workdir_parts parts)
+{
+    return parts == WORKDIR_ALL && a->child.id.pid <= 0 && !a->user.set &&
+           !escaped_any(a->host->escaped) && workdir_spare(a->host->work, &a->dir);
+}
+
 /* Removes what the attempt left. What is much is set aside, and a helper removes it while this goes on. */
 static void clean_up(struct attempt *a)
 {
@@ -164,6 +171,7 @@ static void clean_up(struct attempt *a)
     enum workdir_parts parts = a->files.count ? WORKDIR_REST : WORKDIR_ALL;
     struct error e = {0};
     char id[ID_SIZE];
+    if (keep_folders(a, parts)) return;
     if (workdir_remove_some(work, a->task.id, a->task.attempt, parts, CLEANUP_MAX)) return;
     if (a->child.id.pid > 0 || !workdir_set_aside(work, a->task.id, a->task.attempt, parts)) {
         workdir_remove(work, a->task.id, a->task.attempt, parts);

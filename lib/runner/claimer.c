@@ -157,6 +157,11 @@ void claimer_pause(struct claimer *c, const struct error *e)
     c->look = true;
 }
 
+bool claimer_is_warm(const struct claimer *c)
+{
+    return loop_timer_is_set(&c->warm);
+}
+
 void claimer_prepare(struct claimer *c, bool claiming)
 {
     bool wanted = claiming && !loop_timer_is_set(&c->pause) &&

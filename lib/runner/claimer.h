@@ -29,7 +29,7 @@ struct claimer {
     size_t spares;           /* children to have ready for what comes */
     struct loop_timer due;   /* wakes the loop at due_at */
     struct loop_timer pause; /* set: the system refused a process or a file; nothing is claimed */
-    struct loop_timer warm;  /* set: something was claimed a moment ago */
+    struct loop_timer warm;  /* set: claimer_is_warm */
 };
 
 /* All are borrowed. */
@@ -63,6 +63,9 @@ void claimer_claimed(struct claimer *c);
 
 /* The system refused what a job needs: claims nothing for a while. */
 void claimer_pause(struct claimer *c, const struct error *e);
+
+/* Whether something was claimed a moment ago, so that more may come. */
+bool claimer_is_warm(const struct claimer *c);
 
 /* Has children made ahead of what they will run, while it is due or was a moment ago; `claiming`: whether
  * this runner claims at all. */

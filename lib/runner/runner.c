@@ -16,6 +16,7 @@
 #include "runner/reload.h"
 #include "runner/retention_timer.h"
 #include "runner/workdir.h"
+#include "spawn/escaped.h"
 #include "spawn/forkserver.h"
 #include "spawn/process.h"
 #include "store/bell.h"
@@ -58,6 +59,7 @@ struct runner {
     int presence; /* descriptor of DB.runner; -1: does not show itself */
     bool presence_held;
     bool left; /* has said goodbye */
+    struct escaped escaped;
     struct forkserver *forks;
     struct db *db;
     struct metrics *metrics;
@@ -175,6 +177,15 @@ static enum err open_presence(struct runner *r, const char *path, struct error *
     return r->options->once ? ERR_OK : runner_lock_open(path, &r->presence, e);
 }
 
+/* Whether the child is one that we have made. */
+static bool is_ours(void *arg, int64_t pid)
+{
+    const struct runner *r = arg;
+    for (size_t i = 0; i < r->attempt_count; i++)
+        if (attempt_child(r->attempts[i]) == pid) return true;
+    return forkserver_has(r->forks, pid);
+}
+
 static enum err open_all(struct runner *r, struct error *e)
 {
     const struct conf *c = r->conf;
@@ -185,6 +196,7 @@ static enum err open_all(struct runner *r, struct error *e)
     enum err rc = find_jobs(&r->jobs, jobs, e);
     if (rc) conf_blame(c, CONF_RUNNER_JOBS, e);
     if (!rc) rc = loop_open(&r->loop, e);
+    escaped_open(&r->escaped, is_ours, r);
     if (!rc) rc = forkserver_start(&r->forks, r->loop, e);
     const struct db_options options = {.path = path,
                                        .busy_ms = conf_int(c, CONF_DATABASE_BUSY_MS),
@@ -240,7 +252,7 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
     struct runner *r = mem_alloc(sizeof *r);
     r->options = options;
     r->conf = options->conf;
-    r->presence = -1;
+    r->presence = r->escaped.children = -1;
     init_timers(r);
     enum err rc = open_all(r, e);
     if (rc) {
@@ -258,6 +270,7 @@ enum err runner_open(struct runner **out, const struct runner_options *options, 
         .own = options->own,
         .jobs = r->jobs,
         .work = &r->work,
+        .escaped = &r->escaped,
         .files_group = r->files_group,
         .runner = r->id,
         .nofile = options->nofile,
@@ -278,6 +291,7 @@ void runner_close(struct runner *r)
     }
     free(r->attempts);
     forkserver_stop(r->forks);
+    escaped_close(&r->escaped);
     claimer_close(&r->claimer);
     broken_types_close(&r->broken);
     checkpointer_close(&r->checkpointer);
@@ -291,6 +305,7 @@ void runner_close(struct runner *r)
     job_types_close(r->types);
     conf_free(r->reread);
     free(r->jobs);
+    workdir_drop_spares(&r->work);
     workroot_free(&r->work);
     free(r);
 }
@@ -707,6 +722,7 @@ static void tick(void *arg)
 {
     struct runner *r = arg;
     look_at_lock(r);
+    escaped_any(&r->escaped);        /* nobody else takes notice of their end */
     set_timer(r, &r->tick, TICK_MS); /* the turn that follows looks */
 }
 
@@ -758,6 +774,7 @@ static enum err turn(struct runner *r, struct error *e)
     if (rc) return rc;
     count_attempts(r);
     claimer_prepare(&r->claimer, r->phase == CLAIMING);
+    if (!r->busy && !claimer_is_warm(&r->claimer)) workdir_drop_spares(&r->work);
     tell_status(r);
     if (!is_blocked(r)) metrics_turn(r->metrics);
     if (!txn_idle(r->db)) log_error("a statement is left open", " runner=%lld", (long long)r->id);

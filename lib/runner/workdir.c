@@ -14,9 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
-enum { ENTRIES_MAX = 100 * 1000 * 1000 }; /* of one attempt: somebody may be making more */
+enum {
+    ENTRIES_MAX = 100 * 1000 * 1000, /* of one attempt: somebody may be making more */
+    SPARES_MAX = 16,
+};
+
+#define SPARE ".spare-"
 
 /* The absolute path of the folder that `path` is in, or of `path` itself. */
 static enum err find_folder(struct buf *out, const char *path, bool parent, struct error *e)
@@ -208,31 +214,145 @@ static enum err make_all(const struct workdir *w, const struct job_user *user, s
     return rc ? rc : give(w->events, user, e);
 }
 
-enum err workdir_make(struct workdir *out, const struct workroot *root, const char *id,
-                      int64_t attempt, const struct job_user *user, struct error *e)
+/* ---- spare ones ---------------------------------------------------------------------------------- */
+
+static struct workdir names_of(const struct workroot *root, const char *id, int64_t attempt)
 {
-    *out = (struct workdir){0};
-    if (!can_be_name(id)) return error_set(e, ERR_INVALID, "the id of the task is not a file name");
-    struct workdir w = {.folder = name(root->path, id, attempt, ""),
-                        .events = name(root->path, id, attempt, ".events"),
-                        .context = name(root->path, id, attempt, ".context"),
-                        .checkpoint = name(root->path, id, attempt, ".checkpoint"),
-                        .files = name(root->path, id, attempt, ".files"),
-                        .kept = name(root->kept, id, attempt, ".kept")};
-    enum err rc = make_all(&w, user, e);
+    return (struct workdir){.folder = name(root->path, id, attempt, ""),
+                            .events = name(root->path, id, attempt, ".events"),
+                            .context = name(root->path, id, attempt, ".context"),
+                            .checkpoint = name(root->path, id, attempt, ".checkpoint"),
+                            .files = name(root->path, id, attempt, ".files"),
+                            .kept = name(root->kept, id, attempt, ".kept")};
+}
+
+/* The names of spare number `n` of this process. */
+static struct workdir spare_names(const struct workroot *root, size_t n)
+{
+    char id[32];
+    snprintf(id, sizeof id, SPARE "%lld", (long long)getpid());
+    return names_of(root, id, (int64_t)n);
+}
+
+static bool move(const struct workdir *from, const struct workdir *to)
+{
+    return !rename(from->events, to->events) && !rename(from->files, to->files) &&
+           !rename(from->folder, to->folder);
+}
+
+/* They are empty. */
+static void remove_spare(const struct workdir *w)
+{
+    rmdir(w->folder);
+    rmdir(w->files);
+    unlink(w->events);
+}
+
+/* Gives a spare one these names. False: there is none. */
+static bool take_spare(struct workroot *root, const struct workdir *w)
+{
+    if (!root->spares) return false;
+    struct workdir spare = spare_names(root, --root->spares);
+    bool moved = move(&spare, w);
+    if (!moved) { /* somebody has cleaned up, or something is left under these names */
+        remove_spare(&spare);
+        remove_spare(w);
+    }
+    workdir_free(&spare);
+    return moved;
+}
+
+/* When the inode was changed last. */
+static void note_change(const char *path, struct timespec *at)
+{
+    struct stat st;
+    if (!lstat(path, &st)) *at = st.st_ctim;
+}
+
+/* Whether it is what it was made as: of this type and mode, the runner's own, and without attributes. */
+static bool is_as_made(const char *path, mode_t mode, struct stat *st)
+{
+    return !lstat(path, st) && st->st_mode == mode && st->st_uid == geteuid() &&
+           llistxattr(path, NULL, 0) <= 0;
+}
+
+static bool is_empty(const char *path)
+{
+    DIR *dir = opendir(path);
+    int entries = 0;
+    while (dir && readdir(dir)) entries++;
+    if (dir) closedir(dir);
+    return dir && entries <= 2;
+}
+
+/* The time tells all but what happened within the same tick of the clock. */
+static bool is_unchanged(const char *path, const struct timespec *since)
+{
+    struct stat st;
+    return is_as_made(path, S_IFDIR | 0700, &st) && st.st_ctim.tv_sec == since->tv_sec &&
+           st.st_ctim.tv_nsec == since->tv_nsec && is_empty(path);
+}
+
+bool workdir_spare(struct workroot *root, const struct workdir *w)
+{
+    struct stat st;
+    if (root->spares == SPARES_MAX || !w->folder || !is_as_made(w->events, S_IFIFO | 0600, &st) ||
+        !is_unchanged(w->folder, &w->folder_changed) || !is_unchanged(w->files, &w->files_changed))
+        return false;
+    unlink(w->context);
+    unlink(w->checkpoint);
+    struct workdir spare = spare_names(root, root->spares);
+    bool moved = move(w, &spare);
+    if (moved)
+        root->spares++;
+    else
+        remove_spare(&spare);
+    workdir_free(&spare);
+    return moved;
+}
+
+void workdir_drop_spares(struct workroot *root)
+{
+    while (root->spares) {
+        struct workdir spare = spare_names(root, --root->spares);
+        remove_spare(&spare);
+        workdir_free(&spare);
+    }
+}
+
+/* ---- one attempt's ------------------------------------------------------------------------------- */
+
+/* Makes all of it; errors as make_all. */
+static enum err make_anew(const struct workdir *w, const struct workroot *root, const char *id,
+                          int64_t attempt, const struct job_user *user, struct error *e)
+{
+    enum err rc = make_all(w, user, e);
     if (rc && errno == EEXIST) { /* left by a runner that was killed */
         workdir_remove(root, id, attempt, WORKDIR_ALL);
-        rc = make_all(&w, user, e);
+        rc = make_all(w, user, e);
     } else if (rc && errno == ENOENT) { /* somebody has cleaned up */
         rc = make_root(root->path, e);
         if (!rc) rc = make_root(root->kept, e);
-        if (!rc) rc = make_all(&w, user, e);
+        if (!rc) rc = make_all(w, user, e);
     }
+    if (rc) workdir_remove(root, id, attempt, WORKDIR_ALL);
+    return rc;
+}
+
+enum err workdir_make(struct workdir *out, struct workroot *root, const char *id, int64_t attempt,
+                      const struct job_user *user, struct error *e)
+{
+    *out = (struct workdir){0};
+    if (!can_be_name(id)) return error_set(e, ERR_INVALID, "the id of the task is not a file name");
+    struct workdir w = names_of(root, id, attempt);
+    enum err rc =
+        !user->set && take_spare(root, &w) ? ERR_OK : make_anew(&w, root, id, attempt, user, e);
     if (rc) {
-        workdir_remove(root, id, attempt, WORKDIR_ALL);
         workdir_free(&w);
         return rc;
     }
+    note_change(w.folder, &w.folder_changed);
+    note_change(w.files, &w.files_changed);
     *out = w;
     return ERR_OK;
 }
@@ -286,12 +406,22 @@ static bool parse(char *entry, int64_t *attempt)
     return can_be_name(entry) && end > dot + 1 && (!*end || *end == '.') && !errno;
 }
 
+/* What somebody has put aside: one who lives does without. */
+static void remove_orphan(const char *folder, const char *entry)
+{
+    struct buf path = {0};
+    buf_fmt(&path, "%s/%s", folder, entry);
+    if (rmdir(path.data)) unlink(path.data);
+    buf_free(&path);
+}
+
 static void sweep(const struct workroot *root, const char *folder, workdir_keep *keep, void *arg)
 {
     DIR *dir = opendir(folder);
     if (!dir) return;
     for (const struct dirent *d; (d = readdir(dir));) {
         int64_t attempt;
+        if (!strncmp(d->d_name, SPARE, sizeof SPARE - 1)) remove_orphan(folder, d->d_name);
         char *id = mem_str(d->d_name);
         if (parse(id, &attempt) && !keep(arg, id, attempt)) {
             workdir_remove(root, id, attempt, WORKDIR_ALL);

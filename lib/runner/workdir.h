@@ -1,7 +1,8 @@
 /* Folders of attempts: ROOT/ID.ATTEMPT, in which a job works, and beside it ROOT/ID.ATTEMPT.events, the
  * pipe that it may open by name, .context, what it may know of its group, .checkpoint, what an earlier
  * attempt saved, and .files, the folder for files that it wants to leave; .kept holds those of them that
- * are kept, until the task is completed. A folder with .aside behind its name is being removed.
+ * are kept, until the task is completed. A folder with .aside behind its name is being removed. What begins with
+ * a dot is spare.
  *
  * ROOT is the folder "work" beside the database, or one in a folder of the site's choice (a tmpfs, say);
  * .kept is always beside the database, so that it can be moved to its place. It is the runner's user's
@@ -15,10 +16,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 /* Absolute paths, owned; free with workroot_free. */
 struct workroot {
     char *path, *kept; /* the same unless the site has chosen */
+    size_t spares;     /* see workdir_spare; their names are ROOT/.spare-PID.N, N from 0 on */
 };
 
 /* The roots for the database at `db_path`, made when missing: in `folder`, or beside it (NULL). ERR_IO:
@@ -30,14 +33,23 @@ void workroot_free(struct workroot *root);
 /* One attempt's. Text is owned; free with workdir_free, which leaves the files alone. */
 struct workdir {
     char *folder, *events, *context, *checkpoint;
-    char *files, *kept; /* `kept` is not made here */
+    char *files, *kept;                            /* `kept` is not made here */
+    struct timespec folder_changed, files_changed; /* before the job had them */
 };
 
-/* Makes the folders and the pipe afresh, `user`'s; what was left there under these names is removed first.
- * ERR_INVALID when `id` cannot be a file name, ERR_IO. */
-enum err workdir_make(struct workdir *out, const struct workroot *root, const char *id,
-                      int64_t attempt, const struct job_user *user, struct error *e);
+/* Makes the folders and the pipe, `user`'s, or takes spare ones; what was left there under these names is removed
+ * first. ERR_INVALID when `id` cannot be a file name, ERR_IO. */
+enum err workdir_make(struct workdir *out, struct workroot *root, const char *id, int64_t attempt,
+                      const struct job_user *user, struct error *e);
 void workdir_free(struct workdir *w);
+
+/* Making and removing folders costs more than all the rest of a short job. Where the job has left its own as it found
+ * them, empty and in no way changed, they and the pipe are therefore put aside for a job to come. The caller has made
+ * sure that no process has them open. False: nothing was done, workdir_remove is called for. */
+bool workdir_spare(struct workroot *root, const struct workdir *w);
+
+/* Removes what was put aside. */
+void workdir_drop_spares(struct workroot *root);
 
 /* Makes the file `path`, one of the attempt's, for `user` to read. ERR_IO. */
 enum err workdir_put(const char *path, const char *json, const struct job_user *user,

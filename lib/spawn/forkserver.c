@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -19,6 +20,8 @@
 #include <unistd.h>
 
 enum { HIGH = 10 }; /* above the descriptors that the server is given */
+
+static const char SERVING[] = "leatd-fork", WAITING[] = "leatd-wait"; /* names of processes */
 
 /* The answer to a message that has brought a control socket. */
 struct forked {
@@ -60,7 +63,7 @@ static struct forked make_child(int s, int control, pid_t runner)
     if (!pid) {
         close(s);
         setpgid(0, 0);
-        prctl(PR_SET_NAME, "leatd-wait");
+        prctl(PR_SET_NAME, WAITING);
         exec_plan_wait(control, runner);
     }
     return (struct forked){pid, errno};
@@ -96,7 +99,7 @@ static enum err start(struct forkserver *f, struct error *e)
     if (!pid) {
         reset_signals();
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        prctl(PR_SET_NAME, "leatd-fork");
+        prctl(PR_SET_NAME, SERVING);
         int s = getppid() == runner ? fcntl(ends[1], F_DUPFD_CLOEXEC, HIGH) : -1;
         if (s < 0) _exit(127);
         if (s > 3) close_range(3, (unsigned)s - 1, 0);
@@ -251,6 +254,26 @@ enum err forkserver_want(struct forkserver *f, size_t count, struct error *e)
 size_t forkserver_ready(const struct forkserver *f)
 {
     return f->count;
+}
+
+/* Whether the process has the name of one that is being made. */
+static bool is_made(int64_t pid)
+{
+    char path[64], name[16];
+    snprintf(path, sizeof path, "/proc/%lld/comm", (long long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, name, sizeof name);
+    if (fd >= 0) close(fd);
+    size_t len = n < 1 ? 0 : (size_t)n - 1;
+    return len == sizeof SERVING - 1 &&
+           (!memcmp(name, SERVING, len) || !memcmp(name, WAITING, len));
+}
+
+bool forkserver_has(const struct forkserver *f, int64_t pid)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->ready[i].id.pid == pid) return true;
+    return pid == f->pid || (f->asked_count && is_made(pid));
 }
 
 enum err forkserver_take(struct forkserver *f, struct child *out, struct error *e)

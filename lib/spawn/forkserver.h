@@ -13,7 +13,9 @@
 #include "base/loop.h"
 #include "spawn/child.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { FORKSERVER_READY_MAX = 8 }; /* children that wait at a time */
 
@@ -32,6 +34,9 @@ enum err forkserver_want(struct forkserver *f, size_t count, struct error *e);
 
 /* How many are ready. */
 size_t forkserver_ready(const struct forkserver *f);
+
+/* Whether `pid` is that of the server, or of a child that waits or is being made. */
+bool forkserver_has(const struct forkserver *f, int64_t pid);
 
 /* Takes one that is ready, or else has one made and waits for it. ERR_IO: the system refused. */
 enum err forkserver_take(struct forkserver *f, struct child *out, struct error *e);

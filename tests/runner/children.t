@@ -28,6 +28,8 @@ echo parent
 EOS
 $l->job(trails => "#!/bin/sh\n(sleep 0.3; echo late; echo late >&2) &\necho early\n");
 $l->job(holder => "#!/bin/sh\nsetsid sh -c 'echo \$\$ >\"\$HOME/escaped\"; exec sleep 1000' &\nwhile ! [ -s \"\$HOME/escaped\" ]; do sleep 0.01; done\necho done\n");
+$l->job(bare => "#!/bin/sh\n:\n");
+$l->job(busy => "#!/bin/sh\nwhile ! [ -e \"\$HOME/enough\" ]; do sleep 0.05; done\n");
 $l->job(gusher => "#!/bin/sh\nsetsid yes \$(printf %0500d) >&2 &\nsleep 0.1\n");
 
 my $home = $l->dir . '/home';
@@ -74,7 +76,18 @@ my $row = $l->row($t{holder});
 cmp_ok $row->{completed_at} - $row->{started_at}, '<', 5000, 'one that left its group cannot hold the task open';
 is $l->row($t{gusher})->{status}, 'completed', '... nor one that goes on writing: only what is in the pipe then is read';
 chomp(my $escaped = Leatd::slurp("$home/escaped"));
+like readlink("/proc/$escaped/cwd"), qr/ \(deleted\)$/, '... and its folder is not handed on to another job';
 kill KILL => $escaped;
+ok wait_until { !-e "/proc/$escaped" }, '... and when it ends, notice is taken';
+
+# folders that are as they were made are handed on while more tasks may come
+sub spares { return scalar(() = glob $l->dir . '/work/.spare-*') }
+my $busy = $l->task('busy');
+$l->finished($l->task('bare')) for 1, 2;
+is spares(), 3, 'a folder that nobody has changed is handed on, with that of its files and its pipe';
+Leatd::spew("$home/enough", '');
+$l->finished($busy);
+ok wait_until { !spares() }, '... until there is nothing to do';
 is $l->stop($runner), 0, 'the runner stops';
 
 # as it is found

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/leat-workdir-XXXXXX";
@@ -140,6 +142,107 @@ static void a_folder_is_always_fresh(void **state)
     workdir_free(&w);
     assert_int_equal(workdir_make(&w, &root, "t1", 1, &same, NULL), ERR_OK);
     assert_int_equal(mode_of(in_folder("work/t1.1/left")), 0);
+    workdir_free(&w);
+}
+
+static ino_t inode_of(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) ? 0 : st.st_ino;
+}
+
+static void what_a_job_left_as_it_was_is_taken_for_another(void **state)
+{
+    (void)state;
+    struct workdir one, two, three;
+    assert_int_equal(workdir_make(&one, &root, "t1", 1, &same, NULL), ERR_OK);
+    ino_t folders[] = {inode_of(one.folder), inode_of(one.files), inode_of(one.events)};
+    assert_int_equal(workdir_put(one.context, "{}", &same, NULL), ERR_OK);
+    assert_true(workdir_spare(&root, &one));
+    assert_int_equal(
+        mode_of(one.folder) | mode_of(one.files) | mode_of(one.events) | mode_of(one.context), 0);
+    workdir_free(&one);
+    assert_int_equal(workdir_make(&two, &root, "t2", 3, &same, NULL), ERR_OK);
+    assert_string_equal(two.folder, in_folder("work/t2.3"));
+    assert_int_equal(inode_of(two.folder), folders[0]);
+    assert_int_equal(inode_of(two.files), folders[1]);
+    assert_int_equal(inode_of(two.events), folders[2]);
+    assert_int_equal(workdir_make(&three, &root, "t3", 1, &same, NULL), ERR_OK);
+    assert_int_not_equal(inode_of(three.folder), folders[0]);
+    /* twice the same */
+    assert_true(workdir_spare(&root, &two) && workdir_spare(&root, &three));
+    workdir_drop_spares(&root);
+    workdir_free(&two);
+    workdir_free(&three);
+    assert_int_equal(rmdir(root.path), 0);
+}
+
+static void write_in(const char *path)
+{
+    char name[300];
+    snprintf(name, sizeof name, "%s/file", path);
+    touch(name);
+}
+
+static void write_and_remove_in(const char *path)
+{
+    char name[300];
+    write_in(path);
+    snprintf(name, sizeof name, "%s/file", path);
+    unlink(name);
+}
+
+static void open_to_all(const char *path)
+{
+    chmod(path, 0755);
+}
+
+static void mark(const char *path)
+{
+    assert_int_equal(setxattr(path, "user.mark", "x", 1, 0), 0);
+}
+
+static void what_a_job_has_changed_is_no_others(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*act)(const char *path);
+        bool events;
+    } changes[] = {
+        {write_in, false}, {write_and_remove_in, false}, {open_to_all, true}, {mark, false}};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        for (int what = 0; what < (changes[i].events ? 3 : 2); what++) {
+            struct workdir w;
+            assert_int_equal(workdir_make(&w, &root, "t1", 1, &same, NULL), ERR_OK);
+            nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL); /* a tick */
+            changes[i].act(what == 0 ? w.folder : what == 1 ? w.files : w.events);
+            assert_false(workdir_spare(&root, &w));
+            workdir_remove(&root, "t1", 1, WORKDIR_ALL);
+            workdir_free(&w);
+        }
+    assert_int_equal(rmdir(root.path), 0);
+}
+
+static void what_is_spare_may_have_gone_or_be_in_the_way(void **state)
+{
+    (void)state;
+    struct workdir w, again;
+    assert_int_equal(workdir_make(&w, &root, "t1", 1, &same, NULL), ERR_OK);
+    assert_true(workdir_spare(&root, &w));
+    workdir_remove_orphans(&root, NULL, NULL); /* by another runner that starts */
+    assert_int_equal(rmdir(root.path), 0);
+    assert_int_equal(workdir_make(&again, &root, "t2", 1, &same, NULL), ERR_OK);
+    assert_int_not_equal(mode_of(again.folder), 0);
+    workdir_free(&w);
+    assert_int_equal(workdir_make(&w, &root, "t1", 1, &same, NULL), ERR_OK);
+    assert_true(workdir_spare(&root, &w));
+    write_in(again.folder); /* left by a runner that was killed, of the same attempt */
+    workdir_free(&again);
+    assert_int_equal(workdir_make(&again, &root, "t2", 1, &same, NULL), ERR_OK);
+    assert_int_equal(rmdir(again.folder), 0); /* empty */
+    assert_int_equal(mode_of(again.files), S_IFDIR | 0700);
+    assert_int_equal(mode_of(again.events), S_IFIFO | 0600);
+    workdir_free(&again);
     workdir_free(&w);
 }
 
@@ -325,6 +428,9 @@ int main(void)
         IN_FOLDER(a_site_may_choose_the_folder_of_the_root),
         IN_FOLDER(an_attempt_has_a_folder_and_a_pipe),
         IN_FOLDER(a_folder_is_always_fresh),
+        IN_FOLDER(what_a_job_left_as_it_was_is_taken_for_another),
+        IN_FOLDER(what_a_job_has_changed_is_no_others),
+        IN_FOLDER(what_is_spare_may_have_gone_or_be_in_the_way),
         IN_FOLDER(an_id_that_is_no_file_name_is_refused),
         IN_FOLDER(removing_takes_all_that_is_in_it),
         IN_FOLDER(removing_follows_no_link),
