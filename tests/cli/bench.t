@@ -2,9 +2,9 @@
 # results. What is measured is no test's business.
 use strict;
 use warnings;
+use Fcntl qw(:flock);
 use File::Path qw(make_path);
-use IO::Socket::INET;
-use JSON::PP ();
+use File::Temp ();
 use Leat;
 use Test::More;
 
@@ -40,6 +40,12 @@ SH
     like $text, qr/^slow, create: non2xx 1, non2xx 1, non2xx 1$/m, 'what went wrong is said';
     is Leat::slurp("$bench/contestants/leat.env"), "it is to be replaced\n", 'nothing was written into the folder';
 
+    my $lines = "$dir/lines";
+    said("env PEERS='$bench' ROUNDS=1 RESULTS=$lines CONTESTANTS=fast tests/bench/peers create") for 1 .. 2;
+    ($status, $text) = said("env PEERS='$bench' ROUNDS=0 RESULTS=$lines CONTESTANTS=fast tests/bench/peers create");
+    is $status . ' ' . grep({/"peer":"leat"/} split /\n/, Leat::slurp($lines)), '0 2', 'results that are kept count again';
+    like $text, qr/^create, 16 clients +a second +1000 +fast +2000 +0\.50/m, '... and can be shown alone';
+
     ($status, $text) = said("env PEERS='$bench' CONTESTANTS=none tests/bench/peers create");
     isnt $status, 0, 'a contestant that is not there ...';
     like $text, qr/no contestant none/, '... is named';
@@ -63,7 +69,8 @@ subtest 'start: a site of its own, whose jobs wait where nobody is to work' => s
     my @said = grep {/log\.append/} split /\n/, $l->http(GET => "/api/tasks/$id/events", headers => {Accept => 'application/x-ndjson'})->body;
     like "@said", qr/hello/, '... and says what it was told to';
     kill TERM => $pid;
-    ok wait_until(sub { !IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) }, 40), 'TERM ends it';
+    open my $lock, '+<', "$data/state/lock" or return fail 'its lock';
+    ok wait_until(sub { flock $lock, LOCK_EX | LOCK_NB }, 40), 'TERM ends it, and all of its processes';
 };
 
 done_testing;
