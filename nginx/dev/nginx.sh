@@ -15,8 +15,9 @@ write_site() {
     ! grep -qxF '^/$' <<<"$paths" || dropped="$dropped; /# without a page/,/^        }/d"
     sed "$dropped; s|@STATE@|$STATE|g; s|@PORT@|$PORT|g; s|@USER@|$user|; s|@PAGES@|$PAGES|; s|@HTML@|$html|" \
         "$here/nginx.conf" >"$site/nginx.conf"
-    for piece in leat.conf leat-pass.conf leat-upstream.conf pages.conf problems.conf; do
+    for piece in leat.conf leat-pass.conf leat-stream.conf leat-upstream.conf pages.conf problems.conf; do
         sed "s|/run/leat/|$STATE/|g; s|/var/lib/leat/files|$files|g; s|^location ^~ /api/ {|location ^~ $prefix/ {|
+            s#\"^/api/(#\"^${prefix//./\\\\.}/(#
             s|^\(fastcgi_[a-z]*_timeout\) .*|\1 ${patience}s;|; s|^client_max_body_size .*|client_max_body_size ${megabytes}m;|" \
             "$top/nginx/$piece" >"$site/$piece"
     done
