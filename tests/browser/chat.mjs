@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { after, afterEach, before, test } from 'node:test'
-import { launch, newPage, wire } from './page.mjs'
+import { barriers, launch, newPage, wire } from './page.mjs'
 import { Server, quiet, until } from './server.mjs'
 
 const chat = new Server('CHAT')
@@ -90,6 +90,7 @@ test('a message is answered word by word, and the conversation is there after a 
   await answered(page)
   assert.deepEqual(await history('first'), [...turn, ...second])
   assert.equal((await tasks('first')).length, 2)
+  assert.deepEqual(await barriers(page), [])
   assert.deepEqual(page.wrong, [])
 })
 

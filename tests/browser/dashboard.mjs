@@ -3,14 +3,13 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { after, afterEach, before, test } from 'node:test'
-import { launch, wire } from './page.mjs'
+import { barriers, launch, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 // Those that see only the page are run behind nginx alone.
 const onNginx = process.env.WEB === 'nginx' ? test : () => {}
 const open = new Server('OPEN')
 const closed = new Server('CLOSED')
-const AXE = readFileSync(`${process.env.NODE_MODULES}/axe-core/axe.min.js`, 'utf8')
 const MARKUP = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 let browser
@@ -364,9 +363,7 @@ for (const [name, options] of Object.entries({
       await page.evaluate(view => { location.hash = `#/${view}` }, view)
       await page.locator(sign).first().waitFor({ state: 'attached' })
       if (view.startsWith('task/')) await page.locator('summary').click()
-      await page.evaluate(`${AXE};0`)
-      const { violations } = await page.evaluate(() => window.axe.run(document))
-      assert.deepEqual(violations.map(each => [view, each.id, each.nodes.map(node => node.html)]), [])
+      assert.deepEqual(await barriers(page), [], view)
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
       assert.ok(wide <= 0, `${view} is ${wide} pixels too wide`)
       if (name !== 'phone') continue

@@ -1,7 +1,7 @@
 // The generator: work that outlives every request of a page.
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
-import { launch, newPage, wire } from './page.mjs'
+import { barriers, launch, newPage, wire } from './page.mjs'
 import { Server, quiet, until } from './server.mjs'
 
 const site = new Server('GENERATE')
@@ -53,6 +53,7 @@ test('nobody comes in without a token; with one the page follows by streams alon
   const page = await visit({ seconds: 5 })
   await generate(page, 'x', 'wrong')
   await page.getByText('This token is not known.').waitFor()
+  assert.deepEqual(await barriers(page), [])
   await generate(page, 'Ducks <b>&</b> geese')
   await done(page)
   assert.match(await page.locator('pre').first().textContent(), /<h1>Ducks &lt;b&gt;&amp;&lt;\/b&gt; geese<\/h1>/)
@@ -69,6 +70,7 @@ test('nobody comes in without a token; with one the page follows by streams alon
   const before = page.asked.length
   await quiet()
   assert.deepEqual(page.asked.slice(before), [], 'then it asks nothing more')
+  assert.deepEqual(await barriers(page), [])
 })
 
 test('a server that cuts every connection again and again, and one that is restarted, change nothing', async () => {

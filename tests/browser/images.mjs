@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { after, afterEach, before, test } from 'node:test'
 import { crc32, deflateSync } from 'node:zlib'
-import { launch, newPage, wire } from './page.mjs'
+import { barriers, launch, newPage, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 const site = new Server('IMAGES')
@@ -113,6 +113,7 @@ test('pictures of one upload are put on white, what is none is refused, and all 
   await page.getByText('no.png: This is').waitFor()
   assert.deepEqual(await colours(), [clear, half, red])
   await same(page)
+  assert.deepEqual(await barriers(page), [])
   assert.deepEqual(page.wrong, [])
 })
 

@@ -1,6 +1,6 @@
 // Chromium, its pages, and a network that can be cut between it and a server.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import http from 'node:http'
 import { connect, createServer } from 'node:net'
 import { load } from './server.mjs'
@@ -27,6 +27,13 @@ export async function newPage(browser, closing) {
   page.on('request', request => page.asked.push(`${request.method()} ${new URL(request.url()).pathname}`))
   page.on('pageerror', error => page.wrong.push(`${error}`))
   return page
+}
+
+// What axe-core finds wrong in a page as it is: nothing, or rules and the elements that break them.
+export async function barriers(page) {
+  await page.evaluate(`${readFileSync(`${process.env.NODE_MODULES}/axe-core/axe.min.js`, 'utf8')};0`)
+  const { violations } = await page.evaluate(() => window.axe.run(document))
+  return violations.map(each => [each.id, ...each.nodes.map(node => node.html)])
 }
 
 // A way to the server that passes bytes on until it is cut: then every connection breaks, and none is made. Where it is

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { after, afterEach, before, test } from 'node:test'
-import { launch, newPage, wire } from './page.mjs'
+import { barriers, launch, newPage, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 const site = new Server('REPOSITORY')
@@ -96,6 +96,7 @@ test('a repository is cloned and analysed by two buttons, told by one stream and
   const quiet = page.asked.length
   await until(() => page.asked.length > quiet, 60, 'its stream ends, and is opened again')
   assert.ok(page.asked.slice(quiet).every(streams), 'nothing else is asked')
+  assert.deepEqual(await barriers(page), [])
   assert.equal(await page.evaluate(() => window.hacked), undefined)
   assert.deepEqual(page.wrong, [])
 })
