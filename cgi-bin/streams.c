@@ -360,7 +360,9 @@ static char *about_stream(const struct request *request, const struct follow *f)
     buf_fmt(&out, " ip=%s", log_quote(text, 64, conn_param(request->conn, "REMOTE_ADDR")));
     buf_fmt(&out, " user_agent=\"%s\"",
             log_quote(text, sizeof text, request_header(request, "User-Agent")));
-    return out.data;
+    char *exact = mem_str(out.data); /* a buffer may be twice as large */
+    buf_free(&out);
+    return exact;
 }
 
 /* Counts and logs a stream that is about to follow. */

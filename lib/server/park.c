@@ -70,7 +70,7 @@ struct watch {
     int64_t live_since;             /* ... the first of them then (wall-clock ms) */
     const char *reason;             /* why it ends by itself */
 
-    struct park_wait wait;
+    struct park_wait *wait; /* NULL: a stream */
 };
 
 /* One event as several readers get it: encoded once for each form and dialect. */
@@ -271,10 +271,11 @@ static void answered(struct exchange *x, void *arg)
 static void end_wait(struct watch *w, bool gone)
 {
     struct exchange *x = w->exchange;
-    struct park_wait wait = w->wait;
+    struct park_wait *wait = w->wait;
     forget(w);
     if (gone) conn_free(exchange_give_conn(x));
-    if (wait.drop) wait.drop(wait.arg);
+    if (wait->drop) wait->drop(wait->arg);
+    free(wait);
     exchange_resume(x, answered, NULL);
 }
 
@@ -551,7 +552,7 @@ static void serve_wait(struct watch *w, bool last)
     /* who looks in portions may give the connection to a stream, which watches it then */
     if (portions && w->in_loop) loop_del(p->o.loop, &w->fd);
     if (portions) w->in_loop = false;
-    if (w->wait.look(w->exchange, w->wait.arg, last)) {
+    if (w->wait->look(w->exchange, w->wait->arg, last)) {
         end_wait(w, false);
     } else if (portions) {
         w->in_loop = !loop_add(p->o.loop, &w->fd, NULL);
@@ -817,7 +818,7 @@ static void hold(struct park *p, struct exchange *x, enum watch_kind kind,
 {
     struct watch *w = add(p, kind, x->conn, &wait->scope, wait->account);
     w->exchange = x;
-    w->wait = *wait;
+    w->wait = mem_dup(wait, sizeof *wait);
     int64_t wait_ms =
         wait->account ? stream_slots_length(p->o.slots, wait->wait_ms) : wait->wait_ms;
     w->deadline = p->shutdown ? 0 : clock_monotonic_ms() + wait_ms;
