@@ -179,8 +179,8 @@ const struct setting conf_settings[] = {
                           .help = "The jobs folder."},
     [CONF_RUNNER_WORK] =
         {"runner", "work", SETTING_FILE, NULL, 0, 0, NULL, RELOAD_RESTART,
-         .help = "Where jobs have their working folders, which are made and removed for each "
-                 "attempt. A tmpfs, like `/dev/shm`, is quickest; several sites may name the "
+         .help = "Where jobs have their working folders, an empty one for each attempt. "
+                 "A tmpfs, like `/dev/shm`, is quickest; several sites may name the "
                  "same. Unset: the folder `work` beside the database."},
     [CONF_RUNNER_WORKERS] = {"runner", "workers", SETTING_INT, NULL, 1, 4096, NULL, RELOAD_TAKEN,
                              .help = "How many tasks run at a time.",
