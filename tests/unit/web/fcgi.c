@@ -1230,6 +1230,7 @@ static void parked_connection_weighs_little(void **state)
     int servers[COUNT];
     (void)state;
     size_t before = mallinfo2().uordblks;
+    size_t least = before > 0; /* the allocators of sanitizers and valgrind are not counted there */
     for (int i = 0; i < COUNT; i++) {
         conns[i] = accept_request(&servers[i], usual, "", 0);
         assert_int_equal(conn_begin(conns[i], NULL), ERR_OK);
@@ -1238,11 +1239,11 @@ static void parked_connection_weighs_little(void **state)
     }
     size_t each = (mallinfo2().uordblks - before) / COUNT;
     print_message("a request that waits weighs %zu bytes\n", each);
-    assert_in_range(each, 1, REQUEST_MAX);
+    assert_in_range(each, least, REQUEST_MAX);
     for (int i = 0; i < COUNT; i++) conn_forget_params(conns[i]);
     each = (mallinfo2().uordblks - before) / COUNT;
     print_message("a stream weighs %zu bytes\n", each);
-    assert_in_range(each, 1, STREAM_MAX);
+    assert_in_range(each, least, STREAM_MAX);
     for (int i = 0; i < COUNT; i++) {
         conn_finish(conns[i]);
         close(servers[i]);
