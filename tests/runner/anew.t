@@ -102,9 +102,9 @@ for my $name (qw(plain stubborn polite)) {
 }
 
 subtest 'of a cancel and a forced retry the later one counts' => sub {
-    my ($back, $on) = map { $l->task('works', input => 'stubborn-2') } 1 .. 2;
     $l->job(works => $script =~ s/stubborn\)/stubborn-2)/r, "kill_grace = 2\n");
     unlink "$dir/open-stubborn-2";
+    my ($back, $on) = map { $l->task('works', input => 'stubborn-2') } 1 .. 2;
     ok wait_until { $l->status($back) eq 'running' && $l->status($on) eq 'running' }, 'they run';
     ok wait_until { runs('stubborn-2') == 2 }, 'both';
     is((retry($back))[0], 202, 'one is to run anew');
