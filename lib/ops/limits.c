@@ -32,49 +32,55 @@ enum err limits_queued(struct db *db, const struct conf *conf, const char *owner
     return reached(hit, (struct limit_hit){"queued_per_owner", limit, 0, 1}, e);
 }
 
-/* Whether one more of the owner's tasks may wait for its time. */
+/* The same of those that wait for their time. */
 static enum err limits_delayed(struct db *db, const struct conf *conf, const char *owner,
-                               struct limit_hit *hit, struct error *e)
+                               int64_t more, struct limit_hit *hit, struct error *e)
 {
     int64_t limit = conf_int(conf, CONF_LIMITS_DELAYED_PER_OWNER);
     struct rate_queue queue = {0};
     enum err rc = limit ? rate_queued(db, owner, &queue, e) : ERR_OK;
-    if (rc || !limit || queue.delayed < limit) return rc;
+    if (rc || !limit || queue.delayed + more <= limit) return rc;
     return reached(hit, (struct limit_hit){"delayed_per_owner", limit, 0, 1}, e);
+}
+
+/* Whether so many may be created now. */
+static enum err limits_created(struct db *db, const struct conf *conf, const char *owner,
+                               int64_t more, int64_t now, struct limit_hit *hit, struct error *e)
+{
+    int64_t limit = conf_int(conf, CONF_LIMITS_CREATES_PER_MINUTE), since = now;
+    enum err rc = ERR_OK;
+    if (limit && more <= limit) /* the last of them is the one that comes next to it */
+        rc = rate_created(db, owner, limit - more + 1, &since, e);
+    if (rc || !limit || since <= now - MINUTE_MS) return rc;
+    return reached(
+        hit,
+        (struct limit_hit){"creates_per_minute", limit, 60, seconds_until(since + MINUTE_MS, now)},
+        e);
 }
 
 enum err limits_create(struct db *db, const struct caller *caller, int64_t run_at, int64_t now,
                        struct limit_hit *hit, struct error *e)
 {
-    int64_t per_minute = conf_int(caller->conf, CONF_LIMITS_CREATES_PER_MINUTE), since = 0;
-    enum err rc = run_at > now ? limits_delayed(db, caller->conf, caller->owner, hit, e)
-                               : limits_queued(db, caller->conf, caller->owner, 1, hit, e);
-    if (!rc && per_minute) rc = rate_created(db, caller->owner, per_minute, &since, e);
-    if (rc || !per_minute || since <= now - MINUTE_MS) return rc;
-    return reached(hit,
-                   (struct limit_hit){"creates_per_minute", per_minute, 60,
-                                      seconds_until(since + MINUTE_MS, now)},
-                   e);
+    const struct conf *conf = caller->conf;
+    enum err rc = run_at > now ? limits_delayed(db, conf, caller->owner, 1, hit, e)
+                               : limits_queued(db, conf, caller->owner, 1, hit, e);
+    return rc ? rc : limits_created(db, conf, caller->owner, 1, now, hit, e);
 }
 
 enum err limits_batch(struct db *db, const struct caller *caller, const struct limits_batch *batch,
                       int64_t now, bool *may, struct error *e)
 {
-    int64_t queued = conf_int(caller->conf, CONF_LIMITS_QUEUED_PER_OWNER);
-    int64_t delayed = conf_int(caller->conf, CONF_LIMITS_DELAYED_PER_OWNER);
-    int64_t per_minute = conf_int(caller->conf, CONF_LIMITS_CREATES_PER_MINUTE);
-    int64_t most = conf_int(caller->conf, CONF_LIMITS_BYTES_PER_OWNER);
-    int64_t tasks = batch->due + batch->delayed, bytes = 0, since = 0;
-    struct rate_queue queue = {0};
-    *may = !per_minute || tasks <= per_minute;
-    enum err rc = queued || delayed ? rate_queued(db, caller->owner, &queue, e) : ERR_OK;
-    if (!rc && most) rc = owner_bytes(db, caller->owner, &bytes, e);
-    if (!rc && per_minute && *may) /* the last of them is the one that comes next to it */
-        rc = rate_created(db, caller->owner, per_minute - tasks + 1, &since, e);
-    *may = *may && (!queued || queue.pending + batch->due <= queued) &&
-           (!delayed || queue.delayed + batch->delayed <= delayed) &&
-           (!most || bytes + batch->bytes <= most) && (!per_minute || since <= now - MINUTE_MS);
-    return rc;
+    const struct conf *conf = caller->conf;
+    const char *owner = caller->owner;
+    struct operation unused = {0};
+    struct limit_hit hit;
+    enum err rc = ERR_OK;
+    if (batch->due) rc = limits_queued(db, conf, owner, batch->due, &hit, e);
+    if (!rc && batch->delayed) rc = limits_delayed(db, conf, owner, batch->delayed, &hit, e);
+    if (!rc) rc = limits_created(db, conf, owner, batch->due + batch->delayed, now, &hit, e);
+    if (!rc) rc = limits_bytes(db, conf, owner, batch->bytes, &unused, e);
+    *may = !rc;
+    return rc == ERR_LIMIT || unused.code ? ERR_OK : rc;
 }
 
 /* Counts one use in this minute. */
