@@ -249,8 +249,11 @@ static void finish(struct commit_group *g, struct entry *list, bool alive, struc
      * promised that it stays. */
     txn_ring(g->db);
     g->rang = true;
-    if (!sync) tell(list);
-    for (struct entry *next; sync && list; list = next) {
+    if (!sync) {
+        tell(list);
+        return;
+    }
+    for (struct entry *next; list; list = next) {
         next = list->next;
         queue_add(&g->syncing, list);
     }

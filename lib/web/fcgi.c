@@ -41,10 +41,9 @@ struct listener {
     bool given;  /* CGI: its one request */
 };
 
-/* A FastCGI body is a stream of records: header, content, padding. libfcgi reads only the
- * parameters: its reader waits for whole headers, and whoever calls it cannot know whether it will.
- * Nor does it write.
- * What it read beyond them is `ahead`; the rest comes from the socket, exactly to the end. */
+/* A FastCGI body is a stream of records: header, content, padding. libfcgi reads only the parameters: its reader waits
+ * for whole headers, and whoever calls it cannot know whether it will. What it read beyond them is `ahead`; the rest
+ * comes from the socket, exactly to the end. Nor does libfcgi write: its writers wait, too. */
 enum body_state {
     BODY_COMING,
     BODY_ENDING, /* its last record came, but not all of the padding */
@@ -427,7 +426,7 @@ enum err conn_begin(struct conn *c, struct error *e)
     if (!read_ahead(c->request.in, &c->body.ahead, &c->body.ahead_len))
         return error_set(e, ERR_IO, "libfcgi's buffer is unknown");
     if (!c->body.ahead_len) FCGX_FreeStream(&c->request.in);
-    /* Its writers wait for the socket; the records that go out are made here. */
+    /* the records that go out are made here */
     FCGX_FreeStream(&c->request.out);
     FCGX_FreeStream(&c->request.err);
 

@@ -71,8 +71,9 @@ int conn_body_fd(const struct conn *c);
 bool conn_writable(struct conn *c, size_t len);
 
 /* Queues bytes for the response (header block included) and sends them with conn_flush. False when the peer is gone.
- * FastCGI never blocks: what the socket has no room for waits, for conn_writable or conn_finish to send it. So whoever has much to say, or says it for long, writes only what conn_writable promises, and the rest when it
- * does again. CGI, whose process has nobody else to keep waiting, waits: false too when the peer took nothing for 10 s. */
+ * FastCGI never blocks: what the socket has no room for waits, for conn_writable or conn_finish to send it. So whoever
+ * has much to say, or says it for long, writes only what conn_writable promises, and the rest when it does again. CGI,
+ * whose process has nobody else to keep waiting, waits: false too when the peer took nothing for 10 s. */
 bool conn_write(struct conn *c, const void *bytes, size_t len);
 bool conn_flush(struct conn *c);
 
