@@ -58,10 +58,7 @@ int main(int argc, char **argv)
     }
     http_wait(loop, &connected, streams);
     if (connected < streams) http_die("fanout", "not every stream was opened");
-    publisher = (struct publisher){.http = {.loop = loop, .port = atoi(argv[1])},
-                                   .events = events,
-                                   .period_ms = atoi(argv[4])};
-    publish_begin(&publisher);
+    publish_begin(&publisher, loop, atoi(argv[1]), events, atoi(argv[4]));
     http_wait(loop, &received, streams * events);
     printf("deliveries=%zu lost=%zu twice=%zu", received, streams * events - received, twice);
     took_print(&publisher.took, "post_");

@@ -7,8 +7,10 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "http.h"
 #include "store/claims.h"
 #include "store/tasks.h"
+#include "took.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -119,21 +120,11 @@ static void wait_all(struct reader *readers, size_t count, int frames, int64_t *
     free(polls);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
 int main(int argc, char **argv)
 {
     if (argc != 5) return fputs("usage: latency DATABASE PORT WATCHERS EVENTS\n", stderr), 64;
     size_t watchers = (size_t)atoi(argv[3]), events = (size_t)atoi(argv[4]);
-    struct rlimit files = {0};
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-
+    http_raise_files();
     struct error e = {0};
     struct db *db;
     struct db_options options = {.path = argv[1], .busy_ms = 5000, .migrate = false};
@@ -146,9 +137,8 @@ int main(int argc, char **argv)
     /* Each stream begins with retry, stream.connected, task.created and task.status_changed. */
     wait_all(readers, watchers, 4, NULL);
 
-    double *took = mem_alloc(watchers * events * sizeof *took);
+    struct took took = {0};
     int64_t *at = mem_alloc(watchers * sizeof *at);
-    size_t n = 0;
     for (size_t i = 0; i < events; i++) {
         for (size_t w = 0; w < watchers; w++) readers[w].frames = 0;
         if (txn_begin(db, TXN_SYNC_NONE, &e) ||
@@ -157,12 +147,12 @@ int main(int argc, char **argv)
             die("cannot write an event", &e);
         int64_t committed = clock_monotonic_us();
         wait_all(readers, watchers, 1, at);
-        for (size_t w = 0; w < watchers; w++) took[n++] = (double)(at[w] - committed) / 1000;
+        for (size_t w = 0; w < watchers; w++) took_add(&took, at[w] - committed);
         poll(NULL, 0, PAUSE_MS);
     }
-    qsort(took, n, sizeof *took, by_value);
-    printf("watchers=%zu events=%zu p50=%.3f p99=%.3f max=%.3f\n", watchers, events, took[n / 2],
-           took[n * 99 / 100], took[n - 1]);
+    printf("watchers=%zu events=%zu", watchers, events);
+    took_print(&took, "");
+    putchar('\n');
 
     struct claim_end end = {.status = TASK_COMPLETED, .now = clock_wall_ms(), .run_at = TASK_NONE};
     if (txn_begin(db, TXN_SYNC_BEFORE, &e) || claim_finish(db, &claim, &end, &e) ||

@@ -32,11 +32,16 @@ static void send_next(void *arg)
     if (p->sent < p->events) loop_timer_set(p->http.loop, &p->due, now + p->period_ms);
 }
 
-void publish_begin(struct publisher *p)
+void publish_begin(struct publisher *p, struct loop *loop, int port, size_t events,
+                   int64_t period_ms)
 {
-    p->http.headers = "Content-Type: application/json\r\n";
-    p->http.answered = answered;
-    p->http.arg = p;
+    p->http = (struct http){.loop = loop,
+                            .port = port,
+                            .headers = "Content-Type: application/json\r\n",
+                            .answered = answered,
+                            .arg = p};
+    p->events = events;
+    p->period_ms = period_ms;
     p->at = mem_alloc(p->events * sizeof *p->at);
     p->due = (struct loop_timer){.fire = send_next, .arg = p};
     send_next(p);

@@ -8,7 +8,6 @@
 
 #define PUBLISH_STREAM "/api/groups/bench/events"
 
-/* Set http.loop, http.port, events, period_ms; zero the rest. */
 struct publisher {
     struct http http;
     size_t events;
@@ -20,8 +19,9 @@ struct publisher {
     struct took took; /* until the answer */
 };
 
-/* Begins now, while the loop goes on; is over when p->answered is p->events. */
-void publish_begin(struct publisher *p);
+/* Begins now, on the zeroed *p, while the loop goes on; is over when p->answered is p->events. */
+void publish_begin(struct publisher *p, struct loop *loop, int port, size_t events,
+                   int64_t period_ms);
 
 /* The number of the event in a frame; SIZE_MAX: it is not one of the publisher's. */
 size_t publish_number(const char *frame);

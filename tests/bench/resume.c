@@ -87,10 +87,7 @@ int main(int argc, char **argv)
     }
     http_wait(loop, &begun, clients);
     if (begun < clients) http_die("resume", "not every stream was opened");
-    publisher = (struct publisher){.http = {.loop = loop, .port = atoi(argv[1])},
-                                   .events = events,
-                                   .period_ms = atoi(argv[4])};
-    publish_begin(&publisher);
+    publish_begin(&publisher, loop, atoi(argv[1]), events, atoi(argv[4]));
     http_wait(loop, &received, clients * events);
     for (int64_t until = clock_monotonic_ms() + 1000; clock_monotonic_ms() < until;)
         if (loop_wait(loop, 100, &e)) http_die("loop", e.text); /* what comes twice may come late */
