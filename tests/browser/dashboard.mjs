@@ -1,5 +1,6 @@
 // The dashboard as somebody uses it: what it shows is what the API says, also after the network was away.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { after, afterEach, before, test } from 'node:test'
@@ -21,7 +22,8 @@ afterEach(async () => {
 })
 
 // A page of the dashboard with nothing of an earlier one. What goes wrong in it is in `wrong`, what it asks for in `asked`.
-async function visit(view = '#/tasks', { url = open.url, ...options } = {}) {
+// `route` is one that answers instead of the server, as [path, f].
+async function visit(view = '#/tasks', { url = open.url, route, ...options } = {}) {
   const context = await browser.newContext(options)
   closing.push(context)
   const page = await context.newPage()
@@ -33,6 +35,7 @@ async function visit(view = '#/tasks', { url = open.url, ...options } = {}) {
     if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) page.wrong.push(message.text())
   })
   page.on('request', request => page.asked.push(request.url()))
+  if (route) await page.route(...route)
   await page.goto(`${url}/${view}`)
   return page
 }
@@ -43,6 +46,24 @@ const text = locator => locator.evaluate(node => node.textContent)
 const submit = (server, body, headers) => server.ask('POST', '/api/tasks', body, headers).then(answer => answer.task_id)
 const read = (server, id) => server.ask('GET', `/api/tasks/${id}`)
 const reaches = (id, status) => until(async () => (await read(open, id)).status === status, 30, `${id} is ${status}`)
+
+// The command line beside a server.
+const leat = (server, ...words) => execFileSync(process.env.LEAT, ['--config', `${server.dir}/state/leat.conf`, ...words]).toString().trim()
+// A token of somebody who has nothing yet: {token, revoke()}.
+function newcomer(server) {
+  const name = `newcomer-${Math.random()}`
+  const token = leat(server, 'token', 'add', '--owner', name, '--name', name, '--scope', 'create,read')
+  return { token, revoke: () => leat(server, 'token', 'revoke', name) }
+}
+async function signIn(page, token) {
+  await page.getByRole('dialog').getByLabel('Token').fill(token)
+  await page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click()
+}
+const focused = page => page.evaluate(() => {
+  const { activeElement: node } = document
+  return node.getAttribute('aria-label') || node.name || node.textContent
+})
+const nowhere = route => route.abort()
 
 // A task of `walk`: {id, step(n)} lets it come as far as n of 10.
 async function walk(more = {}) {
@@ -111,7 +132,7 @@ onNginx('a task is cancelled and run again by its buttons, with the keyboard', a
   await page.keyboard.press('Enter')
   await state(page, task.id, 'cancelled').waitFor()
   assert.equal((await read(open, task.id)).status, 'cancelled')
-  await row(page, task.id).getByRole('button', { name: 'Retry' }).focus()
+  await until(async () => /^Retry walk/.test(await focused(page)), 30, 'the focus stays where the button was')
   await page.keyboard.press('Enter')
   await state(page, task.id, 'running').waitFor()
   await row(page, task.id).getByRole('link', { name: /^walk/ }).click()
@@ -255,6 +276,14 @@ onNginx('a group shows its tasks, and retries those that failed', async () => {
   await page.getByRole('link', { name: group }).click()
   await row(page, ids[1]).waitFor()
   await same(page, `&group=${encodeURIComponent(group)}`)
+  assert.equal(await page.getByRole('button', { name: 'Cancel all' }).count(), 0, 'nothing is unfinished')
+  await page.getByRole('button', { name: 'Retry failed' }).click()
+  await page.getByRole('dialog', { name: `Retry 1 task of ${group}?` }).waitFor()
+  assert.equal(await focused(page), 'Go back')
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  assert.equal(await focused(page), 'Retry failed')
+  assert.equal((await read(open, ids[0])).attempt, 1)
   await page.getByRole('button', { name: 'Retry failed' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Retry failed' }).click()
   await until(async () => (await read(open, ids[0])).attempt === 2)
@@ -350,13 +379,80 @@ test('who is nobody signs in by a token, sees what is theirs, and is asked again
   assert.deepEqual(page.wrong, [])
 })
 
+onNginx('a token that is not known changes nothing, and one that ends is told, and forgotten', async () => {
+  const { token, revoke } = newcomer(closed)
+  const page = await visit('#/tasks', { url: closed.url })
+  await until(async () => await focused(page) === 'token')
+  await signIn(page, 'wrong')
+  await page.getByRole('alert').getByText('not known').waitFor()
+  assert.deepEqual([await focused(page), await page.getByLabel('Token').getAttribute('aria-invalid')], ['token', 'true'])
+  await page.route('**/api/stats', nowhere)
+  await signIn(page, token)
+  await page.getByRole('alert').getByText('The server cannot be reached.').waitFor()
+  await page.unroute('**/api/stats')
+  await signIn(page, token)
+  await page.getByText('There is no task yet.').waitFor()
+  assert.equal(await focused(page), 'Tasks')
+  revoke()
+  await page.getByRole('dialog').getByText('expired or was revoked').waitFor()
+  assert.equal(await focused(page), 'token')
+  assert.equal(await page.evaluate(() => localStorage.length + sessionStorage.length), 1, 'but for the colours nothing is kept')
+  await page.keyboard.press('Escape')
+  await page.getByText('Sign in to see your tasks.').waitFor()
+  await page.getByRole('main').getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('dialog').waitFor()
+  assert.deepEqual(page.wrong, [])
+})
+
+onNginx('a server that cannot be reached is waited for, and the page says so', async () => {
+  const page = await visit('#/groups', { route: ['**/api/**', nowhere] })
+  await page.getByRole('heading', { name: 'No connection' }).waitFor()
+  assert.deepEqual(await barriers(page), [])
+  await page.unroute('**/api/**')
+  await page.getByRole('button', { name: 'Try now' }).click()
+  await page.getByRole('heading', { name: 'Groups' }).waitFor()
+  await page.route('**/api/tasks?*', route => route.fulfill({ status: 404, contentType: 'application/problem+json', body: '{"detail":"no way"}' }))
+  await page.getByRole('link', { name: 'Tasks' }).click()
+  await page.getByText('No way.').waitFor()
+  assert.deepEqual(await barriers(page), [])
+  await page.unroute('**/api/tasks?*')
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.locator('tr[data-id]').first().waitFor()
+})
+
+onNginx('notices are few, and go when they are told to; the skip link stays in its view', async () => {
+  const page = await visit('#/types')
+  await page.locator('tbody tr').first().waitFor()
+  await page.evaluate(async () => {
+    const { toast } = await import('/dashboard/dom.js')
+    for (const n of [1, 2, 3, 4, 5, 6, 6]) toast(`${n} of a kind that does not break: ${'x'.repeat(80)}`, 'error')
+  })
+  const notices = page.getByRole('log', { name: 'Notices' }).locator('p')
+  assert.deepEqual((await notices.allTextContents()).map(text => text[0]), ['3', '4', '5', '6'])
+  assert.deepEqual(await barriers(page), [])
+  await notices.first().getByRole('button', { name: 'Dismiss' }).focus()
+  await page.keyboard.press('Enter')
+  assert.equal(await notices.count(), 3)
+  assert.equal(await focused(page), 'Types')
+  await page.locator('.skip').focus()
+  await page.keyboard.press('Enter')
+  assert.equal(await focused(page), 'Types')
+})
+
+// Something to look at: a task that has ended, and one in its group that has not.
+let there = null
+async function content() {
+  const id = await submit(open, { type: 'hostile', group: 'axe' })
+  await walk({ group: 'axe' })
+  await reaches(id, 'completed')
+  return id
+}
+
 for (const [name, options] of Object.entries({
   light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, phone: { viewport: { width: 390, height: 800 }, hasTouch: true }
 })) {
   onNginx(`axe finds nothing in any view: ${name}`, async () => {
-    const id = await submit(open, { type: 'hostile', group: 'axe' })
-    await walk({ group: 'axe' })
-    await reaches(id, 'completed')
+    const id = await (there ??= content())
     const page = await visit('#/tasks', options)
     const views = { tasks: 'tr[data-id]', [`task/${id}`]: '.lines div', groups: 'tbody tr', 'group?id=axe': 'tr[data-id]', types: 'tbody tr', new: 'option', system: '.plain td' }
     for (const [view, sign] of Object.entries(views)) {
@@ -372,6 +468,57 @@ for (const [name, options] of Object.entries({
         .filter(node => !node.closest('.choice')).map(node => node.getBoundingClientRect().right)].some(right => Math.floor(right) > innerWidth))
       assert.equal(await cut(), false, `${view} is wider than a small phone`)
       await page.setViewportSize(options.viewport)
+    }
+  })
+}
+
+// What is no view of its own: where it is, what to do there, and what is there then.
+const notAdmin = ['**/api/stats', route => route.fulfill({ status: 403, contentType: 'application/problem+json', body: '{"code":"scope_missing","status":403}' })]
+const press = name => page => page.getByRole('main').getByRole('button', { name }).click()
+const states = {
+  'sign-in over tasks': { view: '#/tasks', route: notAdmin, act: page => page.getByRole('button', { name: 'Sign in' }).click(), sign: 'dialog' },
+  'a wrong token': { view: '#/tasks', route: notAdmin, sign: 'dialog .wrong:not(:empty)', async act(page) {
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.unroute(notAdmin[0])
+    await signIn(page, 'wrong')
+  } },
+  'figures for who is no admin': { view: '#/system', route: notAdmin, sign: '.empty' },
+  'types for who is no admin': { view: '#/types', route: notAdmin, sign: 'tbody tr' },
+  'a question about a group': { view: '#/group?id=axe', act: press('Cancel all'), sign: 'dialog' },
+  'a question about a task': { view: 'TASK', act: press('Delete'), sign: 'dialog' },
+  'nothing that matches': { view: '#/tasks?q=nothing-of-this-name', sign: '.empty button' },
+  'a group of nothing': { view: '#/group?id=never%20used', sign: '.empty a' },
+  'no group': { view: '#/groups', route: ['**/api/groups?*', route => route.fulfill({ json: { groups: [], next_page_token: '' } })], sign: '.empty a' },
+  'no type': { view: '#/types', route: ['**/api/types', route => route.fulfill({ json: { types: [] } })], sign: '.empty' },
+  'no such task': { view: '#/task/none', sign: '.empty a' },
+  'text that is not JSON': { view: '#/new', sign: '.wrong:not(:empty)', async act(page) {
+    await page.getByLabel('JSON').check()
+    await press('Create task')(page)
+  } },
+  'no file': { view: '#/new', sign: '.wrong:not(:empty)', async act(page) {
+    await page.getByLabel('File', { exact: true }).check()
+    await press('Create task')(page)
+  } },
+  'notices': { view: '#/tasks', sign: '#toasts .error', act: page => page.evaluate(async () => {
+    const { toast } = await import('/dashboard/dom.js')
+    toast('walk is being cancelled.')
+    toast(`It cannot be: ${'x'.repeat(120)}`, 'error')
+  }) }
+}
+for (const [name, options] of Object.entries({
+  light: { colorScheme: 'light' }, dark: { colorScheme: 'dark' }, phone: { viewport: { width: 360, height: 740 }, hasTouch: true }
+})) {
+  onNginx(`axe finds nothing in dialogs, notices, errors and empty views: ${name}`, async () => {
+    const id = await (there ??= content())
+    for (const [state, { view, act, sign, route }] of Object.entries(states)) {
+      const page = await visit(view.replace('TASK', `#/task/${id}`), { ...options, route })
+      await act?.(page)
+      await page.locator(sign).first().waitFor()
+      assert.deepEqual(await barriers(page), [], state)
+      const cut = await page.evaluate(() => [document.documentElement.scrollWidth, ...[...document.querySelectorAll('dialog *, #toasts *, .empty *, .wrong')]
+        .map(node => Math.floor(node.getBoundingClientRect().right))].filter(right => right > innerWidth))
+      assert.deepEqual(cut, [], `${state} is too wide`)
+      await page.context().close()
     }
   })
 }

@@ -71,7 +71,7 @@ if (@missing) {
 
 for my $web ($ENV{SERVER} || qw(nginx apache)) {
     my %server      = servers($web);
-    my %environment = (NODE_MODULES => $modules, TZ => 'UTC', WEB => $web);
+    my %environment = (NODE_MODULES => $modules, TZ => 'UTC', WEB => $web, LEAT => "$build/leat");
     for my $name (keys %server) {
         my $l = $server{$name};
         $environment{"${name}_URL"}   = $l->url;

@@ -1,5 +1,5 @@
 // The client of this page, and who asks: the token that somebody signed in with, or nobody in particular.
-import { connect } from '../leat.js'
+import { backoff, connect } from '../leat.js'
 
 const KEY = 'leat-token'
 const base = document.querySelector('meta[name=leat-api]').content
@@ -8,7 +8,9 @@ export const session = new EventTarget() // 'change', whenever somebody else ask
 Object.assign(session, {
   token: sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY),
   admin: false, // may see statistics and pause types
-  refused: false // no way in without a token, or with this one
+  refused: false, // no way in without a token
+  ended: false, // the token that was here is of no use any more
+  away: null // why nobody knows yet who asks
 })
 
 // Another token is another client: what the old one had open ends with its views.
@@ -18,15 +20,19 @@ function renew() {
   tickets.clear()
 }
 
+const TICKETS = 100 // kept; each is asked for again when it is needed
 const tickets = new Map() // task: {ticket, expires_at}
 renew()
 
-// What went wrong, to whom it may concern: an end of the token asks for another one.
+// What went wrong, for those who read it.
+export function reason(error) {
+  const words = error.code === 'unreachable' ? 'the server cannot be reached' : error.message
+  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? '' : '.')
+}
+
+// What went wrong, to whom it may concern: where the token has ended, another one is asked for.
 export function noticed(error) {
-  if (error.status === 401 && !session.refused) {
-    session.refused = true
-    session.dispatchEvent(new Event('change'))
-  }
+  if (error.status === 401 && !session.refused) identify()
   return error
 }
 
@@ -50,25 +56,81 @@ export async function address(id, url) {
   let ticket = tickets.get(id)
   if (!ticket || ticket.expires_at < Date.now() + 30000) {
     ticket = await client.ticket(id, { ttl: 300 })
+    tickets.delete(id)
     tickets.set(id, ticket)
+    if (tickets.size > TICKETS) tickets.delete(tickets.keys().next().value)
   }
   return `${url}?ticket=${encodeURIComponent(ticket.ticket)}`
 }
 
-// Finds out what may be done: statistics are for admins.
-export async function identify() {
-  const status = await client.stats().then(() => 200, error => error.status)
-  session.admin = status === 200 || status === 503
-  session.refused = status === 401
+// What a client may do: statistics are for admins. Throws where nobody can tell.
+async function rights(client) {
+  try {
+    await client.fetch('GET', '/stats')
+    return { admin: true, refused: false }
+  } catch (error) {
+    if (error.status === 401 || error.status === 403) return { admin: false, refused: error.status === 401 }
+    throw error
+  }
+}
+
+let told = null // what the last 'change' said
+function become(values) {
+  Object.assign(session, values)
+  const { token, admin, refused, ended, away } = session
+  const now = JSON.stringify([token, admin, refused, ended, away])
+  if (now === told) return
+  told = now
   session.dispatchEvent(new Event('change'))
 }
 
-// keep: beyond this tab and this visit. null signs out.
-export function sign(token, keep) {
+let running = null
+let wake = null
+export const hurry = () => wake?.()
+
+// Finds out who asks, however long the server is away.
+export function identify() {
+  return running ??= find().finally(() => { running = null })
+}
+async function find() {
+  for (let attempt = 0; ; attempt++) {
+    const asked = client
+    try {
+      const found = await rights(asked)
+      if (asked !== client) continue
+      if (!found.refused || !session.token) return become({ ...found, away: null })
+      keep(null)
+      session.ended = true
+    } catch (error) {
+      if (asked !== client) continue
+      become({ away: reason(error) })
+      await new Promise(resolve => {
+        wake = resolve
+        setTimeout(resolve, backoff(attempt, error.retryAfter))
+      })
+    }
+  }
+}
+
+// `stay`: beyond this tab and this visit.
+function keep(token, stay) {
   localStorage.removeItem(KEY)
   sessionStorage.removeItem(KEY)
-  if (token) (keep ? localStorage : sessionStorage).setItem(KEY, token)
+  if (token) (stay ? localStorage : sessionStorage).setItem(KEY, token)
   session.token = token
   renew()
+}
+
+// Somebody signs in: throws, and changes nothing, unless the server knows the token.
+export async function signIn(token, stay) {
+  const found = await rights(connect({ base, token }))
+  if (found.refused) throw Object.assign(new Error('This token is not known here, has expired, or was revoked.'), { status: 401 })
+  keep(token, stay)
+  become({ ...found, ended: false, away: null })
+}
+
+export function signOut() {
+  keep(null)
+  session.ended = false
   return identify()
 }

@@ -25,26 +25,27 @@ function draw(key, now, length) {
   const from = now - length
   const points = stats.samples.filter(sample => sample[key] != null && sample.t > from).map(sample => [sample.t, sample[key]])
   if (points.length) points.push([now, points.at(-1)[1]])
-  const top = Math.max(...points.map(([, value]) => value), 0) || 1
+  const most = Math.max(...points.map(([, value]) => value), 0)
+  const top = most || 1
   const place = ([t, value]) => `${((t - from) / length * WIDTH).toFixed(1)},${(HEIGHT - 2 - value / top * (HEIGHT - 6)).toFixed(1)}`
   const line = points.map(place).join(' ')
   const first = points.length ? ((points[0][0] - from) / length * WIDTH).toFixed(1) : 0
-  return { top, shapes: line ? [svg('polygon', { points: `${first},${HEIGHT} ${line} ${WIDTH},${HEIGHT}` }), svg('polyline', { points: line })] : [] }
+  return { most, shapes: line ? [svg('polygon', { points: `${first},${HEIGHT} ${line} ${WIDTH},${HEIGHT}` }), svg('polyline', { points: line })] : [] }
 }
 
 function card({ name, key, words }) {
   const value = h('strong', null, '–')
-  const most = h('small')
+  const range = h('small')
   const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img' })
   return {
-    node: h('div.card.figure', null, h('h2', null, name), value, picture, most),
+    node: h('div.card.figure', null, h('h2', null, name), value, picture, range),
     update() {
       const length = Math.min(LONGEST, Math.max(SHORTEST, Date.now() - stats.samples[0]?.t))
-      const { top, shapes } = draw(key, Date.now(), length || SHORTEST)
+      const { most, shapes } = draw(key, Date.now(), length || SHORTEST)
       const now = stats.samples.findLast(sample => sample[key] != null)?.[key]
       say(value, words(now))
-      say(most, now == null ? 'nothing yet' : `most ${words(shapes.length ? top : now)} in ${Math.round(length / 60000)} min`)
-      picture.setAttribute('aria-label', `${name}: now ${words(now)}, ${most.textContent}`)
+      say(range, now == null ? 'nothing yet' : `most ${words(shapes.length ? most : now)} in ${Math.round(length / 60000)} min`)
+      picture.setAttribute('aria-label', `${name}: now ${words(now)}, ${range.textContent}`)
       picture.replaceChildren(...shapes)
     }
   }

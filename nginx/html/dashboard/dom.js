@@ -14,10 +14,21 @@ export function h(name, props, ...children) {
   return node
 }
 
+// What has the focus keeps it, or what stands in its place does: who goes by keyboard does not begin anew.
 export function put(node, ...children) {
+  const held = node.contains(document.activeElement) && document.activeElement
+  const index = held ? focusable(node).indexOf(held) : -1
   node.replaceChildren(...children.flat(9).filter(child => child != null && child !== false))
+  if (held && held !== document.activeElement) {
+    const there = focusable(node)
+    const next = there.find(each => called(each) === called(held)) ?? there[index] ?? there.at(-1) ?? node.closest('tr')?.querySelector('a') ?? node
+    if (next === node) node.tabIndex = -1
+    next.focus({ preventScroll: true })
+  }
   return node
 }
+const focusable = node => [...node.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')]
+const called = node => node.getAttribute('aria-label') ?? node.textContent
 
 // Touches the document only where the text differs: a screen reader and a selection are left alone.
 export function say(node, text) {
@@ -31,7 +42,11 @@ export function svg(tag, attributes, ...children) {
   return node
 }
 
-export const button = (label, click, props) => h(props?.primary ? 'button.primary' : 'button', { type: 'button', click, ...props }, label)
+// A button that is at work keeps the focus, and does nothing more.
+export const button = (label, click, { primary, ...props } = {}) => h(primary ? 'button.primary' : 'button', { type: 'button', click(event) {
+  if (!event.currentTarget.ariaDisabled) click(event)
+}, ...props }, label)
+export const busy = (node, is = true) => { node.ariaDisabled = is ? 'true' : null }
 
 // The function that calls f once before the next frame, however often it is called.
 export function framed(f) {
@@ -82,21 +97,49 @@ export const table = (kind, name, columns, body, props) => h(`table.${kind}`, pr
 export const time = ms => h('time', { datetime: new Date(ms).toISOString(), title: at(ms) }, ago(ms))
 export const status = word => h(`span.status.${word}`, null, word)
 export const bar = (value, label) => h('progress', { max: 100, value, 'aria-label': label })
+// What stands where a list would be, and what one may do about it.
+export function instead(node, words, ...actions) {
+  if (node.dataset.words === words) return
+  node.dataset.words = words
+  put(node, words, actions)
+}
+// What could not be loaded, and why.
+export const failed = (node, words, load) => instead(node, words, button('Try again', () => {
+  instead(node, 'Loading…')
+  load()
+}))
 export const text = value => typeof value === 'string' ? value : JSON.stringify(value, null, 2)
 
-// A notice at the foot of the page; errors stay longer.
+const TOASTS = 4 // at once: the oldest goes
+
+// A notice at the foot of the page, until it has been read; errors stay longer, and none goes while it is pointed at.
 export function toast(message, kind = 'note') {
-  const node = h(`p.${kind}`, null, message)
-  document.getElementById('toasts').append(node)
-  setTimeout(() => node.remove(), kind === 'error' ? 12000 : 5000)
+  const place = document.getElementById('toasts')
+  let timer
+  const stop = () => clearTimeout(timer)
+  function start() {
+    stop()
+    timer = setTimeout(close, kind === 'error' ? 12000 : 5000)
+  }
+  function close() {
+    stop()
+    if (node.contains(document.activeElement)) document.querySelector('h1')?.focus()
+    node.remove()
+  }
+  const node = h(`p.${kind}`, { mouseenter: stop, mouseleave: start, focusin: stop, focusout: start },
+    h('span.grow', null, message), button('×', close, { 'aria-label': 'Dismiss' }))
+  for (const each of [...place.children]) if (each.firstChild.textContent === message) each.remove()
+  while (place.childElementCount >= TOASTS) place.firstChild.remove()
+  place.append(node)
+  start()
 }
 
-// Asks before something is done that cannot be undone: true or false.
-export function confirm(question, verb) {
+// Asks before something is done to many tasks, or cannot be undone: true or false. Escape says no.
+export function confirm(question, detail, verb, kind = 'danger') {
   return new Promise(resolve => {
-    const dialog = h('dialog', { 'aria-label': question, close: () => (dialog.remove(), resolve(dialog.returnValue === 'yes')) },
-      h('p', null, question),
-      h('form.row', { method: 'dialog' }, h('button', { value: 'no' }, 'Keep'), h('button.danger', { value: 'yes' }, verb)))
+    const dialog = h('dialog', { 'aria-labelledby': 'question', 'aria-describedby': 'detail', close: () => (dialog.remove(), resolve(dialog.returnValue === 'yes')) },
+      h('h2.foreign', { id: 'question' }, question), h('p', { id: 'detail' }, detail),
+      h('form.row', { method: 'dialog' }, h('button', { value: 'no' }, 'Go back'), h(`button.${kind}`, { value: 'yes' }, verb)))
     document.body.append(dialog)
     dialog.showModal()
   })

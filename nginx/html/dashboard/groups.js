@@ -1,8 +1,8 @@
 // Groups: the list, and one with its tasks and its context.
-import { ask, get, groupQuery, link } from './api.js'
-import { bar, button, confirm, h, put, say, status, table, time, toast } from './dom.js'
+import { ask, get, groupQuery, link, reason } from './api.js'
+import { bar, button, confirm, failed, h, instead, put, say, status, table, time, toast } from './dom.js'
 import { listen } from './live.js'
-import { STATES } from './model.js'
+import { FINAL, STATES } from './model.js'
 import { list as taskList } from './tasks.js'
 
 const PAGE = 50
@@ -34,10 +34,13 @@ export function list({ signal }) {
       token = next
       put(body, groups.map(row))
       rows.hidden = !groups.length
-      say(note, groups.length ? '' : 'No task has been put in a group yet.')
+      note.hidden = !!groups.length
+      if (!groups.length) instead(note, 'No task has been put into a group yet.', h('a.button.primary', { href: '#/new?group=' }, 'New task in a group'))
       moreButton.hidden = !token || wanted >= 200
     } catch (error) {
-      if (!signal.aborted) say(note, error.message)
+      if (signal.aborted) return
+      note.hidden = false
+      failed(note, reason(error), load)
     }
   }
   refreshed(event => event.group_id, load, signal)
@@ -65,30 +68,39 @@ export function one({ parameters, signal }) {
   const progress = bar(0, 'Progress of the group')
   const context = h('pre', { tabindex: 0, role: 'region', 'aria-label': 'Context' })
   const contextCard = h('details.card', { hidden: true }, h('summary', null, h('h2', null, 'Context')), context)
-  const all = (label, verb, question) => button(label, async () => {
-    if (!await confirm(question, label)) return
+  // A button for all tasks in these states, which are counted while it asks.
+  let group = null
+  const many = states => states.reduce((sum, state) => sum + (group?.counts[state] ?? 0), 0)
+  const tasksIn = states => many(states) === 1 ? '1 task' : `${many(states).toLocaleString()} tasks`
+  const all = (label, verb, states, detail, kind) => button(label, async () => {
+    if (!await confirm(`${verb === 'retry' ? 'Retry' : 'Cancel'} ${tasksIn(states)} of ${name.id}?`, detail, label, kind)) return
     try {
       const done = await ask('POST', `/groups/-/${verb}`, { query: groupQuery(name) })
-      toast(verb === 'retry' ? `${done.retried} tasks will run again.` : `${done.cancelled} tasks were cancelled, ${done.cancel_requested} are being stopped.`)
+      toast(verb === 'retry' ? `Tasks that will run again: ${done.retried}.` : `Tasks cancelled: ${done.cancelled}; being stopped: ${done.cancel_requested}.`)
       load()
     } catch (error) {
-      toast(error.message, 'error')
+      toast(reason(error), 'error')
     }
-  })
-  const buttons = h('div.row', null,
-    all('Cancel all', 'cancel', 'Cancel all unfinished tasks of this group?'), all('Retry failed', 'retry', 'Run all failed and cancelled tasks of this group again?'),
+  }, { hidden: true })
+  const unfinished = ['running', 'pending']
+  const ended = FINAL.filter(state => state !== 'completed')
+  const cancelAll = all('Cancel all', 'cancel', unfinished, 'What runs is stopped, what waits does not begin.')
+  const retryAll = all('Retry failed', 'retry', ended, 'Those that failed, timed out or were cancelled run again.', 'primary')
+  const buttons = h('div.row', null, cancelAll, retryAll,
     h('a.button', { href: link('new', { group: name.id }) }, 'New task here'))
 
   async function load() {
     try {
-      const group = await get('/groups/-', groupQuery(name), signal)
+      group = await get('/groups/-', groupQuery(name), signal)
+      cancelAll.hidden = !many(unfinished)
+      retryAll.hidden = !many(ended)
       put(head, status(group.status), progress, h('span.percent', null, `${Math.floor(group.progress)} %`))
       progress.value = group.progress
       put(numbers, counts(group))
       contextCard.hidden = group.context == null
       say(context, JSON.stringify(group.context, null, 2))
     } catch (error) {
-      if (!signal.aborted) put(head, h('p.wrong', null, error.message))
+      if (!signal.aborted) put(head, h('p.wrong', null, reason(error)))
     }
   }
   const tasks = taskList(() => ({ group: name.id }), () => '', signal)

@@ -1,6 +1,6 @@
 // A new task: text, JSON or a file, which may be dropped anywhere on the form.
-import { client, get, noticed } from './api.js'
-import { bytes, h, put, say, span } from './dom.js'
+import { client, get, noticed, reason } from './api.js'
+import { busy, bytes, h, put, say, span } from './dom.js'
 
 const field = (label, control, hint) => h('label', null, h('span', null, label), control, hint && h('small', null, hint))
 const number = (name, props) => h('input', { name, type: 'number', inputmode: 'decimal', step: 'any', ...props })
@@ -12,15 +12,15 @@ export function view({ parameters, signal }) {
 
   const type = h('select', { name: 'type', required: true })
   const about = h('small')
-  const input = h('textarea', { name: 'input', rows: 8, spellcheck: 'false', 'aria-label': 'Input' })
-  const picker = h('input', { type: 'file', id: 'file', 'aria-describedby': 'chosen', change: () => choose(picker.files[0]) })
+  const input = h('textarea', { name: 'input', rows: 8, spellcheck: 'false', 'aria-label': 'Input', 'aria-describedby': 'wrong' })
+  const picker = h('input', { type: 'file', id: 'file', 'aria-describedby': 'chosen wrong', change: () => choose(picker.files[0]) })
   const chosen = h('span', { id: 'chosen' }, 'or drop it here')
   const drop = h('div.drop', { hidden: true }, h('label', { for: 'file' }, 'Choose a file'), picker, chosen)
   const radios = Object.entries(kinds).map(([value, label]) => h('label', null,
     h('input', { type: 'radio', name: 'kind', value, checked: value === 'text', change: () => show(value) }), label))
   const sent = h('progress', { max: 1, value: 0, 'aria-label': 'Upload', hidden: true })
   const sentText = h('small', { role: 'status' })
-  const wrong = h('p.wrong', { role: 'alert' })
+  const wrong = h('p.wrong.foreign', { id: 'wrong', role: 'alert' })
   const go = h('button.primary', { type: 'submit' }, 'Create task')
   const stop = h('button', { type: 'button', hidden: true }, 'Stop')
 
@@ -42,25 +42,37 @@ export function view({ parameters, signal }) {
   }
   type.addEventListener('change', describe)
 
+  const fault = (control, words) => Object.assign(new Error(words), { control })
+  function blame(control) {
+    for (const each of [input, picker]) each.ariaInvalid = each === control ? 'true' : null
+    control?.focus()
+  }
+
   // The body as the job will read it, byte for byte; throws what is wrong with it.
   function content(kind) {
     if (kind === 'file') {
-      if (!file) throw new Error('Choose a file first.')
+      if (!file) throw fault(picker, 'Choose a file first.')
       return file
     }
-    if (kind === 'json') JSON.parse(input.value)
+    try {
+      if (kind === 'json') JSON.parse(input.value)
+    } catch (error) {
+      throw fault(input, `This is not JSON: ${error.message}`)
+    }
     return new Blob([input.value], { type: kind === 'json' ? 'application/json' : 'text/plain;charset=utf-8' })
   }
 
   async function submit(event) {
     event.preventDefault()
+    if (go.ariaDisabled) return
     say(wrong, '')
+    blame(null)
     const values = new FormData(form)
     const abort = new AbortController()
     const options = Object.fromEntries(['group', 'priority', 'delay', 'timeout', 'unique'].map(name => [name, values.get(name) || null]))
     try {
       const blob = content(values.get('kind'))
-      go.disabled = true
+      busy(go)
       sent.hidden = stop.hidden = blob.size < 100000
       stop.onclick = () => abort.abort(new Error('The upload was stopped.'))
       const task = await client.submit(values.get('type'), blob, { ...options, signal: abort.signal, onupload(loaded, total) {
@@ -69,9 +81,10 @@ export function view({ parameters, signal }) {
       } })
       if (!signal.aborted) location.hash = `#/task/${task.id}`
     } catch (error) {
-      say(wrong, noticed(error).message)
+      say(wrong, reason(noticed(error)))
+      blame(error.control)
     }
-    go.disabled = false
+    busy(go, false)
     sent.hidden = stop.hidden = true
     say(sentText, '')
   }
@@ -99,7 +112,7 @@ export function view({ parameters, signal }) {
     put(type, types.map(each => h('option', { value: each.type, selected: each.type === parameters.get('type') }, each.type)))
     describe()
     if (!types.length) say(wrong, 'There is no job yet: put an executable into the jobs folder.')
-  }, error => say(wrong, error.message))
+  }, error => signal.aborted || say(wrong, reason(noticed(error))))
   show('text')
   return { title: 'New task', node: form }
 }

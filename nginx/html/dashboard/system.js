@@ -1,6 +1,6 @@
 // How the server is: its health, its figures over the last minutes, its processes.
-import { client, session } from './api.js'
-import { bytes, h, put, say, span, table } from './dom.js'
+import { client, reason, session } from './api.js'
+import { bytes, h, put, span, table } from './dom.js'
 import { charts, figures, slow } from './chart.js'
 import { plan, stats } from './stats.js'
 
@@ -11,12 +11,12 @@ const many = value => value.toLocaleString()
 
 function details({ version, sqlite_version, uptime_seconds, streams, lag, processes, database, runners, queue }) {
   return [
-    card('Server', null, [row('Leat', version), row('SQLite', sqlite_version), row('Up for', span(uptime_seconds)), row('Runners', many(runners)),
-      row('Oldest task in line', queue.oldest_due_seconds ? span(queue.oldest_due_seconds) : '–'),
+    card('Server', null, [row('Leat', version), row('SQLite', sqlite_version), row('Uptime', span(uptime_seconds)), row('Runners', many(runners)),
+      row('Longest wait in the queue', queue.oldest_due_seconds ? span(queue.oldest_due_seconds) : '–'),
       row('Streams', `${many(streams.active)} open, ${many(streams.opened)} opened, ${many(streams.resumed)} resumed`)]),
-    card('Latency', ['From', 'median', 'slowest 1 %', 'measured'], Object.entries({ delivery: 'event to watcher', claim: 'due to claimed', write_lock: 'asked for the write lock to having it' })
+    card('Latency', ['Time', 'Median', 'Slowest 1 %', 'Samples'], Object.entries({ delivery: 'Event to watcher', claim: 'Due to started', write_lock: 'Wait for the write lock' })
       .map(([key, name]) => row(name, ms(lag[key].p50_ms), ms(lag[key].p99_ms), many(lag[key].count)))),
-    card('Processes', ['Program', 'Process', 'Up for', 'Memory'], processes.map(each => row(each.program, String(each.pid), span(each.uptime_seconds),
+    card('Processes', ['Program', 'Process', 'Uptime', 'Memory'], processes.map(each => row(each.program, String(each.pid), span(each.uptime_seconds),
       each.resident_bytes == null ? '–' : bytes(each.resident_bytes)))),
     card('Database', null, [row('Size', bytes(database.bytes)), row('Write-ahead log', bytes(database.wal_bytes)), row('Events kept', many(database.events)),
       row('Newest event', many(database.newest_seq))])
@@ -33,7 +33,7 @@ export function view({ signal }) {
       put(health, h(`span.status.${well ? 'completed' : 'failed'}`, null, well ? 'healthy' : 'unavailable'),
         h('span.foreign', null, well ? 'The database answers and a runner is alive.' : answer.detail))
     } catch (error) {
-      if (!signal.aborted) put(health, h('span.status.failed', null, 'unreachable'), h('span', null, error.message))
+      if (!signal.aborted) put(health, h('span.status.failed', null, 'unreachable'), h('span', null, reason(error)))
     }
   }
   const paint = () => stats.latest && put(rest, details(stats.latest))
@@ -47,6 +47,6 @@ export function view({ signal }) {
   signal.addEventListener('abort', () => clearInterval(timer))
   again()
   if (session.admin) paint()
-  else say(rest, 'Sign in with an admin token to see the figures of the server.')
+  else put(rest, h('p.empty', null, 'The figures of the server are for admins: sign in with a token that has the scope admin.'))
   return { title: 'System', node: h('div', null, health, charts([...figures, slow], signal), rest) }
 }

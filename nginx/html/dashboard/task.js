@@ -1,7 +1,7 @@
 // One task: what it is, how far it is, what it says and what came of it.
 import { applyEvent } from '../leat.js'
-import { address, ask, client, get, link, noticed, taskPath } from './api.js'
-import { at, bar, button, bytes, confirm, framed, h, put, say, span, status, table, text, time, toast } from './dom.js'
+import { address, ask, client, get, link, noticed, reason, taskPath } from './api.js'
+import { at, bar, busy, button, bytes, confirm, failed, framed, h, instead, put, say, span, status, table, text, time, toast } from './dom.js'
 import { listen } from './live.js'
 import { clock, final, timing, words } from './model.js'
 import { act } from './tasks.js'
@@ -22,13 +22,13 @@ const download = (id, url, name) => h('a.button', { href: url, download: name, '
     const way = h('a', { href: await address(id, url), download: name, 'data-open': true })
     way.click()
   } catch (error) {
-    toast(error.message, 'error')
+    toast(reason(noticed(error)), 'error')
   }
 } }, 'Download')
 
 function picture(id, url, name) {
   const image = h('img', { alt: name, loading: 'lazy' })
-  address(id, url).then(source => { image.src = source }, error => toast(error.message, 'error'))
+  address(id, url).then(source => { image.src = source }, error => toast(reason(noticed(error)), 'error'))
   return image
 }
 
@@ -57,7 +57,7 @@ function file(id, { name, bytes: size, content_type: type }) {
   const url = client.fileUrl(id, name)
   const place = h('div.body')
   const load = () => body(id, url, name, type, size, () => client.file(id, name))
-    .then(shown => put(place, shown), error => toast(noticed(error).message, 'error'))
+    .then(shown => put(place, shown), error => toast(reason(noticed(error)), 'error'))
   const textual = !IMAGE.test(type) && (/^text\/(?!html)/.test(type) || JSONS.test(type))
   if (IMAGE.test(type)) load()
   return h('li', null, h('div.row', null, h('span.foreign.grow', null, name), h('small', null, `${type.split(';')[0]} · ${bytes(size)}`),
@@ -157,7 +157,7 @@ export function view({ argument: id, signal, title }) {
     result, files, lines.node, events.node)
 
   const does = (label, verb, query, props) => button(label, async event => {
-    event.currentTarget.disabled = true
+    busy(event.currentTarget)
     const answer = await act(task, verb, query)
     offered = null
     if (answer) take(answer)
@@ -165,13 +165,13 @@ export function view({ argument: id, signal, title }) {
     if (verb === 'retry' && answer) follow()
   }, props)
   async function remove() {
-    if (!await confirm('Delete this task, its log and its files?', 'Delete')) return
+    if (!await confirm(`Delete ${task.type} ${id.slice(-8)}?`, 'Its log, its result and its files go with it. This cannot be undone.', 'Delete')) return
     try {
       await ask('DELETE', taskPath(id))
       toast(`${task.type} was deleted.`)
       location.hash = '#/tasks'
     } catch (error) {
-      toast(error.message, 'error')
+      toast(reason(error), 'error')
     }
   }
 
@@ -183,7 +183,7 @@ export function view({ argument: id, signal, title }) {
     put(head, status(task.status))
     title(`${task.type} ${id.slice(-8)}`)
     put(actions,
-      !final(task) && (task.cancel_requested ? h('small', null, 'It has been asked to stop.') : does('Cancel', 'cancel')),
+      !final(task) && (task.cancel_requested ? h('small', null, 'Stopping…') : does('Cancel', 'cancel')),
       final(task) && task.status !== 'completed' && does('Retry', 'retry', null, { primary: true }),
       task.status === 'completed' && does('Run again', 'retry', { force: 1 }),
       h('a.button', { href: link('new', { type: task.type, group: task.group_id }) }, 'New of this type'),
@@ -203,7 +203,7 @@ export function view({ argument: id, signal, title }) {
     const foot = h('div.row', null, h('small.grow', null, `${type} · ${bytes(task.result_bytes)}`), download(id, url, name))
     const show = task.result != null && !IMAGE.test(type) ? Promise.resolve(code(text(task.result), 'Result'))
       : body(id, url, name, type, task.result_bytes, () => client.result(id))
-    show.then(shown => put(resultBody, shown, foot), error => put(resultBody, h('p.wrong', null, noticed(error).message), foot))
+    show.then(shown => put(resultBody, shown, foot), error => put(resultBody, h('p.wrong', null, reason(noticed(error))), foot))
   }
 
   let listed = ''
@@ -276,7 +276,8 @@ export function view({ argument: id, signal, title }) {
   function gone(error) {
     if (error.status === 404) page.hidden = true
     note.hidden = false
-    say(note, error.status === 404 ? 'There is no such task here: it was deleted, or it is somebody else’s.' : error.message)
+    if (error.status === 404) instead(note, 'There is no such task: it was deleted, or it belongs to somebody else.', h('a.button', { href: '#/tasks' }, 'All tasks'))
+    else failed(note, reason(error), follow)
   }
 
   const timer = setInterval(tick, 1000)

@@ -1,7 +1,7 @@
 // The list of tasks: live, filtered, newest first.
 import { applyEvent } from '../leat.js'
-import { ago, at, bar, button, framed, h, put, say, status, table, toast } from './dom.js'
-import { ask, get, link, session, taskPath } from './api.js'
+import { ago, at, bar, busy, button, failed, framed, h, instead, put, say, status, table, toast } from './dom.js'
+import { ask, get, link, reason, session, taskPath } from './api.js'
 import { STATES, begun, final, timing, words } from './model.js'
 import { charts, figures } from './chart.js'
 import { connected, listen } from './live.js'
@@ -17,7 +17,7 @@ export async function act(task, verb, query) {
     toast(verb === 'retry' ? `${task.type} will run again.` : final(answer) ? `${task.type} was cancelled.` : `${task.type} is being cancelled.`)
     return answer
   } catch (error) {
-    toast(error.message, 'error')
+    toast(reason(error), 'error')
     return null
   }
 }
@@ -37,7 +37,7 @@ function row(task, change) {
   const actions = h('td.actions')
   let offered
   const offer = (verb, label) => button(label, event => {
-    event.currentTarget.disabled = true
+    busy(event.currentTarget)
     change(verb)
   }, { 'aria-label': `${label} ${name(task)}` })
 
@@ -75,12 +75,13 @@ function row(task, change) {
 // ---- the list ----------------------------------------------------------------------------------------------------------
 
 // A table of the tasks of `filter()` ({status, type, group}, as the API has them) that hold the text `search()`:
-// {node, reload(), paint()}.
-export function list(filter, search, signal) {
+// {node, reload(), paint()}. clear() shows all.
+export function list(filter, search, signal, clear) {
   const tasks = new Map() // id: {task, seen}
   const rows = new Map()
   let wanted = PAGE
   let more = false
+  let wrong = '' // why there is no list
   let waiting = null // events that came while a page was on its way
   let again = false
 
@@ -124,9 +125,16 @@ export function list(filter, search, signal) {
     }
     sheet.hidden = !shown.length
     note.hidden = !!shown.length
-    if (!waiting) say(note, narrowed() ? 'No task here matches.' : 'There is no task yet.')
+    if (!waiting) explain()
     moreButton.hidden = !more
   })
+
+  function explain() {
+    const { group } = filter()
+    if (wrong) failed(note, wrong, load)
+    else if (narrowed()) instead(note, more ? 'None of the newest tasks matches.' : 'No task matches.', clear && button('Show all tasks', clear))
+    else instead(note, group ? 'There is no task in this group.' : 'There is no task yet.', h('a.button.primary', { href: link('new', { group }) }, 'New task'))
+  }
 
   function merge(task) {
     const have = tasks.get(task.id)
@@ -183,9 +191,11 @@ export function list(filter, search, signal) {
       more = !!token
       for (const id of tasks.keys()) if (!found.has(id)) tasks.delete(id)
       for (const task of found.values()) merge(task)
+      wrong = ''
     } catch (error) {
       if (signal.aborted) return
-      toast(error.message, 'error')
+      wrong = reason(error)
+      if (tasks.size) toast(wrong, 'error')
     }
     const came = waiting
     waiting = null
@@ -233,11 +243,14 @@ export function view({ parameters, signal, keep }) {
     const count = h('small')
     const node = h('button', { type: 'button', 'aria-pressed': String(values.status === state), click() {
       values.status = state
-      for (const each of states) each.node.setAttribute('aria-pressed', String(each.state === state))
+      press()
       changed()
     } }, state || 'all', count)
     return { state, count, node }
   })
+  function press() {
+    for (const { state, node } of states) node.setAttribute('aria-pressed', String(state === values.status))
+  }
   function changed() {
     keep(values)
     shown.paint()
@@ -256,7 +269,13 @@ export function view({ parameters, signal, keep }) {
   if (session.admin) count()
   stats.addEventListener('sample', count, { signal })
 
-  const shown = list(() => ({ status: values.status, type: values.type }), () => values.q, signal)
+  const shown = list(() => ({ status: values.status, type: values.type }), () => values.q, signal, () => {
+    Object.assign(values, { status: '', type: '', q: '' })
+    search.value = type.value = ''
+    search.focus()
+    press()
+    changed()
+  })
   return {
     title: 'Tasks', search,
     node: h('div', null, charts(figures, signal),
