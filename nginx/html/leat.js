@@ -13,6 +13,10 @@ const TERMINAL = new Set(['completed', 'failed', 'timeout', 'cancelled'])
 const QUEUE_MAX = 10_000 // events that wait for a reader; then they are read from the log again
 const IDS_MAX = 4096 // ids of events that a watcher remembers
 const TASKS_MAX = 10_000 // tasks whose place in the log a watcher remembers
+const ROWS_SINCE = 500 // rows of a list above those it was asked for: then half as many go, the oldest, and more() brings them
+const EARLY_MAX = 5000 // events that a list keeps for a POST whose answer is not there; then it asks for its page again
+const FETCHES_MAX = 8 // tasks that a list asks for at once; then it asks for its page again
+const FORGOTTEN_MAX = 100 // tabs that did not say that they are there, and may yet
 const LINE_MAX = 32 << 20 // characters of one line of a stream
 const PAGE = 1000 // events of a page
 const WAIT = 25 // seconds of a long poll
@@ -457,7 +461,10 @@ class Hub {
   cover = null // the scope that the stream is of
   leader = false
   #watchers = new Set()
-  #remote = new Map() // tab: scopes it wants
+  #remote = new Map() // tab: scopes it wants; who dies without a word goes when the stream is opened again (#count)
+  #absent = new Set() // tabs that have not answered yet
+  #forgotten = new Set()
+  #counting = null
   #tab = random()
   #channel = null
   #run = null // AbortController while there is something to watch
@@ -551,6 +558,8 @@ class Hub {
       this.#channel?.close()
       this.#channel = null
     }
+    clearTimeout(this.#counting)
+    this.#counting = null
     this.leader = false
     this.gen = this.cover = null
     this.position = undefined
@@ -581,17 +590,21 @@ class Hub {
   #hear(m) {
     if (this.leader) {
       if (m.t === 'want') {
+        this.#absent.delete(m.tab)
         this.#remote.set(m.tab, m.scopes)
         this.#post({ t: 'state', state: this.#state })
-        if (this.gen) this.#post({ t: 'live', gen: this.gen, cover: this.cover, position: this.position })
+        const again = this.#forgotten.delete(m.tab) ? m.tab : undefined // what was told meanwhile it may not have heard
+        if (this.gen) this.#post({ t: 'live', gen: this.gen, cover: this.cover, position: this.position, again })
         this.#changed()
       } else if (m.t === 'bye') {
         this.#remote.delete(m.tab)
+        this.#forgotten.delete(m.tab)
       }
     } else if (m.t === 'lead') {
       this.#want()
     } else if (m.t === 'live') {
       Object.assign(this, { gen: m.gen, cover: m.cover, position: m.position })
+      if (m.again === this.#tab) for (const watcher of this.#watchers) watcher.gen = null
       this.#adoptAll()
     } else if (m.t === 'event' && m.gen === this.gen) {
       this.#tell(m.event, m.id)
@@ -602,6 +615,18 @@ class Hub {
     } else if (m.t === 'state') {
       this.#say(m.state)
     }
+  }
+
+  // Asks which tabs are there, and forgets those that do not say so: a browser that ends one tells nobody.
+  #count() {
+    if (this.#counting || !this.#remote.size) return
+    this.#absent = new Set(this.#remote.keys())
+    this.#post({ t: 'lead' })
+    this.#counting = setTimeout(() => {
+      this.#counting = null
+      for (const tab of this.#absent) if (this.#remote.delete(tab)) this.#forgotten.add(tab)
+      for (const tab of [...this.#forgotten].slice(0, -FORGOTTEN_MAX)) this.#forgotten.delete(tab)
+    }, 2 * this.#heartbeat)
   }
 
   // Somebody wants something else: a stream that does not cover it is replaced by one that does.
@@ -659,6 +684,7 @@ class Hub {
     this.leader = true
     if (this.#channel) this.#post({ t: 'lead' })
     for (let attempt = 0; !signal.aborted && this.#watchers.size;) {
+      this.#count()
       const began = now()
       const opening = this.#opening = this.#plan()
       const connection = this.#connection = new AbortController()
@@ -1023,8 +1049,14 @@ export class LiveList extends Live {
   #byId = new Map()
   #rows = []
   #token = '' // of the next page
+  #cut = false // rows went that came before that page
+  #asked = 0 // rows that somebody asked for
   #flying = new Map() // request_id: row of a POST whose answer is not there yet
   #early = new Map() // task id: events that may belong to one of these
+  #kept = 0 // events in there
+  #fetching = 0 // tasks that are asked for
+  #missed = false // some of it was not kept: the page says it
+  #restarting = null
   #change = null // since the last word to the readers
   #loaded = false
 
@@ -1034,7 +1066,7 @@ export class LiveList extends Live {
   }
 
   /** Whether there are older tasks than those shown: more() brings them. */
-  get hasMore() { return !!this.#token }
+  get hasMore() { return !!this.#token || this.#cut }
   /** Whether the first page is there. */
   get loaded() { return this.#loaded }
 
@@ -1047,25 +1079,66 @@ export class LiveList extends Live {
     }
   }
 
+  end() {
+    clearTimeout(this.#restarting)
+    this.#restarting = null
+    super.end()
+  }
+
   // The newest page. The stream is open before: whatever changes from here on comes by it.
   async #load(signal) {
     const page = await this.client.list({ ...this.#query(), signal })
-    const kept = new Set(page.tasks.map(t => t.id))
-    if (!this.#loaded) this.#rows = this.#rows.filter(r => r.optimistic || kept.has(r.task.id))
-    this.#byId = new Map(this.#rows.filter(r => r.task.id).map(r => [r.task.id, r]))
-    for (const task of [...page.tasks].reverse()) this.#put(task, true)
+    const rows = this.#byId
+    this.#rows = this.#rows.filter(r => r.optimistic)
+    this.#byId = new Map()
+    for (const task of page.tasks) {
+      const row = rows.get(task.id)
+      if (row) {
+        this.#rows.push(row)
+        this.#byId.set(task.id, row)
+      }
+      this.#put(task, 'end')
+    }
+    this.#asked = page.tasks.length
     this.#token = page.next_page_token
+    this.#cut = false
     this.#loaded = true
     this.tell({})
   }
 
+  // Begins anew, soon, in place of what was not kept.
+  #restart() {
+    this.#restarting ??= setTimeout(() => {
+      this.end()
+      this.begin()
+    }, 1000)
+  }
+
   /** Loads the next page of older tasks. */
   async more({ signal } = {}) {
-    if (!this.#token) return
-    const page = await this.client.list({ ...this.#query(), page_token: this.#token, signal })
-    for (const task of page.tasks) this.#put(task, false)
-    this.#token = page.next_page_token
+    // where rows went, it is the first page on which there is one that is not shown
+    for (let token = this.#cut ? '' : this.#token, again = this.#cut; again || token; again = false) {
+      const page = await this.client.list({ ...this.#query(), page_token: token, signal })
+      const fresh = page.tasks.filter(task => !this.#byId.has(task.id))
+      for (const task of page.tasks) this.#put(task, 'end')
+      token = page.next_page_token
+      if (this.#cut && !fresh.length && token) continue
+      this.#asked = this.#rows.length
+      this.#token = token
+      this.#cut = false
+      break
+    }
     this.tell({})
+  }
+
+  // The oldest go where more came than anybody asked for.
+  #trim() {
+    if (this.#rows.length <= this.#asked + ROWS_SINCE) return
+    for (const row of this.#rows.splice(this.#asked + ROWS_SINCE / 2)) {
+      if (row.optimistic) this.#rows.push(row)
+      else this.#byId.delete(row.task.id)
+    }
+    this.#cut = true
   }
 
   #query() {
@@ -1078,13 +1151,20 @@ export class LiveList extends Live {
     return (!status || task.status === status) && (!type || task.type === type) && (!group || task.group_id === group)
   }
 
-  // A document for its row, where that does not know better.
-  #put(task, front) {
+  // A document for its row, where that does not know better. A new row stands at the front, at the end, or by age: then one
+  // that is older than all there are is left to more().
+  #put(task, place) {
     let row = this.#byId.get(task.id) ?? this.#flying.get(task.request_id)
     if (!row) {
       if (!this.#matches(task)) return
       row = { key: task.id, task, optimistic: false }
-      front ? this.#rows.unshift(row) : this.#rows.push(row)
+      if (place === 'front') this.#rows.unshift(row)
+      else if (place === 'end') this.#rows.push(row)
+      else {
+        const at = this.#rows.findIndex(r => r.task.id && r.task.id < task.id)
+        if (at < 0 && this.hasMore) return
+        this.#rows.splice(at < 0 ? this.#rows.length : at, 0, row)
+      }
     } else if (row.optimistic || task.event_count >= row.task.event_count) {
       row.task = task
     }
@@ -1123,29 +1203,30 @@ export class LiveList extends Live {
       if (!this.#matches(row.task)) this.#drop(row)
     } else if (this.#flying.size && !this.#flying.has(event.request_id) && !this.client.requestIdsKept) {
       // perhaps of a task whose POST has not been answered
-      const early = this.#early.get(id) ?? []
-      if (this.#early.size < 1000 && early.length < 1000) this.#early.set(id, [...early, event])
+      if (this.#kept++ < EARLY_MAX) this.#early.has(id) ? this.#early.get(id).push(event) : this.#early.set(id, [event])
+      else this.#missed = true
       return
     } else if (event.type === 'task.created') {
       this.#put(blank(id, event.payload.type, {
         group_id: event.group_id, request_id: event.request_id, created_at: event.ts, updated_at: event.ts, event_count: event.task_seq,
         cursor: event.id, links: this.client.links(id)
-      }), true)
+      }), 'front')
+      this.#trim()
     } else if (event.type === 'task.status_changed' && this.#loaded) {
-      this.#fetch(id)
+      this.#fetching < FETCHES_MAX ? this.#fetch(id) : this.#restart()
     }
     this.tell({ event })
   }
 
   // A task that was not shown may have become one that is.
   async #fetch(id) {
-    const { status } = this.filter
+    this.#fetching++
     try {
-      const task = await this.client.get(id, { signal: this.signal })
-      if (status && task.status !== status) return
-      this.#put(task, true)
+      this.#put(await this.client.get(id, { signal: this.signal }), 'by age')
+      this.#trim()
       this.tell({})
     } catch { /* it is gone */ }
+    this.#fetching--
   }
 
   /** Submits a task. Its row is there at once, and stays the same one whatever comes first, the answer or its events. */
@@ -1159,7 +1240,7 @@ export class LiveList extends Live {
     try {
       const task = await this.client.submit(type, input, { ...options, group, request_id: request })
       if (row.optimistic) row.task = task.document
-      else if (row.task.id !== task.id) this.#put(task.document, true)
+      else if (row.task.id !== task.id) this.#put(task.document, 'front')
       else if (task.document.event_count >= row.task.event_count) row.task = task.document
       this.#adopt(row)
       return task
@@ -1171,7 +1252,10 @@ export class LiveList extends Live {
       if (!this.#flying.size) {
         const early = [...this.#early.values()].flat()
         this.#early.clear()
+        this.#kept = 0
         for (const event of early) this.#event(event)
+        if (this.#missed && this.watched) this.#restart()
+        this.#missed = false
       }
       this.tell({})
     }

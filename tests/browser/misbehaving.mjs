@@ -540,6 +540,154 @@ test('a submission that is refused takes its row away', async t => {
   leave()
 })
 
+// ---- a page that stays open
+
+// A site of tasks t0001, t0002, …: they are told as they are made, and listed in pages.
+async function growing(t, { size = 10, status = 'pending', snapshot = () => {}, ...more } = {}) {
+  const tasks = []
+  let stream = null
+  let seq = 0
+  const tell = (id, type, task_seq, payload, request_id = 'r') => {
+    seq++
+    stream?.write(message({ id: `e-${seq}`, type, ts: seq, task_id: id, task_seq, group_id: null, request_id, payload }, `e-${seq}`))
+  }
+  const site = await misbehaving(t, { last: 0, finished: false, ...more, other(how) {
+    const { answer, asked, url } = how
+    const json = value => { answer.setHeader('Content-Type', 'application/json'); answer.end(JSON.stringify(value)) }
+    if (asked.stream) {
+      head(answer)
+      answer.write(connected(`e-${seq}`, { snapshot: { tasks: [], more: false } }))
+      stream = answer
+      return true
+    }
+    if (more.other?.(how)) return true
+    if (url.pathname === '/api/tasks' && asked.method === 'GET') {
+      const before = url.searchParams.get('page_token')
+      const wanted = url.searchParams.get('status')
+      const all = tasks.filter(task => (!before || task.id < before) && (!wanted || task.status === wanted)).reverse()
+      const page = all.slice(0, size)
+      json({ tasks: page.map(task => ({ ...task })), next_page_token: all.length > size ? page.at(-1).id : '' })
+      return true
+    }
+    const one = tasks.find(task => url.pathname === `/api/tasks/${task.id}`)
+    if (one) json({ ...one })
+    return !!one
+  } })
+  return Object.assign(site, {
+    tasks, tell,
+    make(count) {
+      for (let i = 0; i < count; i++) {
+        const id = `t${String(tasks.length + 1).padStart(5, '0')}`
+        tasks.push({ id, type: 'tell', status, progress: 0, event_count: 1, cursor: null, group_id: null, request_id: 'r', files: [] })
+        tell(id, 'task.created', 1, { status: 'pending', type: 'tell' })
+      }
+    }
+  })
+}
+const ids = list => list.value.map(row => row.task.id)
+
+test('a list keeps a bounded number of rows, and brings those that went again, each once and in order', async t => {
+  const site = await growing(t)
+  site.make(25)
+  const list = site.leat.tasks()
+  const leave = list.subscribe(() => {})
+  await until(() => list.loaded)
+  await list.more()
+  assert.deepEqual(ids(list), site.tasks.slice(5).reverse().map(task => task.id))
+  let most = 0
+  for (let made = 0; made < 3000; made += 100) {
+    site.make(100)
+    await until(() => ids(list)[0] === site.tasks.at(-1).id, 'the newest is there')
+    most = Math.max(most, list.value.length)
+    assert.deepEqual(ids(list), site.tasks.slice(-list.value.length).reverse().map(task => task.id), 'the newest, without a hole')
+  }
+  assert.ok(most <= 520, `${most} rows`)
+  assert.equal(list.hasMore, true)
+  const shown = list.value.length
+  await list.more()
+  assert.ok(list.value.length > shown)
+  while (list.hasMore) await list.more()
+  assert.deepEqual(ids(list), site.tasks.toReversed().map(task => task.id))
+  site.tell(site.tasks[0].id, 'task.status_changed', 2, { from: 'pending', to: 'running', attempt: 1 })
+  await until(() => list.value.at(-1).task.status === 'running', 'what was brought follows its events')
+  leave()
+})
+
+test('an old task whose status becomes the one of a list stands where it belongs, and many are not asked for one by one', async t => {
+  const site = await growing(t, { size: 1000 })
+  site.make(400)
+  const list = site.leat.tasks({ status: 'completed' })
+  const leave = list.subscribe(() => {})
+  await until(() => list.loaded)
+  const end = task => {
+    Object.assign(task, { status: 'completed', event_count: 2 })
+    site.tell(task.id, 'task.status_changed', 2, { from: 'running', to: 'completed', attempt: 1 })
+  }
+  for (const n of [100, 300, 200]) {
+    end(site.tasks[n])
+    await until(() => ids(list).includes(site.tasks[n].id))
+  }
+  assert.deepEqual(ids(list), [300, 200, 100].map(n => site.tasks[n].id))
+  const asked = () => site.asked.filter(a => /^\/api\/tasks\/t/.test(a.path)).length
+  const before = asked()
+  for (const task of site.tasks) if (task.status !== 'completed') end(task)
+  await until(() => list.value.length === 400)
+  assert.deepEqual(ids(list), site.tasks.toReversed().map(task => task.id))
+  assert.ok(asked() - before <= 50, `${asked() - before} were asked for`)
+  leave()
+})
+
+test('while an answer is awaited a bounded number of events is kept, and nothing is missing afterwards', async t => {
+  let answered = null
+  const site = await growing(t, { size: 10000, other({ answer, asked }) {
+    if (asked.method !== 'POST') return false
+    answered = () => answer.writeHead(202, { 'Content-Type': 'application/json' })
+      .end(JSON.stringify({ success: true, task_id: site.tasks[0].id, task: { ...site.tasks[0], request_id: 'another' } }))
+    return true
+  } })
+  const list = site.leat.tasks()
+  let heard = false
+  const leave = list.subscribe((rows, change) => { heard ||= change?.events?.some(e => e.type === 'tell.all') })
+  await until(() => list.loaded)
+  const submitting = list.submit('tell', 'x')
+  await until(() => answered)
+  site.make(8000)
+  site.tell(null, 'tell.all', null, {})
+  await until(() => heard)
+  assert.equal(list.value.length, 1, 'they may be those of the answer')
+  answered()
+  await submitting
+  await until(() => list.value.length === 8000, 'the page that is asked for instead')
+  assert.deepEqual(ids(list), site.tasks.toReversed().map(task => task.id))
+  leave()
+})
+
+test('a tab that is killed is forgotten, and one that only slept is told what it may have missed', async t => {
+  globalThis.document = { visibilityState: 'visible' }
+  Object.defineProperty(globalThis.navigator ?? (globalThis.navigator = {}), 'locks', { configurable: true, value: { request: async (name, options, lead) => lead() } })
+  t.after(() => { delete globalThis.document; delete globalThis.navigator.locks })
+  const rotate = ({ answer }) => { head(answer); answer.write(connected('e-0')); setTimeout(() => answer.end(end('rotated', 'e-0')), 300) }
+  const site = await misbehaving(t, { ways: Array.from({ length: 12 }, () => rotate), last: 0, finished: false })
+  const leave = new AbortController()
+  const seen = all(site.leat.watch(TASK, { signal: leave.signal }))
+  await until(() => site.streams().length)
+  const tab = new BroadcastChannel(`leat ${site.url} `)
+  const heard = []
+  tab.onmessage = m => heard.push(m.data)
+  t.after(() => tab.close())
+  const want = () => tab.postMessage({ t: 'want', tab: 'other', scopes: [{ kind: 'group', id: 'g', base: 'b', key: 'b', path: '/groups/g/events', self: '/groups/g', types: '', patterns: null }] })
+  want()
+  const paths = () => site.streams().map(a => a.path)
+  await until(() => paths().at(-1) === '/api/events', 'one stream for both')
+  await until(() => paths().at(-1) !== '/api/events', 'the other has not answered')
+  assert.equal(paths().at(-1), `/api/tasks/${TASK}/events`)
+  want()
+  await until(() => heard.some(m => m.again === 'other'), 'it came back')
+  tab.postMessage({ t: 'bye', tab: 'other' })
+  leave.abort()
+  await seen
+})
+
 test('a document takes each event once, and no old one', () => {
   const start = { id: TASK, status: 'pending', progress: 0, event_count: 1, files: [], result: null }
   const running = applyEvent(start, event(2))

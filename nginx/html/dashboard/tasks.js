@@ -9,6 +9,8 @@ import { stats } from './stats.js'
 
 const PAGE = 50
 const KEPT = 200 // more than was asked for, that came since
+const WAITING = 5000 // events that wait for a page; then it is asked for once more
+const LOOKS = 8 // tasks that are asked for at once; then the page is
 
 // Cancels or retries; gives the new document, or null.
 export async function act(task, verb, query) {
@@ -84,6 +86,8 @@ export function list(filter, search, signal, clear) {
   let wrong = '' // why there is no list
   let waiting = null // events that came while a page was on its way
   let again = false
+  let looks = 0
+  let soon = null // a load that is planned
 
   const body = h('tbody')
   const sheet = table('cards.tasks', 'Tasks, newest first', ['Status', 'Task', 'Progress', 'Time', 'Created', ''], body, { hidden: true })
@@ -149,10 +153,19 @@ export function list(filter, search, signal, clear) {
   }
 
   async function look(id) {
+    if (looks >= LOOKS) {
+      soon ??= setTimeout(() => {
+        soon = null
+        load()
+      }, 1000)
+      return
+    }
+    looks++
     try {
       merge(await get(taskPath(id), null, signal))
       paint()
     } catch { /* it is gone, or the next event tells */ }
+    looks--
   }
 
   function take(event) {
@@ -209,8 +222,9 @@ export function list(filter, search, signal, clear) {
   listen(event => {
     if (event.type === 'stream.connected') return load()
     if (!event.task_id) return
-    if (waiting) waiting.push(event)
-    else take(event)
+    if (!waiting) take(event)
+    else if (waiting.length < WAITING) waiting.push(event)
+    else again = true
     trim()
     paint()
   }, signal)
@@ -218,7 +232,10 @@ export function list(filter, search, signal, clear) {
     const now = Date.now()
     for (const [id, each] of rows) if (tasks.has(id)) each.tick(tasks.get(id).task, tasks.get(id).seen, now)
   }, 1000)
-  signal.addEventListener('abort', () => clearInterval(timer))
+  signal.addEventListener('abort', () => {
+    clearInterval(timer)
+    clearTimeout(soon)
+  })
   if (connected()) load()
   return { node: h('div', null, sheet, note, moreButton), reload: load, paint }
 }
