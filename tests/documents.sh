@@ -36,6 +36,12 @@ done)
 [ -z "$dead" ]
 result $? 'links between files lead somewhere' "$dead"
 
+cmp LICENSE nginx/html/LICENSE
+result $? 'the licence of the package for npm is that of the tree'
+version=$(sed -n 's/^VERSION *:= *//p' Makefile)
+grep -q "^  \"version\": \"$version\",\$" nginx/html/package.json
+result $? "so is its version" "Makefile: $version"
+
 if command -v mandoc >/dev/null; then
     wrong=$(mandoc -T lint lib/man/*.[1-8] "$build"/man/*.[1-8] 2>/dev/null |
         grep -v 'referenced manual not found')

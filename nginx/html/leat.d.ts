@@ -218,10 +218,14 @@ export interface Row {
 
 export interface ListFilter { status?: Status; type?: string; group?: string; page_size?: number }
 
-/** Rows, newest first, that follow their events while somebody subscribes. Changes of one turn are told together. */
+/**
+ * Rows, newest first, that follow their events while somebody subscribes. Changes of one turn are told together. It keeps
+ * those that were asked for (the first page and each more()) and 500 that came since; the oldest of more go.
+ */
 export class LiveList extends Observable<Row[], { events: LeatEvent[]; error?: Error }> {
   constructor(client: Leat, filter?: ListFilter)
   readonly filter: ListFilter
+  /** Whether there are older tasks than those shown: more() brings them. */
   readonly hasMore: boolean
   readonly loaded: boolean
   error: Error | null
