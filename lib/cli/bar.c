@@ -167,14 +167,15 @@ void bar_line(struct buf *out, const struct terminal *t, const struct bar *b)
 void bar_second(struct buf *out, const struct terminal *t, const struct bar *b)
 {
     struct buf words = {0}, fit = {0};
-    if (task_status_terminal(b->task->status))
+    bool ended = task_status_terminal(b->task->status);
+    if (ended)
         bar_error(&words, b->task);
     else if (b->log)
         buf_str(&words, b->log);
     if (words.len) {
-        text_fit(&fit, t, words.data, t->columns - 1);
-        text_colour(out, t, task_status_terminal(b->task->status) ? COLOUR_NONE : COLOUR_FAINT,
-                    buf_text(&fit));
+        bool own = strchr(words.data, '\033'); /* the job has chosen them */
+        text_fit_coloured(&fit, t, words.data, t->columns - 1);
+        text_colour(out, t, ended || own ? COLOUR_NONE : COLOUR_FAINT, buf_text(&fit));
     }
     buf_free(&fit);
     buf_free(&words);

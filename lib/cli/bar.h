@@ -12,7 +12,7 @@
 struct bar {
     const struct task *task;
     const char *label; /* which one it is, where there are several; NULL: only one */
-    const char *log;   /* the last line of its log, or NULL */
+    const char *log;   /* the last line of its log, with its colours, or NULL */
     int64_t now;
     bool gone; /* it was deleted */
 };

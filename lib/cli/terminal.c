@@ -83,19 +83,27 @@ static const char *cut_sign(const struct terminal *t)
     return t->unicode ? "\xe2\x80\xa6" : "..";
 }
 
-int text_fit(struct buf *out, const struct terminal *t, const char *text, int columns)
+/* The length of what selects a colour at `text`; 0: that does not. */
+static size_t colour_length(const char *text)
+{
+    if (text[0] != '\033' || text[1] != '[') return 0;
+    size_t len = 2 + strspn(text + 2, "0123456789:;<=>?");
+    return text[len] == 'm' ? len + 1 : 0;
+}
+
+/* text_fit of text without any other sequence; colours take no column, and end where it is cut. */
+static int fit(struct buf *out, const struct terminal *t, const char *text, int columns)
 {
     int sign = t->unicode ? 1 : 2, used = 0, used_there = 0;
     size_t len = strlen(text), there = out->len; /* where it is cut, should it not fit */
     if (columns < sign) return 0;
-    if (memchr(text, '\033', len)) { /* all of a sequence goes, not its first character alone */
-        struct buf plain = {0};
-        text_harmless(&plain, text, len);
-        used = text_fit(out, t, buf_text(&plain), columns);
-        buf_free(&plain);
-        return used;
-    }
     for (size_t at = 0; at < len;) {
+        size_t colour = colour_length(text + at);
+        if (colour) {
+            buf_add(out, text + at, colour);
+            at += colour;
+            continue;
+        }
         wchar_t c;
         size_t n = decode(text + at, len - at, &c);
         bool blank = c == '\n' || c == '\t' || c == '\r';
@@ -103,6 +111,7 @@ int text_fit(struct buf *out, const struct terminal *t, const char *text, int co
         if (width >= 0 && used + width > columns) {
             out->len = there;
             buf_str(out, cut_sign(t));
+            if (memchr(text, '\033', len)) buf_str(out, "\033[0m");
             return used_there + sign;
         }
         if (blank)
@@ -113,6 +122,26 @@ int text_fit(struct buf *out, const struct terminal *t, const char *text, int co
         at += n;
         if (used <= columns - sign) there = out->len, used_there = used;
     }
+    return used;
+}
+
+int text_fit(struct buf *out, const struct terminal *t, const char *text, int columns)
+{
+    if (!strchr(text, '\033')) return fit(out, t, text, columns);
+    struct buf plain = {0}; /* all of a sequence goes, not its first character alone */
+    text_harmless(&plain, text, strlen(text));
+    int used = fit(out, t, buf_text(&plain), columns);
+    buf_free(&plain);
+    return used;
+}
+
+int text_fit_coloured(struct buf *out, const struct terminal *t, const char *text, int columns)
+{
+    if (!t->colours) return text_fit(out, t, text, columns);
+    struct buf kept = {0};
+    text_coloured(&kept, text, strlen(text));
+    int used = fit(out, t, buf_text(&kept), columns);
+    buf_free(&kept);
     return used;
 }
 

@@ -29,6 +29,9 @@ int text_width(const char *text, size_t len);
  * character, and what steers a terminal, is left out, a line break or tab is a blank. Returns the columns that it takes. */
 int text_fit(struct buf *out, const struct terminal *t, const char *text, int columns);
 
+/* The same, but with the colours that it selects, which end with it, where there are any. */
+int text_fit_coloured(struct buf *out, const struct terminal *t, const char *text, int columns);
+
 /* Appends `text` so that it is harmless on a terminal: without its control sequences, its lines kept. */
 void text_harmless(struct buf *out, const char *text, size_t len);
 

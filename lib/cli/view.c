@@ -234,7 +234,7 @@ static void keep_log(struct view *v, size_t at, const char *text)
 {
     json_t *payload = json_read(text, strlen(text), NULL);
     free(v->logs[at]);
-    v->logs[at] = mem_str(member(payload, "message"));
+    v->logs[at] = mem_str(member(payload, json_object_get(payload, "ansi") ? "ansi" : "message"));
     json_decref(payload);
 }
 

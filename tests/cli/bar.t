@@ -16,7 +16,7 @@ at=$(cat)
 wait_for() { while [ ! -e "$at$1" ]; do sleep 0.05; done; }
 wait_for 1
 echo '{"progress":25,"phase":"compile"}' >&3
-echo 'a line of its log that is certainly longer than forty columns' >&2
+printf '\033[32ma line of its log that is certainly \033[1mlonger than forty columns\n' >&2
 wait_for 2
 echo '{"progress":75,"phase":"link","message":"almost"}' >&3
 printf 'wide \346\227\245\346\234\254 and \033[31mred\n' >&2
@@ -49,6 +49,9 @@ for my $columns (80, 40) {
         cmp_ok $screen->widest, '<', $columns, 'no line reaches the last column';
         is $screen->strange, '', 'nothing else was written';
         ok $screen->colours, 'in colours';
+        like $screen->raw, qr/and \e\[31mred\e\[0m/, '... those of the line of the log among them';
+        my $rest = $columns == 40 ? qr/\e\[1ml[a-z ]*\xe2\x80\xa6/ : qr/\e\[1mlonger than forty columns/;
+        like $screen->raw, qr/\e\[32ma line of its log that is certainly $rest\e\[0m/, '... which end with it, also where it is cut';
     };
 
     subtest "several, $columns columns" => sub {
