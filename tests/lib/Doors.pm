@@ -45,6 +45,7 @@ my @rows   = (
     [$cgi,        'groups',     'an admin names the group of another owner in the path', 'slash'],
     [$cgi,        'groups',     'GET /api/groups: pages, latest change first', 'slash'],
     [$cgi,        'groups',     'publishing into a group', 'slash'],
+    [$all,        'hold',       undef, 'nginx'],
     [$cgi,        'keep',       'a connection serves many requests', 'starts'],
     ['lighttpd',  'keep',       'one request after the other, of every kind', 'words'],
     ['lighttpd',  'keep',       'many at once, in any order', 'words'],

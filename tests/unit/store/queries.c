@@ -374,6 +374,25 @@ static void looking_when_the_nth_newest_task_was_created_looks_at_these(void **s
     assert_no_growth("created", before, cost(r->db));
 }
 
+/* Pages that the database read while it was opened. */
+static int64_t pages_to_open(struct room *r)
+{
+    int pages = 0, highest = 0;
+    room_close(r);
+    OK(r, room_open(r));
+    sqlite3_db_status(db_sqlite(r->db), SQLITE_DBSTATUS_CACHE_MISS, &pages, &highest, 0);
+    return pages;
+}
+
+static void opening_reads_the_same_few_pages_however_much_there_is(void **state)
+{
+    struct room *r = *state;
+    int64_t empty = pages_to_open(r);
+    assert_in_range(empty, 1, 100);
+    fill(r, &(struct sketch){.group = "g"}, many());
+    assert_in_range(pages_to_open(r), 1, empty + 2); /* of trees that have become a little deeper */
+}
+
 static int64_t cost_of_unfinished(struct room *r, const char *owner)
 {
     struct task_list l;
@@ -468,6 +487,7 @@ int main(void)
         room_test(a_page_costs_what_it_shows_whatever_is_asked_for),
         room_test(a_place_in_a_long_queue_costs_little_more_than_in_a_short_one),
         room_test(looking_when_the_nth_newest_task_was_created_looks_at_these),
+        room_test(opening_reads_the_same_few_pages_however_much_there_is),
         room_test(the_unfinished_are_found_without_walking_the_finished),
         room_test(of_a_long_queue_only_the_newest_are_joined_and_counted),
         room_test(progress_of_a_group_looks_at_what_runs),
