@@ -14,9 +14,10 @@ use Time::HiRes qw(sleep time);
 my $build = abs_path(dirname(__FILE__) . '/../..') . '/' . ($ENV{BUILD} || 'build');
 $build = $ENV{BUILD} if ($ENV{BUILD} // '') =~ m{^/};
 
-# No admin, so that /api/events is one owner's; times so short that they are seen to pass.
+# No admin, so that /api/events is one owner's; times so short that they are seen to pass; as CGI, places enough for streams
+# that are closed quicker than Apache notices.
 my $auth = "[auth]\nanonymous_scope = create,read,publish\n";
-our $l   = Leat->start(conf => "$auth\[stream]\nheartbeat = 0.3\nretry_ms = 1000\n[runner]\nworkers = 8\n");
+our $l   = Leat->start(conf => "$auth\[stream]\nheartbeat = 0.3\nretry_ms = 1000\ncgi_streams = 64\n[runner]\nworkers = 8\n");
 
 my $json   = {Accept => 'application/json'};
 my $ndjson = {Accept => 'application/x-ndjson'};
