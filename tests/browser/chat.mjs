@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { after, afterEach, before, test } from 'node:test'
-import { barriers, launch, newPage, wire } from './page.mjs'
+import { barriers, launch, newPage, tenLines, wire } from './page.mjs'
 import { Server, quiet, until } from './server.mjs'
 
 const chat = new Server('CHAT')
@@ -231,4 +231,24 @@ test('what the model refuses is said and not asked again; what may mend itself i
   await answered(page)
   assert.deepEqual(llm.asked.slice(1), Array(3).fill(['Allowed']))
   assert.deepEqual((await tasks('errors')).map(task => [task.status, task.attempt]), [['completed', 3], ['failed', 1]])
+})
+
+test('the ten lines that replace a poll loop do', async () => {
+  const page = await visit('unused')
+  const said = await page.evaluate(`new Promise(resolve => {
+    const session_id = 'ten lines', message = 'one two three', answer = {}
+    const show = (error, retryable) => resolve(['failed', error, retryable])
+    let tries = 0
+    function again() {
+      ${tenLines('chat')}
+      const { onmessage } = source
+      source.onmessage = event => {
+        onmessage(event)
+        if (source.readyState === EventSource.CLOSED) resolve(answer.textContent)
+      }
+    }
+    again()
+  })`)
+  assert.deepEqual(await history('ten lines'), [['user', 'one two three'], ['assistant', said]])
+  assert.equal((await tasks('ten lines')).length, 1)
 })

@@ -1,7 +1,7 @@
 // The generator: work that outlives every request of a page.
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
-import { barriers, launch, newPage, wire } from './page.mjs'
+import { barriers, launch, newPage, tenLines, wire } from './page.mjs'
 import { Server, quiet, until } from './server.mjs'
 
 const site = new Server('GENERATE')
@@ -131,4 +131,22 @@ test('a failure is told in the words of the job', async () => {
   await page.getByText('The request is no {"prompt": "..."}.').waitFor()
   const [failed] = (await page.messages()).filter(message => message.type === 'failed')
   assert.deepEqual([failed.code, failed.retryable], ['exit_status', false])
+})
+
+test('the ten lines that replace a poll loop do', async () => {
+  const page = await visit()
+  const { said, values, polled } = await page.evaluate(`new Promise(resolve => {
+    document.cookie = 'token=${site.token}; path=/api/generate-async; SameSite=Strict'
+    const headers = { Authorization: 'Bearer ${site.token}', 'Content-Type': 'application/json' }
+    const prompt = 'Ducks', values = [], polled = []
+    const bar = { set value(n) { values.push(n) } }
+    const poll = id => polled.push(id)
+    const end = said => resolve({ said, values, polled })
+    void (async () => {
+      ${tenLines('generate')}
+    })()
+  })`)
+  assert.deepEqual([said.type, polled], ['completed', []])
+  assert.match(said.result.files[0].content, /Ducks/)
+  assert.ok(values.length > 3 && values.every((value, i) => !i || value > values[i - 1]), `${values}`)
 })

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { after, afterEach, before, test } from 'node:test'
 import { crc32, deflateSync } from 'node:zlib'
-import { barriers, launch, newPage, wire } from './page.mjs'
+import { barriers, launch, newPage, tenLines, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 const site = new Server('IMAGES')
@@ -181,6 +181,24 @@ test('a token that ends during the stream is asked for again, and nothing is mis
   await sign(page, site.token)
   await page.getByText('nobody-looked.png').waitFor()
   await same(page)
+})
+
+test('the ten lines that replace a poll loop do', async () => {
+  const page = await visit()
+  await page.evaluate(`{
+    document.cookie = 'token=${site.token}; path=/api; SameSite=Strict'
+    window.told = []
+    const reload = () => window.told.push('reload')
+    const show = (id, data) => window.told.push([id, data.status])
+    ${tenLines('images')}
+    source.onopen = () => { window.opened = true }
+  }`)
+  await page.waitForFunction(() => window.opened)
+  const { task_id: id } = await site.alice('POST', '/api/tasks', { type: 'quick' })
+  const told = () => page.evaluate(id => window.told.filter(each => each[0] === id).map(each => each[1]), id)
+  await until(async () => (await told()).at(-1) === 'completed', 30)
+  assert.deepEqual(await told(), ['pending', 'processing', 'completed'])
+  assert.equal(await page.evaluate(() => window.told.includes('reload')), false)
 })
 
 test('a thousand messages: none is lost, none is doubled, and they are there at once', async t => {

@@ -36,6 +36,14 @@ export async function barriers(page) {
   return violations.map(each => [each.id, ...each.nodes.map(node => node.html)])
 }
 
+// The lines of a recipe's README that replace a poll loop, as somebody types them.
+export function tenLines(recipe) {
+  const readme = readFileSync(new URL(`../../nginx/recipes/${recipe}/README.md`, import.meta.url), 'utf8')
+  const code = readme.match(/## Replace your poll loop in ten lines\n\n```js\n([\s\S]*?)```/)[1]
+  assert.ok(code.trim().split('\n').length <= 10)
+  return code
+}
+
 // A way to the server that passes bytes on until it is cut: then every connection breaks, and none is made. Where it is
 // only torn, those that are there break.
 export async function wire(url) {

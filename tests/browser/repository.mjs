@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { after, afterEach, before, test } from 'node:test'
-import { barriers, launch, newPage, wire } from './page.mjs'
+import { barriers, launch, newPage, tenLines, wire } from './page.mjs'
 import { Server, until } from './server.mjs'
 
 const site = new Server('REPOSITORY')
@@ -172,4 +172,26 @@ test('what is kept for a year is there when all else is gone', async () => {
   await same(page, 'first')
   await documents(page).filter({ hasText: 'Languages' }).click()
   await page.locator('#doc', { hasText: '1 files  c' }).waitFor()
+})
+
+test('the ten lines that replace a poll loop do', async () => {
+  const { url } = commit('ten', 'int main(void) { return 10; } // TODO ten')
+  const page = await visit()
+  await page.evaluate(`{
+    const id = 'ten lines'
+    window.told = { statuses: [], docs: [], lines: [] }
+    const show = (status, error) => window.told.statuses.push(error ? [status, error] : status)
+    const list = (task, { name }) => window.told.docs.push(name)
+    const append = line => window.told.lines.push(line)
+    ${tenLines('repository')}
+  }`)
+  const told = () => page.evaluate(() => window.told)
+  await until(async () => (await told()).statuses.length === 1, 30, 'it is connected')
+  await fetch(`${site.url}/api/repositories/ten%20lines/clone`, { method: 'POST', headers: { 'Content-Type': 'text/plain' }, body: url })
+  await until(async () => (await told()).statuses.at(-1) === 'ready' && (await told()).statuses.length > 1, 30, 'it is cloned')
+  await site.ask('POST', '/api/repositories/analyze', { type: 'todos', group: 'ten lines', input: null })
+  await until(async () => (await told()).statuses.at(-1) === 'completed', 30, 'it is analysed')
+  const { statuses, docs, lines } = await told()
+  assert.deepEqual(statuses.filter((word, i) => word !== statuses[i - 1]), ['ready', 'cloning', 'ready', 'analyzing', 'completed'])
+  assert.ok(docs.length && lines.length, `${docs}; ${lines}`)
 })

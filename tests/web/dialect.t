@@ -166,6 +166,23 @@ subtest 'the word of a group stays until its status changes' => sub {
         'and in the events';
 };
 
+subtest 'the type of a group is that of all tasks in its status at the moment it changes' => sub {
+    # tasks of one request are there at one moment, those of several one after the other
+    my %made = (mixed => [['work', 'long']], alike => [['work', 'work']], apart => [['work'], ['long']]);
+    my %says;
+    for my $group (sort keys %made) {
+        for my $types (@{ $made{$group} }) {
+            my $lines = join '', map { qq({"type":"$_","group":"$group","delay":600}\n) } @$types;
+            my $r = $l->http(POST => '/api/tasks', body => $lines, headers => {'Content-Type' => 'application/x-ndjson'});
+            is $r->status, 202, "$group: @$types";
+        }
+        my $page = $l->http(GET => "/api/groups/$group/events?last_event_id=earliest&types=group.*", headers => $json)->json;
+        $says{$group} = [map { ($_->{payload}{counts}{pending}, $_->{payload}{type}) } @{ $page->{events} }];
+        is $l->http(GET => "/api/groups/$group")->json->{type}, $says{$group}[1], '... its document says the same';
+    }
+    is_deeply \%says, {mixed => [2, undef], alike => [2, 'work'], apart => [1, 'work']}, 'and so do the events';
+};
+
 subtest 'what has no word is failed' => sub {
     my %code = (bad => 'exit_status', stuck => 'timeout', long => 'cancelled');
     for my $type (sort keys %code) {
