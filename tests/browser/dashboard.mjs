@@ -420,6 +420,18 @@ onNginx('a server that cannot be reached is waited for, and the page says so', a
   await page.locator('tr[data-id]').first().waitFor()
 })
 
+onNginx('where a button goes that has the focus, the focus waits for the next one', async () => {
+  const page = await visit('#/types')
+  const held = await page.evaluate(async () => {
+    const { button, h, put } = await import('/dashboard/dom.js')
+    const place = document.querySelector('main').appendChild(h('p', null, button('Other', () => {}), button('Cancel', () => {})))
+    place.lastChild.focus()
+    const name = () => document.activeElement === place ? 'the place' : document.activeElement.textContent
+    return [[button('Cancel', () => {})], ['stopping'], [button('Retry', () => {})]].map(children => (put(place, children), name()))
+  })
+  assert.deepEqual(held, ['Cancel', 'the place', 'Retry'])
+})
+
 onNginx('notices are few, and go when they are told to; the skip link stays in its view', async () => {
   const page = await visit('#/types')
   await page.locator('tbody tr').first().waitFor()

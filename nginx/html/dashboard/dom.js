@@ -14,14 +14,15 @@ export function h(name, props, ...children) {
   return node
 }
 
-// What has the focus keeps it, or what stands in its place does: who goes by keyboard does not begin anew.
+// What has the focus keeps it, or what stands in its place does, and where nothing does for now the place itself: who goes
+// by keyboard does not begin anew.
 export function put(node, ...children) {
   const held = node.contains(document.activeElement) && document.activeElement
   const index = held ? focusable(node).indexOf(held) : -1
   node.replaceChildren(...children.flat(9).filter(child => child != null && child !== false))
-  if (held && held !== document.activeElement) {
+  if (held && (held === node || held !== document.activeElement)) {
     const there = focusable(node)
-    const next = there.find(each => called(each) === called(held)) ?? there[index] ?? there.at(-1) ?? node.closest('tr')?.querySelector('a') ?? node
+    const next = there.find(each => held !== node && called(each) === called(held)) ?? there[Math.max(index, 0)] ?? there.at(-1) ?? node
     if (next === node) node.tabIndex = -1
     next.focus({ preventScroll: true })
   }
