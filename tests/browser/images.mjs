@@ -203,6 +203,10 @@ test('the ten lines that replace a poll loop do', async () => {
 
 test('a thousand messages: none is lost, none is doubled, and they are there at once', async t => {
   const page = await visit()
+  // a page that is open is what is measured: by its second stream the browser is done with the window that it opens for each
+  // context, and the end of a stream, which comes every four seconds here, is not near
+  await until(() => page.asked.filter(each => each === 'GET /api/notifications').length > 1, 60, 'its stream ends, and is opened again')
+  await page.getByText('Live', { exact: true }).waitFor()
   const count = 334
   const answer = await fetch(`${site.url}/api/tasks`, {
     method: 'POST', headers: { Authorization: `Bearer ${site.token}`, 'Content-Type': 'application/x-ndjson' },
@@ -220,4 +224,23 @@ test('a thousand messages: none is lost, none is doubled, and they are there at 
   const late = heard.map(message => message.late).sort((a, b) => a - b)
   t.diagnostic(`change to page: median ${late[late.length >> 1]} ms, 99 of 100 within ${late[Math.floor(late.length * 0.99)]} ms`)
   assert.ok(late[late.length >> 1] < 2000)
+})
+
+test('a page that is left open shows the newest 500, and more when somebody asks', async () => {
+  const page = await visit()
+  const add = async () => {
+    const { task_id: id } = await site.alice('POST', '/api/tasks', { type: 'images', input: 'x', delay: 1000 })
+    for (const now = Date.now(); Date.now() === now;); // ids of one millisecond have no order
+    return id
+  }
+  const ids = []
+  const shows = newest => until(async () => JSON.stringify(newest) === await page.locator('article').evaluateAll(all =>
+    JSON.stringify(all.map(node => node.dataset.id))), 60, `it shows these ${newest.length}`)
+  while (ids.length < 530) ids.unshift(await add())
+  await shows(ids.slice(0, 500))
+  await page.getByRole('button', { name: 'Show more' }).click()
+  await shows(ids.slice(0, 520))
+  await site.alice('POST', `/api/tasks/${ids[525]}/cancel`) // of one that is not shown
+  ids.unshift(await add())
+  await shows(ids.slice(0, 520))
 })

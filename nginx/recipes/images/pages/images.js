@@ -1,9 +1,12 @@
 // Uploads, and what became of them: a list that is loaded once, and one stream of messages that keeps it as it is.
 const PAGE = 20
+const PAGE_MAX = 200 // the longest that a server gives unless it is told otherwise
+const KEPT = 500
 
 const $ = id => document.getElementById(id)
-const batches = new Map() // task_id: what row() makes
-let shown = 0 // that were loaded as pages
+const batches = new Map() // task_id: what row() makes; always the newest uploads, without a gap
+const rows = [] // the same, newest first
+let most = KEPT // how many there are at most: a page that is open for days does not grow; who asks for more gets more
 
 // ---- the client ------------------------------------------------------------------------------------------------------
 
@@ -59,6 +62,7 @@ async function sync(since) {
 // ---- the page --------------------------------------------------------------------------------------------------------
 
 const state = text => { $('state').textContent = text }
+const complain = error => { $('wrong').textContent = error.message }
 const h = (name, text, attributes = {}) => {
   const node = document.createElement(name)
   node.textContent = text
@@ -66,42 +70,64 @@ const h = (name, text, attributes = {}) => {
   return node
 }
 
-// Newest first; most are newer than all that are there.
-function place(node) {
-  const all = $('batches')
-  let next = all.firstChild
-  if (all.lastChild?.dataset.id > node.dataset.id) next = null
-  while (next?.dataset.id > node.dataset.id) next = next.nextSibling
-  all.insertBefore(node, next)
+// Puts a row where it belongs. Those of uploads that come together come in any order.
+function place(batch) {
+  let at = 0
+  for (let end = rows.length; at < end;) {
+    const middle = (at + end) >> 1
+    if (rows[middle].id > batch.id) at = middle + 1
+    else end = middle
+  }
+  $('batches').insertBefore(batch.node, rows[at]?.node ?? null)
+  rows.splice(at, 0, batch)
 }
 
-// A row is made once: hundreds of messages may come at a time, and each changes little.
+// A row is a copy of this one, made once: hundreds of messages may come at a time, and each changes little. What waits has no
+// bar yet.
+const blank = h('article', '')
+blank.append(h('div', '', { class: 'head' }))
+blank.firstChild.append(h('strong', ''), h('button', 'Cancel', { type: 'button' }))
+const bar = h('progress', '', { max: 100, 'aria-label': 'Progress' })
+
 function row(id) {
-  const node = h('article', '', { 'data-id': id })
-  const head = h('div', '', { class: 'head' })
-  const word = h('strong', '')
-  const bar = h('progress', '', { max: 100, 'aria-label': 'Progress' })
-  const cancel = h('button', 'Cancel', { type: 'button' })
-  cancel.onclick = () => ask('POST', `/api/images/${id}/cancel`).catch(error => { $('wrong').textContent = error.message })
-  head.append(word, bar, cancel)
-  node.append(head)
-  place(node)
-  return { data: {}, node, head, word, bar, cancel }
+  const node = blank.cloneNode(true)
+  const head = node.firstChild
+  node.dataset.id = id
+  const batch = { id, data: {}, node, head, word: head.firstChild, cancel: head.lastChild }
+  batches.set(id, batch)
+  place(batch)
+  return batch
+}
+
+function dropOldest() {
+  const { id, node } = rows.pop()
+  batches.delete(id)
+  node.remove()
 }
 
 function update(data) {
   const { task_id: id } = data
-  if (!batches.has(id)) batches.set(id, row(id))
-  const batch = batches.get(id)
+  // one of those that are not shown: it is loaded when somebody wants to see more
+  if (!batches.has(id) && !$('more').hidden && rows.at(-1)?.id > id) return
+  const batch = batches.get(id) ?? row(id)
   Object.assign(batch.data, data)
   draw(batch)
+  if (rows.length > most) {
+    dropOldest()
+    $('more').hidden = false
+  }
 }
 
-function draw({ data, node, head, word, bar, cancel }) {
-  const { task_id: id, status, progress, error_message: error, pictures = [], refused = [] } = data
-  node.className = word.textContent = status
-  bar.hidden = cancel.hidden = status === 'completed' || status === 'failed'
-  bar.value = progress
+function draw(batch) {
+  const { id, data, node, head, word, cancel } = batch
+  const { status, progress, error_message: error, pictures = [], refused = [] } = data
+  if (node.className !== status) {
+    node.className = word.textContent = status
+    cancel.hidden = status === 'completed' || status === 'failed'
+    if (status === 'processing') word.after(batch.bar = bar.cloneNode())
+    else batch.bar?.remove()
+  }
+  if (status === 'processing') batch.bar.value = progress
   const body = [...error ? [h('p', error, { class: 'wrong' })] : []]
   if (pictures.length) {
     const gallery = h('div', '', { class: 'gallery' })
@@ -125,13 +151,21 @@ function sign() {
   return new Error($('token').value && 'This token is not known, or it has ended.')
 }
 
-// The newest uploads as they are now, and what happened since. Whatever was shown and changed meanwhile is among them.
+// A page of the list.
+async function list(skip, limit) {
+  const { tasks } = await ask('GET', `/api/images?skip=${skip}&limit=${limit}`)
+  $('more').hidden = true // whatever it brings is shown
+  for (const task of tasks) update(task)
+  $('more').hidden = tasks.length < limit
+  return tasks
+}
+
+// The newest uploads as they are now, and what happened since. Older ones may have changed too: they are loaded when somebody
+// wants to see more.
 async function load() {
   const since = newest?.timestamp
-  const { tasks } = await ask('GET', `/api/images?skip=0&limit=${Math.max(PAGE, shown)}`)
-  for (const task of tasks) update(task)
-  shown = Math.max(shown, tasks.length)
-  $('more').hidden = tasks.length < PAGE
+  const tasks = await list(0, Math.min(Math.max(PAGE, rows.length), PAGE_MAX))
+  while (!$('more').hidden && rows.at(-1).id < tasks.at(-1).task_id) dropOldest()
   if (since) await sync(since)
   count()
 }
@@ -148,7 +182,7 @@ async function upload(files) {
   try {
     update(await ask('POST', '/api/images', form))
   } catch (error) {
-    $('wrong').textContent = error.message
+    complain(error)
   }
   count()
 }
@@ -163,10 +197,11 @@ addEventListener('drop', event => {
   if (event.dataTransfer.files.length) upload([...event.dataTransfer.files])
 })
 $('more').addEventListener('click', async () => {
-  const { tasks } = await ask('GET', `/api/images?skip=${shown}&limit=${PAGE}`)
-  for (const task of tasks) update(task)
-  shown += tasks.length
-  $('more').hidden = tasks.length < PAGE
+  most = Math.max(KEPT, rows.length + PAGE)
+  await list(rows.length, PAGE).catch(complain)
+})
+$('batches').addEventListener('click', ({ target }) => {
+  if (target.type === 'button') ask('POST', `/api/images/${target.closest('article').dataset.id}/cancel`).catch(complain)
 })
 $('sign').addEventListener('submit', async event => {
   event.preventDefault()
@@ -182,7 +217,7 @@ async function begin() {
     await load()
     listen()
   } catch (error) {
-    $('wrong').textContent = error.message
+    complain(error)
   }
 }
 await begin()
