@@ -125,11 +125,12 @@ static enum err apply_group(struct operation *op, struct db *db, struct error *e
 void change_group_init(struct change_group *c, const struct caller *caller, enum change_kind kind,
                        const char *owner, const char *group)
 {
-    *c = (struct change_group){.op = {.apply = apply_group, .terminal = kind == CHANGE_CANCEL},
-                               .caller = *caller,
-                               .kind = kind,
-                               .owner = mem_str(owner),
-                               .group = mem_str(group)};
+    *c = (struct change_group){
+        .op = {.apply = apply_group, .terminal = kind == CHANGE_CANCEL, .large = true},
+        .caller = *caller,
+        .kind = kind,
+        .owner = mem_str(owner),
+        .group = mem_str(group)};
 }
 
 void change_group_free(struct change_group *c)

@@ -37,6 +37,8 @@ struct operation {
     bool terminal; /* it may end a task: nobody may see that before it is on disk */
     bool fleeting; /* losing it with the power does no harm */
     bool
+        large; /* takes milliseconds: it has a transaction of its own, and others may go before it */
+    bool
         again; /* set by apply: this was a portion, which stays; the next comes in a later transaction */
 
     /* the outcome */

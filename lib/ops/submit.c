@@ -361,6 +361,7 @@ void submit_many_free(struct submit_many *m)
 
 struct submit *submit_many_add(struct submit_many *m, const struct caller *caller, int64_t line)
 {
+    enum { FEW = 32 }; /* they take no longer than what others do meanwhile */
     if (m->count == m->cap) {
         m->cap = m->cap ? m->cap * 2 : 64;
         m->items = mem_grow(m->items, m->cap, sizeof *m->items);
@@ -368,6 +369,7 @@ struct submit *submit_many_add(struct submit_many *m, const struct caller *calle
     }
     submit_init(&m->items[m->count], caller);
     m->lines[m->count] = line;
+    m->op.large = m->count >= FEW;
     return &m->items[m->count++];
 }
 

@@ -45,6 +45,7 @@ struct commit_group {
     int64_t
         gather_until; /* monotonic us: the group is not kept waiting beyond it; 0: nobody waits */
     bool rang;        /* since commit_group_rang */
+    bool let_by;      /* the last group went before a large one that waited already */
     bool lock_asked;  /* the thread waits for the write lock */
     int64_t waited_from; /* monotonic us: since when the group at hand waits for it; 0: not */
 };
@@ -127,16 +128,36 @@ static void take_turns(struct queue *group)
     free(turns);
 }
 
-/* The group that is next: all that wait and are of the kind of the first, in the order of their turns. */
+static const struct entry *first_of(const struct commit_group *g, bool large)
+{
+    const struct entry *n = g->waiting.first;
+    while (n && n->op->large != large) n = n->next;
+    return n;
+}
+
+/* Whose turn it is: others go before a large one, but once. */
+static const struct entry *leader(const struct commit_group *g)
+{
+    const struct entry *large = first_of(g, true), *other = first_of(g, false);
+    return !other || (large && g->let_by) ? large : other;
+}
+
+/* Whether they may be in one group. */
+static bool go_together(const struct entry *a, const struct entry *b)
+{
+    return a == b || (a->op->terminal == b->op->terminal && !a->op->large && !b->op->large);
+}
+
+/* The group that is next: all that wait and may go with the leader, in the order of their turns. */
 static struct entry *next_group(struct commit_group *g)
 {
     struct queue group = {0}, rest = {0};
     group.last = &group.first;
     rest.last = &rest.first;
-    bool terminal = g->waiting.first->op->terminal;
+    const struct entry *first = leader(g);
     for (struct entry *n = queue_take_all(&g->waiting), *next; n; n = next) {
         next = n->next;
-        queue_add(n->op->terminal == terminal ? &group : &rest, n);
+        queue_add(go_together(first, n) ? &group : &rest, n);
     }
     if (rest.first) {
         g->waiting.first = rest.first;
@@ -264,6 +285,7 @@ static void run_group(struct commit_group *g, struct entry *list)
 {
     struct error e = {0};
     struct entry *rest = NULL;
+    g->let_by = !list->op->large && first_of(g, true);
     bool alive = apply_all(g, list, &rest, &e);
     put_back(g, rest);
     finish(g, list, alive, &e);

@@ -6,7 +6,8 @@
  *  1. What is told to have been done is on disk. Who watches may have seen it before, but for 3.
  *  2. An operation that fails undoes itself alone; a commit that fails is the outcome of all of its group.
  *  3. What may end a task is committed apart, and is on disk before anybody can see it.
- *  4. An operation that found no place in a transaction for database.busy_ms is ERR_BUSY, and was not
+ *  4. A large one is committed apart. One group of others that wait goes before it, and no second one.
+ *  5. An operation that found no place in a transaction for database.busy_ms is ERR_BUSY, and was not
  *     done. */
 #ifndef LEAT_SERVER_COMMIT_GROUP_H
 #define LEAT_SERVER_COMMIT_GROUP_H

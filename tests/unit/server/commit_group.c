@@ -268,6 +268,26 @@ static void what_is_ready_in_one_turn_is_one_transaction_and_one_sync(void **sta
     assert_consistent(b->other);
 }
 
+static void large_ones_go_alone_and_others_before_each_of_them_once(void **state)
+{
+    struct bench *b = *state;
+    struct step large[2] = {step(), step()}, small[4] = {step(), step(), step(), step()};
+    large[0].portions = 1;
+    for (int i = 0; i < 2; i++) {
+        large[i].op.large = true;
+        add(b, &large[i].op);
+    }
+    for (int i = 0; i < 2; i++) add(b, &small[i].op);
+    UNTIL(b, b->told == 2);
+    for (int i = 2; i < 4; i++) add(b, &small[i].op); /* the large ones were there before them */
+    turn_until_told(b, 6);
+    /* the first large one comes behind the second after its portion */
+    const void *order[] = {&small[0], &small[1], &small[2], &small[3], &large[1], &large[0]};
+    assert_memory_equal(b->order, order, sizeof order);
+    assert_int_equal(b->commits, 5);
+    assert_int_equal(rows(b), 7);
+}
+
 static void what_comes_while_one_group_syncs_is_the_next(void **state)
 {
     struct bench *b = *state;
@@ -746,6 +766,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_ready_in_one_turn_is_one_transaction_and_one_sync),
+        TEST(large_ones_go_alone_and_others_before_each_of_them_once),
         TEST(what_comes_while_one_group_syncs_is_the_next),
         TEST(one_that_fails_undoes_itself_alone),
         TEST(an_outcome_from_before_is_forgotten),
