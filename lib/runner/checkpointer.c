@@ -9,10 +9,10 @@ enum {
     IDLE_LOG_PAGES = 500,         /* the same, when there is nothing else to do ... */
     IDLE_MS = 2000,               /* ... for so long */
     RECENT_MS = 100,              /* after so long without a commit of ours nobody has told us */
-    LOOK_PAGES = 1000,            /* of others at once: who commits meanwhile waits for them */
-    LOOK_MIN_MS = 30,             /* between two looks, ... */
-    LOOK_MAX_MS = 250,            /* ... by how fast it grows, ... */
-    LOOK_FACTOR = 8,              /* ... and at least so many times what the last checkpoint took */
+    HOLD_US = 1500,               /* a checkpoint may take: who commits meanwhile waits for it */
+    LOOK_MIN_MS = 15,             /* between two looks, ... */
+    LOOK_MAX_MS = 250,            /* ... by what the last checkpoint took, ... */
+    LOOK_FACTOR = 4,              /* ... and at least so many times as long */
 };
 
 /* Pages since the last checkpoint, as the last commit of ours has told. */
@@ -23,13 +23,13 @@ static int64_t pages(struct checkpointer *c)
     return now - c->mark;
 }
 
-/* When others will have made it longer by LOOK_PAGES, if it goes on growing like this. `took`: the checkpoint, ms. */
-static int64_t next_look(const struct checkpointer *c, int64_t now, int64_t took)
+/* When a checkpoint will take HOLD_US, if others go on like this; the last one took so long. */
+static int64_t next_look(const struct checkpointer *c, int64_t now, int64_t took_us)
 {
-    int64_t found = db_wal_found(c->db), since = now - c->at, least = took * LOOK_FACTOR;
+    int64_t since = now - c->at, least = took_us * LOOK_FACTOR / 1000;
     if (since > LOOK_MAX_MS) since = LOOK_MAX_MS;
     if (least < LOOK_MIN_MS) least = LOOK_MIN_MS;
-    int64_t wait = found > 0 ? since * LOOK_PAGES / found : LOOK_MAX_MS;
+    int64_t wait = took_us > 0 ? since * HOLD_US / took_us : LOOK_MAX_MS;
     if (wait < least) wait = least;
     return now + (wait > LOOK_MAX_MS ? LOOK_MAX_MS : wait);
 }
@@ -38,11 +38,11 @@ static void checkpoint(void *arg)
 {
     struct checkpointer *c = arg;
     struct error e = {0};
-    int64_t began = clock_monotonic_ms();
+    int64_t began = clock_monotonic_us();
     if (db_checkpoint(c->db, &e)) log_failure(LOG_LEVEL_ERROR, "cannot checkpoint", &e);
-    int64_t now = clock_monotonic_ms();
+    int64_t now = clock_monotonic_ms(), took = clock_monotonic_us() - began;
     c->mark = db_wal_pages(c->db);
-    loop_timer_set(c->loop, &c->look, next_look(c, now, now - began));
+    loop_timer_set(c->loop, &c->look, next_look(c, now, took));
     c->at = now;
     c->foreign = false;
 }

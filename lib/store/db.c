@@ -38,11 +38,6 @@ int64_t db_wal_pages(const struct db *db)
     return db->wal_pages;
 }
 
-int64_t db_wal_found(const struct db *db)
-{
-    return db->wal_found;
-}
-
 /* WAL needs shared memory, which network filesystems do not have (sqlite.org/wal.html). */
 static enum err refuse_network(const char *path, struct error *e)
 {
@@ -338,7 +333,6 @@ enum err db_checkpoint(struct db *db, struct error *e)
     case CHECKPOINT_DONE: break;
     }
     if (pages < 0) return error_set(e, ERR_INTERNAL, "checkpoint: there is no write-ahead log");
-    db->wal_found = pages;
     if (moved >= pages) db->wal_pages = 0;
     return ERR_OK;
 }

@@ -70,10 +70,8 @@ const struct db_limits *db_limits(const struct db *db);
 /* Whether another connection has committed since the last call (true at the first). 4 us. */
 bool db_changed(struct db *db);
 
-/* Pages in the write-ahead log after this connection's last commit, and those that its last checkpoint
- * found: nothing else tells what others have written. */
+/* Pages in the write-ahead log after this connection's last commit. */
 int64_t db_wal_pages(const struct db *db);
-int64_t db_wal_found(const struct db *db);
 
 /* Opens the file DB + suffix beside a database for reading and writing, made for owner and group where it is not
  * there; *fd is the caller's, -1 on ERR_IO. */

@@ -28,7 +28,7 @@ struct db {
     bool full;          /* PRAGMA synchronous is FULL, else NORMAL */
     enum txn_sync sync; /* of the open write transaction */
     int64_t changed;    /* total_changes when it began */
-    int64_t wal_pages, wal_found;
+    int64_t wal_pages;
     int64_t data_version; /* seen by db_changed; -1: not yet */
 };
 
