@@ -17,6 +17,7 @@ use Carp qw(croak);
 use Cwd qw(abs_path);
 use Doors;
 use Exporter ();
+use Fcntl qw(LOCK_EX LOCK_NB);
 use File::Basename qw(basename dirname);
 use File::Copy qw(copy);
 use File::Path qw(remove_tree);
@@ -299,6 +300,21 @@ sub pids {
     my ($self, $name) = @_;
     return grep { cmdline($_) =~ m{/leat\.fcgi$} } $self->members if $name eq 'web' && ($self->{server} // '') =~ /-/;
     return split ' ', slurp("$self->{state}/$name.pid");
+}
+
+# Stops the runner with SIGSTOP while it does not have the write lock, and gives its pid.
+sub stop_runner {
+    my ($self) = @_;
+    my ($pid) = $self->pids('runner');
+    open my $lock, '<', "$self->{state}/leat.db.lock" or die "leat.db.lock: $!";
+    wait_until {
+        kill STOP => $pid;
+        wait_until { slurp("/proc/$pid/stat") =~ /^\d+ \(leatd\) T /s };
+        my $free = flock $lock, LOCK_EX | LOCK_NB;
+        kill CONT => $pid unless $free;
+        return $free;
+    } 30 or die "the runner never lets go of the write lock\n";
+    return $pid;
 }
 
 # Changes a file of the web server's configuration (leat.conf), as text in $_, and has the server started anew with it.

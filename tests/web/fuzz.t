@@ -71,8 +71,7 @@ sub finished {
 my $done   = finished(type => 'cat', input => {a => [1, 'b']}, group => 'g');
 my $failed = finished(type => 'sad', group => "g\x{fc}r\x{df}e");
 
-my ($runner) = $l->pids('runner');
-kill STOP => $runner;
+my $runner = $l->stop_runner;
 END { kill CONT => $runner if $runner }
 
 my $pending = $l->http(POST => '/api/tasks', json => {type => 'cat', group => 'g', delay => 1e7})->json->{task_id};

@@ -475,8 +475,7 @@ subtest 'the site' => sub {
     gives(200, undef, GET => $_) for '/api/types', '/api/health', '/api/metrics', '/api/stats', '/api/stats?dialect=notify';
     my $etag = gives(200, undef, GET => '/api/openapi.json')->header('ETag');
     gives(304, undef, GET => '/api/openapi.json', headers => {'If-None-Match' => $etag});
-    my ($runner) = $l->pids('runner');
-    kill STOP => $runner;
+    my $runner = $l->stop_runner;
     sql($l, 'UPDATE runners SET seen_until = 0');
     my $ill = gives(503, 'unavailable', GET => '/api/health')->json;
     is_deeply [@$ill{qw(database runner retryable)}], [JSON::PP::true, JSON::PP::false, JSON::PP::true], 'what of it';

@@ -473,8 +473,7 @@ subtest 'health is 200 only while a runner lives' => sub {
     is $r->status, 200, 'healthy';
     is $r->json->{status}, 'ok', 'and says so';
 
-    my ($runner) = $site->pids('runner');
-    kill STOP => $runner;
+    my $runner = $site->stop_runner;
     my $noticed = wait_until { $r = $health->(); $r->status == 503 } 10;
     kill CONT => $runner;
     ok $noticed, 'a runner that does nothing is noticed';

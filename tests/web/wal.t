@@ -64,8 +64,7 @@ is $alive, $streams, 'every stream lives';
 close $_ for @sockets;
 
 # Whoever commits keeps it short, where no runner does.
-my ($runner) = $l->pids('runner');
-kill STOP => $runner;
+my $runner = $l->stop_runner;
 ($worst, $written) = (0, 0);
 my $large = {type => 'doc.created', payload => {text => 'x' x 900_000}};
 for (1 .. 160) {
