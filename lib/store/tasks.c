@@ -94,6 +94,10 @@ static enum err read_one(struct db *db, struct q_task_by_id_cursor c, struct tas
     struct q_task_by_id_row row;
     bool found = q_task_by_id_next(&c, &row);
     enum err rc = found ? read_task(db, &row, out, e) : ERR_OK;
+    if (found && !rc && out->queue_position != TASK_NONE) { /* of the moment of the cursor */
+        rc = q_queue_before(db, out->owner, out->priority, out->n, &out->queue_position, e);
+        if (rc) task_free(out);
+    }
     enum err closed = q_task_by_id_close(&c);
     return closed ? closed : found ? rc : no_such_task(e);
 }
@@ -213,7 +217,7 @@ static enum err read_groups(struct db *db, const struct task_query *q, struct ta
     if (rc) return rc;
     rc = task_merge_groups(db, q, (size_t)(q->skip + q->limit + 1), &found, e);
     for (size_t i = (size_t)q->skip; !rc && i < found.count; i++)
-        rc = read_rows(db, &p, q_task_page_n(db, found.ns[i], e), e);
+        rc = read_rows(db, &p, q_task_by_n(db, found.ns[i], e), e);
     free(found.ns);
     if (alone) txn_read_end(db);
     if (rc) task_list_free(out);

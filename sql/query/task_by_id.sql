@@ -6,4 +6,4 @@
 --     exit_status int?, signal int?,
 --     queue_position int?, event_count int, cursor int, result text?, result_type text?,
 --     result_bytes int?, tries int
-SELECT * FROM task_rows WHERE id = :id;
+SELECT * FROM task_page_rows WHERE id = :id;

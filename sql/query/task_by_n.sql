@@ -1,3 +1,3 @@
 -- in: n int
 -- rows: like task_by_id
-SELECT * FROM task_rows WHERE n = :n;
+SELECT * FROM task_page_rows WHERE n = :n;

@@ -283,14 +283,6 @@ static void a_delayed_task_takes_its_turn_in_the_group_when_its_time_has_come(vo
     assert_consistent(r->db);
 }
 
-/* The places in the queue of alice's tasks, as "1:1 2:-". */
-static void places_are(struct room *r, const char *expected)
-{
-    sql_is(r->db, expected,
-           "SELECT group_concat(n || ':' || coalesce(queue_position, '-'), ' ')"
-           " FROM (SELECT * FROM task_rows WHERE owner = 'alice' ORDER BY n)");
-}
-
 static void what_waits_for_its_time_has_no_place_in_the_queue(void **state)
 {
     struct room *r = *state;

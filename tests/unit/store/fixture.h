@@ -347,6 +347,25 @@ static inline int64_t make(struct room *r, struct sketch s)
     return n;
 }
 
+/* The places in the queue of all tasks, as "1:1 2:-". */
+static inline void places_are(struct room *r, const char *expected)
+{
+    struct buf said = {0};
+    int64_t last = sql_number(r->db, "SELECT max(n) FROM tasks");
+    for (int64_t n = 1; n <= last; n++) {
+        struct task t;
+        OK(r, task_get_n(r->db, n, &t, &r->e));
+        buf_fmt(&said, "%s%lld:", n > 1 ? " " : "", (long long)n);
+        if (t.queue_position == TASK_NONE)
+            buf_char(&said, '-');
+        else
+            buf_fmt(&said, "%lld", (long long)t.queue_position);
+        task_free(&t);
+    }
+    assert_string_equal(said.data, expected);
+    buf_free(&said);
+}
+
 /* Claims the next task for `runner`; n 0 when none is due. */
 static inline struct claim take_for(struct room *r, int64_t runner, int64_t now,
                                     struct process_id child)

@@ -708,13 +708,6 @@ static void groups_of_one_name_and_two_owners_are_two(void **state)
 
 /* ---- the queue ------------------------------------------------------------------------------ */
 
-static void positions_are(struct room *r, const char *expected)
-{
-    sql_is(r->db, expected,
-           "SELECT group_concat(n || ':' || coalesce(queue_position, '-'), ' ')"
-           " FROM (SELECT * FROM task_rows ORDER BY n)");
-}
-
 static void the_place_in_the_queue_counts_the_owners_tasks_that_go_first(void **state)
 {
     struct room *r = *state;
@@ -724,20 +717,20 @@ static void the_place_in_the_queue_counts_the_owners_tasks_that_go_first(void **
     make(r, (struct sketch){.priority = 5});  /* 4 */
     make(r, (struct sketch){0});              /* 5 */
     make(r, (struct sketch){.priority = 5});  /* 6 */
-    positions_are(r, "1:3 2:1 3:5 4:1 5:4 6:2");
+    places_are(r, "1:3 2:1 3:5 4:1 5:4 6:2");
     assert_int_equal(take(r, 1, T0).n, 4);
-    positions_are(r, "1:2 2:1 3:4 4:- 5:3 6:1");
+    places_are(r, "1:2 2:1 3:4 4:- 5:3 6:1");
     assert_int_equal(take(r, 1, T0).n, 2); /* bob's turn */
     assert_int_equal(take(r, 1, T0).n, 6);
-    positions_are(r, "1:1 2:- 3:3 4:- 5:2 6:-");
+    places_are(r, "1:1 2:- 3:3 4:- 5:2 6:-");
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'cancelled', completed_at = 1"
                                     " WHERE n = 1"),
                      SQLITE_OK);
-    positions_are(r, "1:- 2:- 3:2 4:- 5:1 6:-");
+    places_are(r, "1:- 2:- 3:2 4:- 5:1 6:-");
     assert_int_equal(sql_try(r->db, "UPDATE tasks SET status = 'pending', completed_at = NULL"
                                     " WHERE n = 1"),
                      SQLITE_OK);
-    positions_are(r, "1:1 2:- 3:3 4:- 5:2 6:-");
+    places_are(r, "1:1 2:- 3:3 4:- 5:2 6:-");
 }
 
 /* ---- everything at once --------------------------------------------------------------------- */

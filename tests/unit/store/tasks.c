@@ -448,6 +448,51 @@ static void a_group_name_that_many_owners_use_is_one_list_for_an_admin(void **st
     page_is(r, &skipping, "7 6 +");
 }
 
+/* What a count over the whole queue says. */
+static int64_t place_of(struct room *r, int64_t n)
+{
+    return sql_number(
+        r->db,
+        "SELECT count(*) FROM tasks t JOIN tasks b USING (owner, status, delayed)"
+        " WHERE t.n = %lld AND t.status = 'pending' AND t.delayed = 0"
+        "   AND (b.priority > t.priority OR (b.priority = t.priority AND b.n <= t.n))",
+        (long long)n);
+}
+
+/* Around and inside the 128 numbers that are counted together, among what does not count. */
+static void a_place_is_what_a_count_says_wherever_it_lies(void **state)
+{
+    enum { TASKS = 400 };
+    struct room *r = *state;
+    int64_t n;
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    for (int i = 0; i < TASKS; i++) {
+        const struct sketch s = {.owner = i % 7 ? NULL : "bob",
+                                 .priority = i % 5 == 0,
+                                 .run_at = i % 11 ? 0 : T0 + 1000};
+        OK(r, sketch_create(r->db, &s, NULL, &n, &r->e));
+    }
+    OK(r, txn_commit(r->db, &r->e));
+    assert_int_equal(sql_try(r->db,
+                             "UPDATE tasks SET status = 'cancelled', completed_at = updated_at"
+                             " WHERE n % 13 = 0"),
+                     SQLITE_OK);
+    assert_consistent(r->db);
+    struct task_list l;
+    const struct task_query all = {.status = TASK_STATUSES, .before = INT64_MAX, .limit = TASKS};
+    OK(r, task_list_read(r->db, &all, &l, &r->e));
+    assert_int_equal(l.count, TASKS);
+    for (size_t i = 0; i < l.count; i++) {
+        struct task t;
+        int64_t place = place_of(r, l.items[i].n);
+        OK(r, task_get_n(r->db, l.items[i].n, &t, &r->e));
+        assert_int_equal(t.queue_position, place ? place : TASK_NONE);
+        assert_int_equal(l.items[i].queue_position, t.queue_position);
+        task_free(&t);
+    }
+    task_list_free(&l);
+}
+
 static void the_unfinished_are_those_that_wait_or_run(void **state)
 {
     struct room *r = *state;
@@ -977,6 +1022,7 @@ int main(void)
         room_test(pages_are_newest_first_and_end),
         room_test(a_page_holds_what_all_its_conditions_hold_for),
         room_test(a_group_name_that_many_owners_use_is_one_list_for_an_admin),
+        room_test(a_place_is_what_a_count_says_wherever_it_lies),
         room_test(the_unfinished_are_those_that_wait_or_run),
         room_test(cancelling_a_waiting_task_ends_it),
         room_test(cancelling_a_running_task_asks_its_runner),
