@@ -35,7 +35,7 @@ sub decode { return JSON::PP->new->utf8->allow_nonref->decode($_[-1]) }
 sub begin {
     my ($self, @args) = @_;
     my $opt = ref $args[0] eq 'HASH' ? shift @args : {};
-    my $at  = "$self->{dir}/leat-" . ++$self->{begun};
+    my $at  = "$self->{dir}/leat-$$-" . ++$self->{begun};    # a test and its children begin some at a time
     Leatd::spew("$at.in", $opt->{in} // '');
     my $pid = fork // croak "fork: $!";
     if (!$pid) {
