@@ -159,6 +159,7 @@ static struct entry *next_group(struct commit_group *g)
         next = n->next;
         queue_add(go_together(first, n) ? &group : &rest, n);
     }
+    assert(group.first); /* the leader at least */
     if (rest.first) {
         g->waiting.first = rest.first;
         g->waiting.last = rest.last;
