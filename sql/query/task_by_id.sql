@@ -1,3 +1,4 @@
+-- queue_position is 0 where the task has a place: queue_before finds it.
 -- in: id text
 -- rows: n int, id id, owner text, type text, group_id text?, request_id text, status status, priority int,
 --     progress real, phase text?, message text?, attempt int, max_attempts int, timeout_ms int?,

@@ -63,13 +63,8 @@ subtest 'a later process of the same pid' => sub {
 };
 
 subtest 'a program of the supervisor, while the runner can do nothing' => sub {
-    my ($runner) = $l->pids('runner');
-    my $lock = wait_until(sub {    # it may have the lock itself when it is stopped
-        kill STOP => $runner;
-        my $taken = lock_as($runner, start_of($runner));
-        kill CONT => $runner unless $taken;
-        return $taken;
-    }, 30);
+    my $runner = $l->stop_runner;
+    my $lock = wait_until(sub { lock_as($runner, start_of($runner)) }, 30);
     my $other = wait_until(sub { my ($pid) = $l->pids('runner'); $pid && $pid != $runner && $pid }, 60);
     ok $other, 'it is killed, and started again' or kill CONT => $runner;
     unlock($lock);
