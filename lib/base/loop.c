@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -274,6 +275,12 @@ static int wait_of(const struct loop *l, int64_t timeout_ms)
         if (timeout_ms < 0 || left < timeout_ms) timeout_ms = left;
     }
     return timeout_ms < 0 ? -1 : timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
+}
+
+bool loop_is_due(const struct loop *l)
+{
+    struct pollfd any = {.fd = l->epoll, .events = POLLIN};
+    return !wait_of(l, -1) || poll(&any, 1, 0) > 0;
 }
 
 enum err loop_wait(struct loop *l, int64_t timeout_ms, struct error *e)

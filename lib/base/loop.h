@@ -92,6 +92,9 @@ void loop_child_del(struct loop *l, struct loop_child *c);
  * past fires in the next turn, so that a turn ends. ERR_IO. */
 enum err loop_wait(struct loop *l, int64_t timeout_ms, struct error *e);
 
+/* Whether loop_wait would find something ready, or a timer due, at once. */
+bool loop_is_due(const struct loop *l);
+
 /* Whether `signo` (one of the three) has arrived since the last call for it. */
 bool loop_signal(int signo);
 

@@ -7,10 +7,12 @@
 #include "store/claims.h"
 #include "store/files.h"
 #include "store/retention.h"
+#include "store/txn.h"
 #include "task/task.h"
 
 #include <stdio.h>
 #include <sysexits.h>
+#include <time.h>
 
 static int gc(struct cli *cli, int argc, char **argv);
 
@@ -98,6 +100,8 @@ static enum err remove_all(struct cli *cli, const struct retention *what,
         for (size_t i = 0; i < step.gone_count; i++) files_remove(cli->db, step.gone[i]);
         retention_add(out, &step.removed);
         more = step.more;
+        const struct timespec moment = {.tv_nsec = 1000000};
+        if (txn_wanted(cli->db)) nanosleep(&moment, NULL); /* whoever waits is next */
         if ((rc = bound_log(cli, e))) return rc;
     }
     enum err rc = ERR_OK;

@@ -11,7 +11,7 @@ enum {
     PAUSE_MS = 5,      /* between two steps, at least, ... */
     PAUSE_FACTOR = 3,  /* ... and so many times what the last one took, ... */
     BEHIND_STEPS = 50, /* ... but once, where so many were not enough, ... */
-    FAR_BEHIND = 200,  /* ... and not for long behind so many: else more comes than goes */
+    FAR_BEHIND = 200,  /* ... and only for who waits to write behind so many: else more comes than goes */
     SHORT_PAUSE_MS = 1,
     BUSY_MS = 200,     /* before another try when the database was busy */
     FAILED_MS = 10000, /* the same when it failed */
@@ -50,12 +50,17 @@ static void walk_files(void *arg)
     loop_timer_set(t->loop, &t->files, now + (rc ? FAILED_MS : more ? PAUSE_MS : FILES_MS));
 }
 
+static bool hurry(void *arg)
+{
+    return loop_is_due(arg);
+}
+
 /* One step. Where the types cannot be read no task goes: one of them may say that it stays. */
 static enum err take_step(struct retention_timer *t, struct retention_step *out, struct error *e)
 {
     struct buf own = {0};
     int64_t wall = clock_wall_ms();
-    struct retention what = {.before = TASK_NONE, .now = wall};
+    struct retention what = {.before = TASK_NONE, .now = wall, .hurry = hurry, .arg = t->loop};
     if (!job_types_refresh(t->types, NULL)) {
         retain_own(&own, t->types, wall);
         what.own = own.data;
@@ -66,12 +71,11 @@ static enum err take_step(struct retention_timer *t, struct retention_step *out,
     return rc;
 }
 
-/* How long to pause after so many steps of which none was the last, the newest of which took `took` ms. Whoever waits
- * for the write lock has it before the next step in any case. */
-static int64_t pause_after(size_t steps, int64_t took)
+/* How long to pause after a step that was not the last and took `took` ms. */
+static int64_t pause_after(const struct retention_timer *t, int64_t took)
 {
-    if (steps > FAR_BEHIND) return SHORT_PAUSE_MS;
-    int64_t pause = steps > BEHIND_STEPS ? took : took * PAUSE_FACTOR;
+    if (t->steps > FAR_BEHIND) return txn_wanted(t->db) ? SHORT_PAUSE_MS : 0;
+    int64_t pause = t->steps > BEHIND_STEPS ? took : took * PAUSE_FACTOR;
     return pause > PAUSE_MS ? pause : PAUSE_MS;
 }
 
@@ -97,7 +101,7 @@ static void remove_some(void *arg)
     if (!rc && !step.more) rc = give_back(t, &step.more, &e);
     if (!rc) t->steps = step.more ? t->steps + 1 : 0;
     int64_t ended = clock_monotonic_ms();
-    int64_t pause = pause_after(t->steps, ended - began);
+    int64_t pause = pause_after(t, ended - began);
     if (rc && rc != ERR_BUSY) log_failure(LOG_LEVEL_WARN, "cannot remove what is old", &e);
     t->more = !rc && step.more;
     if (rc) {

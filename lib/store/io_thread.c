@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "store/lock_holder.h"
+#include "store/write_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,8 +46,8 @@ static bool stopping(struct io_thread *t)
 
 static unsigned take_lock(struct io_thread *t)
 {
-    while (flock(t->lock_fd, LOCK_EX)) {
-        if (errno != EINTR) return IO_LOCK_FAILED;
+    for (int failed; (failed = write_lock_wait(t->lock_fd));) {
+        if (failed != EINTR) return IO_LOCK_FAILED;
         if (stopping(t)) return 0;
     }
     lock_holder_set(t->lock_fd, false);

@@ -11,10 +11,10 @@
 #include <string.h>
 
 enum {
-    STEP_MS = 5,          /* after so long a step begins nothing more */
+    STEP_US = 5000,       /* after so long a step begins nothing more */
     EVENTS_AT_ONCE = 200, /* between two looks at the clock */
     ROWS_AT_ONCE = 200,
-    TASKS_AT_ONCE = 16,              /* between two looks at the clock, ... */
+    TASKS_AT_ONCE = 8,               /* between two looks at the clock, ... */
     EVENT_BYTES_AT_ONCE = 32 * 1024, /* ... unless they have more to say: some 150 events */
     PORTIONS_AT_ONCE = 4,            /* of inputs: a megabyte */
     DAY_MS = 24 * 3600 * 1000,
@@ -46,7 +46,7 @@ struct progress {
     struct db *db;
     const struct retention *what;
     struct q_retention_any_in bounds;
-    int64_t until; /* monotonic us */
+    int64_t began; /* monotonic us */
     bool removed;  /* something, in this step */
     struct retention_step *out;
 };
@@ -54,7 +54,9 @@ struct progress {
 /* Not before something was removed: a machine may be so slow that looking takes all the time. */
 static bool time_is_up(const struct progress *p)
 {
-    return p->removed && clock_monotonic_us() >= p->until;
+    if (!p->removed) return false;
+    return clock_monotonic_us() - p->began >= STEP_US || txn_wanted(p->db) ||
+           (p->what->hurry && p->what->hurry(p->what->arg));
 }
 
 /* A DELETE of at most `limit` rows. */
@@ -201,7 +203,7 @@ enum err retention_step(struct db *db, const struct retention *what, int64_t wai
     if (rc || !any) return rc;
 
     if ((rc = txn_begin_quiet(db, wait_ms, e))) return rc;
-    p.until = clock_monotonic_us() + STEP_MS * 1000;
+    p.began = clock_monotonic_us();
     rc = remove_all(&p, e);
     rc = txn_end(db, rc, e);
     if (rc) *out = (struct retention_step){0};

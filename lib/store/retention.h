@@ -27,6 +27,8 @@ struct retention {
     const char *
         own; /* JSON: the bound of types that have another one, {"TYPE":ms}; 0 there: none. NULL: there
                         is no such type */
+    bool (*hurry)(void *arg); /* whether the caller has something else to do now; NULL: never */
+    void *arg;
 };
 
 /* How many rows are, or were, removed. `events` are those of the tasks too. */
@@ -46,8 +48,8 @@ struct retention_step {
     bool more; /* there is more to remove now */
 };
 
-/* Removes a little, of each type the oldest first, in one transaction of some 5 ms that waits at most `wait_ms` for its
- * turn and rings no bell; in none when there is nothing. ERR_BUSY: somebody else's turn, try later; others
+/* Removes a little, of each type the oldest first, in one transaction that waits at most `wait_ms` for its turn and
+ * rings no bell; in none when there is nothing. It takes some 5 ms, or 1 ms where somebody else waits. ERR_BUSY: somebody else's turn, try later; others
  * as txn_commit. *out is what was committed. */
 enum err retention_step(struct db *db, const struct retention *what, int64_t wait_ms,
                         struct retention_step *out, struct error *e);

@@ -253,6 +253,11 @@ enum err txn_end(struct db *db, enum err rc, struct error *e)
     return rc;
 }
 
+bool txn_wanted(const struct db *db)
+{
+    return write_lock_wanted(db->lock);
+}
+
 void txn_rollback(struct db *db)
 {
     if (!db->writing) return;

@@ -41,6 +41,9 @@ enum err txn_commit(struct db *db, struct error *e);
  * txn_commit. */
 enum err txn_end(struct db *db, enum err rc, struct error *e);
 
+/* Whether another process waits to write: who could go on for long may end, and begin again. */
+bool txn_wanted(const struct db *db);
+
 /* Drops it. Harmless when none is open. */
 void txn_rollback(struct db *db);
 

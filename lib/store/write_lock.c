@@ -4,10 +4,33 @@
 #include "store/lock_holder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/file.h>
 #include <sys/time.h>
+
+/* Who waits holds a shared lock of this byte, which nobody writes. */
+static struct flock waiters(short type)
+{
+    return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = 1 << 20, .l_len = 1};
+}
+
+int write_lock_wait(int fd)
+{
+    struct flock range = waiters(F_RDLCK);
+    fcntl(fd, F_OFD_SETLK, &range); /* where it fails, nobody is let in early */
+    int failed = flock(fd, LOCK_EX) ? errno : 0;
+    range = waiters(F_UNLCK);
+    fcntl(fd, F_OFD_SETLK, &range);
+    return failed;
+}
+
+bool write_lock_wanted(int fd)
+{
+    struct flock range = waiters(F_WRLCK);
+    return !fcntl(fd, F_OFD_GETLK, &range) && range.l_type != F_UNLCK;
+}
 
 static void interrupt(int signo)
 {
@@ -37,7 +60,7 @@ static enum err enter(int fd, int64_t wait_ms, struct error *e)
 
     int failed;
     do {
-        failed = flock(fd, LOCK_EX) ? errno : 0;
+        failed = write_lock_wait(fd);
     } while (failed == EINTR && clock_monotonic_ms() < deadline);
 
     timer = (struct itimerval){0};

@@ -271,6 +271,44 @@ static void whoever_waits_is_let_in_when_the_write_lock_is_free(void **state)
     pipe_close(&h.release);
 }
 
+/* Waits for its turn as long as it takes. */
+static void wait_to_write(struct room *r, void *arg)
+{
+    struct hold *h = arg;
+    MUST(pipe_heard(&h->held));
+    MUST(!open_with(r, DEADLINE_MS));
+    MUST(!txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    txn_rollback(r->db);
+}
+
+static bool becomes_wanted(struct room *r, bool wanted)
+{
+    int64_t until = clock_monotonic_ms() + DEADLINE_MS;
+    while (txn_wanted(r->db) != wanted && clock_monotonic_ms() < until) poll(NULL, 0, 1);
+    return txn_wanted(r->db) == wanted;
+}
+
+static void who_writes_can_tell_that_another_waits(void **state)
+{
+    struct room *r = *state;
+    struct hold h = {pipe_open(), pipe_open()};
+    room_close(r);
+    pid_t killed = room_fork(r, wait_to_write, &h), served = room_fork(r, wait_to_write, &h);
+    OK(r, open_with(r, DEADLINE_MS));
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    assert_false(txn_wanted(r->db));
+    pipe_say(&h.held);
+    pipe_say(&h.held);
+    assert_true(becomes_wanted(r, true));
+    room_kill(r, killed); /* which leaves nothing behind */
+    assert_true(becomes_wanted(r, true));
+    txn_rollback(r->db);
+    child_succeeds(r, served);
+    assert_true(becomes_wanted(r, false));
+    pipe_close(&h.held);
+    pipe_close(&h.release);
+}
+
 static void the_write_lock_is_free_when_its_holder_is_killed(void **state)
 {
     struct room *r = *state;
@@ -562,6 +600,7 @@ int main(void)
         room_test(a_writer_waits_busy_ms_for_a_lock_that_knows_no_write_lock),
         room_test(a_wait_of_nothing_is_an_answer_at_once),
         room_test(whoever_waits_is_let_in_when_the_write_lock_is_free),
+        room_test(who_writes_can_tell_that_another_waits),
         room_test(the_write_lock_is_free_when_its_holder_is_killed),
         room_test(a_reader_waits_for_nobody),
         room_test(a_writer_stands_in_the_write_lock_from_begin_to_its_end),

@@ -309,6 +309,29 @@ static void descriptors_come_before_timers(void **state)
     close(ends[1]);
 }
 
+static void it_can_be_asked_whether_something_waits(void **state)
+{
+    (void)state;
+    int ends[2];
+    struct alarm a = named('a');
+    assert_int_equal(pipe(ends), 0);
+    struct loop_fd w = {.fd = ends[0], .events = LOOP_IN, .ready = read_one, .arg = &ends[0]};
+    assert_int_equal(loop_add(loop, &w, NULL), ERR_OK);
+    set(&a, clock_monotonic_ms() + 1000 * DEADLINE_MS);
+    assert_false(loop_is_due(loop));
+    assert_int_equal(write(ends[1], "d", 1), 1);
+    assert_true(loop_is_due(loop));
+    turn();
+    assert_false(loop_is_due(loop));
+    set(&a, clock_monotonic_ms());
+    assert_true(loop_is_due(loop));
+    assert_string_equal(fired, "d"); /* asking calls nobody back */
+    loop_timer_stop(loop, &a.timer);
+    loop_del(loop, &w);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* ---- children ----------------------------------------------------------------------------------- */
 
 struct watched {
@@ -511,6 +534,7 @@ int main(void)
         TEST(a_callback_may_free_the_owner_of_its_timer),
         TEST(ten_thousand_timers_keep_their_order),
         TEST(descriptors_come_before_timers),
+        TEST(it_can_be_asked_whether_something_waits),
         TEST(the_end_of_a_child_is_told_once_with_its_status),
         TEST(a_child_that_has_ended_already_is_told_too),
         TEST(a_child_that_a_signal_ended_says_which),

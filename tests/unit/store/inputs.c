@@ -129,7 +129,7 @@ static struct retention_count sweep(struct room *r, int64_t now)
 {
     struct retention_count sum = {0};
     struct retention_step step = {.more = true};
-    const struct retention what = {TASK_NONE, now, NULL};
+    const struct retention what = {.before = TASK_NONE, .now = now};
     while (step.more) {
         OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
         retention_add(&sum, &step.removed);
@@ -237,7 +237,7 @@ static void a_deleted_task_gives_its_bytes_back_at_once_and_its_portions_go(void
     assert_true(bytes_of(r, "alice") < 1000);
     assert_consistent(r->db);
     struct retention_count due;
-    OK(r, retention_due(r->db, &(struct retention){TASK_NONE, T0, NULL}, &due, &r->e));
+    OK(r, retention_due(r->db, &(struct retention){.before = TASK_NONE, .now = T0}, &due, &r->e));
     assert_int_equal(due.uploads, 1);
     assert_int_equal(sweep(r, T0).uploads, 1);
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM portions"), 0);

@@ -81,6 +81,9 @@ static void a_lock_that_another_holds_is_waited_for(void **state)
         struct pollfd fd = {.fd = io_thread_fd(t->thread), .events = POLLIN};
         assert_int_equal(poll(&fd, 1, i % 2), 0);
         assert_int_equal(io_thread_done(t->thread), 0);
+        int64_t until = clock_monotonic_ms() + DEADLINE_MS;
+        while (!txn_wanted(t->other) && clock_monotonic_ms() < until) poll(NULL, 0, 1);
+        assert_true(txn_wanted(t->other)); /* its holder can tell */
         txn_rollback(t->other);
         wait_for(t->thread, IO_LOCKED);
         assert_false(can_begin(t->other));

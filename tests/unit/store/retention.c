@@ -6,6 +6,10 @@
 #include "store/rates.h"
 #include "store/retention.h"
 #include "store/runner_lock.h"
+#include "store/write_lock.h"
+
+#include <pthread.h>
+#include <sched.h>
 
 enum { HOUR = 3600 * 1000, DAY = 24 * HOUR };
 
@@ -54,7 +58,7 @@ static struct retention_count sweep_all(struct room *r, const struct retention *
 
 static struct retention_count sweep(struct room *r, int64_t before, int64_t now)
 {
-    return sweep_all(r, &(struct retention){before, now, NULL});
+    return sweep_all(r, &(struct retention){.before = before, .now = now});
 }
 
 static int64_t evicted(struct room *r, const char *owner)
@@ -77,7 +81,8 @@ static void what_is_old_goes_with_all_that_is_its(void **state)
     make_finished(r, (struct sketch){.owner = "bob", .group = "g"}, T0 + DAY, 0);
 
     struct retention_count due, n;
-    OK(r, retention_due(r->db, &(struct retention){T0 + HOUR, T0 + 2 * DAY, NULL}, &due, &r->e));
+    OK(r, retention_due(r->db, &(struct retention){.before = T0 + HOUR, .now = T0 + 2 * DAY}, &due,
+                        &r->e));
     n = sweep(r, T0 + HOUR, T0 + 2 * DAY);
     assert_memory_equal(&due, &n, sizeof n);
     assert_int_equal(n.tasks, 1);
@@ -101,7 +106,7 @@ static void the_oldest_goes_first_and_a_step_is_small(void **state)
     enum { TASKS = 3 * RETENTION_TASKS_A_STEP };
     for (int i = 0; i < TASKS; i++) make_finished(r, (struct sketch){0}, T0 + TASKS - i, 0);
     struct retention_step step;
-    const struct retention what = {T0 + HOUR, T0 + DAY, NULL};
+    const struct retention what = {.before = T0 + HOUR, .now = T0 + DAY};
     OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
     assert_true(step.more);
     assert_in_range(step.removed.tasks, 1, RETENTION_TASKS_A_STEP);
@@ -111,6 +116,65 @@ static void the_oldest_goes_first_and_a_step_is_small(void **state)
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), TASKS - step.removed.tasks);
     int64_t rest = sweep(r, what.before, what.now).tasks;
     assert_int_equal(rest + step.removed.tasks, TASKS);
+}
+
+/* One who may want to write while a step is at it. */
+struct other {
+    struct db *db;
+    int fd; /* of the write lock */
+    pthread_t thread;
+    int asked; /* times */
+};
+
+static void *want_to_write(void *arg)
+{
+    struct other *o = arg;
+    while (write_lock_wait(o->fd)) continue;
+    write_lock_release(o->fd);
+    return NULL;
+}
+
+static bool let_another_wait(void *arg)
+{
+    struct other *o = arg;
+    if (!o->asked++) pthread_create(&o->thread, NULL, want_to_write, o);
+    int64_t until = clock_monotonic_ms() + DEADLINE_MS;
+    while (!txn_wanted(o->db) && clock_monotonic_ms() < until) sched_yield();
+    return false;
+}
+
+static bool something_else_is_to_be_done(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+static void a_step_is_smaller_where_others_wait(void **state)
+{
+    struct room *r = *state;
+    enum { TASKS = 60 };
+    for (int i = 0; i < TASKS; i++) make_finished(r, (struct sketch){0}, T0, 0);
+    struct retention what = {.before = T0 + HOUR, .now = T0 + DAY};
+    struct retention_step step;
+
+    what.hurry = something_else_is_to_be_done; /* the caller itself */
+    OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
+    assert_in_range(step.removed.tasks, 1, TASKS / 4);
+    assert_true(step.more);
+
+    struct other o = {.db = r->db}; /* one who wants to write */
+    OK(r, db_open_beside(r->path, ".lock", &o.fd, &r->e));
+    what.hurry = let_another_wait;
+    what.arg = &o;
+    OK(r, retention_step(r->db, &what, 1000, &step, &r->e));
+    if (o.asked) pthread_join(o.thread, NULL);
+    assert_in_range(step.removed.tasks, 1, TASKS / 2);
+    assert_true(step.more);
+    close(o.fd);
+
+    what.hurry = NULL;
+    assert_true(sweep_all(r, &what).tasks > 0);
+    assert_int_equal(sql_number(r->db, "SELECT count(*) FROM tasks"), 0);
 }
 
 static void what_was_freed_is_given_back_in_portions(void **state)
@@ -232,7 +296,8 @@ static void a_long_log_goes_in_portions_and_never_has_a_gap(void **state)
         assert_true(seen < before);
         before = seen;
         int64_t began = clock_monotonic_ms();
-        OK(r, retention_step(r->db, &(struct retention){TASK_NONE, T0, NULL}, 1000, &step, &r->e));
+        OK(r, retention_step(r->db, &(struct retention){.before = TASK_NONE, .now = T0}, 1000,
+                             &step, &r->e));
         assert_in_range(clock_monotonic_ms() - began, 0, 500 * slowness());
         assert_consistent(r->db);
     }
@@ -311,7 +376,7 @@ static void what_has_expired_goes_and_tokens_stay(void **state)
     assert_true(take(r, 2, T0).n > 0); /* a task names the second */
 
     struct retention_count due, n;
-    OK(r, retention_due(r->db, &(struct retention){TASK_NONE, now, NULL}, &due, &r->e));
+    OK(r, retention_due(r->db, &(struct retention){.before = TASK_NONE, .now = now}, &due, &r->e));
     n = sweep(r, TASK_NONE, now);
     assert_memory_equal(&due, &n, sizeof n);
     assert_int_equal(n.keys, 1);
@@ -332,7 +397,8 @@ static void nothing_to_remove_is_no_transaction(void **state)
     OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e)); /* somebody writes */
     txn_rollback(r->db);
     db_changed(r->db);
-    OK(r, retention_step(r->db, &(struct retention){T0, T0 + HOUR, NULL}, 0, &step, &r->e));
+    OK(r,
+       retention_step(r->db, &(struct retention){.before = T0, .now = T0 + HOUR}, 0, &step, &r->e));
     assert_false(step.more);
     assert_int_equal(step.removed.tasks + step.removed.events, 0);
 }
@@ -342,7 +408,8 @@ static void counting_is_what_removing_does(void **state)
     struct room *r = *state;
     for (int i = 0; i < 30; i++) make_finished(r, (struct sketch){.group = "g"}, T0 + i, i);
     struct retention_count due, n;
-    OK(r, retention_due(r->db, &(struct retention){T0 + HOUR, T0 + DAY, NULL}, &due, &r->e));
+    OK(r, retention_due(r->db, &(struct retention){.before = T0 + HOUR, .now = T0 + DAY}, &due,
+                        &r->e));
     n = sweep(r, T0 + HOUR, T0 + DAY);
     assert_memory_equal(&due, &n, sizeof n);
     assert_int_equal(n.tasks, 30);
@@ -398,8 +465,8 @@ static void writers_beside_it_do_not_notice(void **state)
     int64_t worst_step = 0;
     for (struct retention_step step = {.more = true}; step.more;) {
         int64_t began = clock_monotonic_us();
-        OK(r,
-           retention_step(r->db, &(struct retention){T0 + HOUR, now, NULL}, 30000, &step, &r->e));
+        OK(r, retention_step(r->db, &(struct retention){.before = T0 + HOUR, .now = now}, 30000,
+                             &step, &r->e));
         int64_t took = clock_monotonic_us() - began;
         if (took > worst_step) worst_step = took;
     }
@@ -469,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         room_test(what_is_old_goes_with_all_that_is_its),
         room_test(the_oldest_goes_first_and_a_step_is_small),
+        room_test(a_step_is_smaller_where_others_wait),
         room_test(what_was_freed_is_given_back_in_portions),
         room_test(what_is_not_finished_stays_whatever_its_age),
         room_test(for_ever_is_for_ever),
