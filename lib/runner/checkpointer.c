@@ -13,6 +13,7 @@ enum {
     LOOK_MIN_MS = 15,             /* between two looks, ... */
     LOOK_MAX_MS = 250,            /* ... by what the last checkpoint took, ... */
     LOOK_FACTOR = 4,              /* ... and at least so many times as long */
+    AGAIN_MS = 500,               /* before another try where a reader kept the log long */
 };
 
 /* Pages since the last checkpoint, as the last commit of ours has told. */
@@ -42,6 +43,7 @@ static void checkpoint(void *arg)
     if (db_checkpoint(c->db, &e)) log_failure(LOG_LEVEL_ERROR, "cannot checkpoint", &e);
     int64_t now = clock_monotonic_ms(), took = clock_monotonic_us() - began;
     c->mark = db_wal_pages(c->db);
+    if (c->mark > LOG_PAGES) loop_timer_set(c->loop, &c->due, now + AGAIN_MS);
     loop_timer_set(c->loop, &c->look, next_look(c, now, took));
     c->at = now;
     c->foreign = false;
@@ -85,9 +87,11 @@ void checkpointer_close(struct checkpointer *c)
     loop_timer_stop(c->loop, &c->look);
 }
 
-void checkpointer_committed(struct checkpointer *c)
+void checkpointer_turn(struct checkpointer *c)
 {
-    int64_t now = clock_monotonic_ms();
+    int64_t now = clock_monotonic_ms(), log = db_wal_pages(c->db);
+    if (log == c->seen) return;
+    c->seen = log;
     loop_timer_set(c->loop, &c->idle, now + IDLE_MS);
     loop_timer_set(c->loop, &c->recent, now + RECENT_MS);
     if (pages(c) > LOG_PAGES) loop_timer_set(c->loop, &c->due, now);

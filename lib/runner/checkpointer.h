@@ -14,6 +14,7 @@ struct checkpointer {
     struct loop *loop;
     struct db *db;
     int64_t mark;             /* pages of log at the last checkpoint */
+    int64_t seen;             /* pages of log in the last turn */
     int64_t at;               /* monotonic ms: of the last checkpoint */
     bool foreign;             /* others have written since then */
     struct loop_timer due;    /* the log is long: at once */
@@ -26,8 +27,8 @@ struct checkpointer {
 void checkpointer_open(struct checkpointer *c, struct loop *loop, struct db *db);
 void checkpointer_close(struct checkpointer *c);
 
-/* This process has committed. */
-void checkpointer_committed(struct checkpointer *c);
+/* Once a turn: looks whether this process has committed, whatever that was. */
+void checkpointer_turn(struct checkpointer *c);
 
 /* Others have. */
 void checkpointer_noticed(struct checkpointer *c);

@@ -586,7 +586,6 @@ static enum err write_part(struct runner *r, bool ends, struct error *e)
     r->rang = true;
     r->hopeless = false;
     loop_timer_stop(r->loop, &r->give_up);
-    checkpointer_committed(&r->checkpointer);
     if (part.tell) r->broken.changed = false;
     if (part.renew) {
         r->renews = false;
@@ -777,6 +776,7 @@ static enum err turn(struct runner *r, struct error *e)
     if (!r->busy && !claimer_is_warm(&r->claimer)) workdir_drop_spares(&r->work);
     tell_status(r);
     if (!is_blocked(r)) metrics_turn(r->metrics);
+    checkpointer_turn(&r->checkpointer);
     if (!txn_idle(r->db)) log_error("a statement is left open", " runner=%lld", (long long)r->id);
     if (r->failed) {
         if (e) *e = r->why;
