@@ -89,11 +89,12 @@ struct runner {
     struct loop_timer tick;    /* looks for commits that nobody rang for */
     struct loop_timer renew;   /* of the lease */
     struct loop_timer recover; /* of tasks whose runner is lost */
-    struct loop_timer doubt;   /* set: others had no time to renew leases after the clock jumped */
-    struct loop_timer blocked; /* set: the database takes nothing */
-    struct loop_timer give_up; /* set: it fails, but not for so long */
-    struct loop_timer ends;    /* set: ends of attempts are not written, unless nothing runs */
-    struct loop_timer drain;   /* the time for jobs to finish is up */
+    struct loop_timer
+        doubt; /* set: leases of others may have ended because they had no time to renew them */
+    struct loop_timer blocked;   /* set: the database takes nothing */
+    struct loop_timer give_up;   /* set: it fails, but not for so long */
+    struct loop_timer ends;      /* set: ends of attempts are not written, unless nothing runs */
+    struct loop_timer drain;     /* the time for jobs to finish is up */
     struct loop_timer idle_exit; /* no task has waited or run for so long */
     bool was_wanted;             /* when that was looked at last */
 
@@ -103,6 +104,7 @@ struct runner {
     bool dying;         /* a lost task's processes were killed and may still be there */
     bool recovered;     /* has looked for lost tasks */
     bool hopeless;      /* the database has failed for GIVE_UP_MS */
+    int64_t renewed_at; /* monotonic ms: of the lease, the last time */
     int64_t clock_lead; /* of the wall clock over the monotonic one, as of the last look, ms */
     enum err failed;    /* of what a timer did: the runner cannot go on */
     struct error why;
@@ -217,6 +219,7 @@ static enum err open_all(struct runner *r, struct error *e)
     if ((rc = loop_add(r->loop, &r->bell_watch, e))) return rc;
     process_scope(r->scope);
     r->metrics = metrics_new(r->db, "leatd");
+    r->renewed_at = clock_monotonic_ms();
     return register_self(r, e);
 }
 
@@ -451,6 +454,14 @@ static void lose_hope(void *arg)
     ((struct runner *)arg)->hopeless = true;
 }
 
+/* The lease is renewed each third of its time. Where that came late here, because the database took nothing or the
+ * whole machine was stopped, it did so elsewhere: others have a lease's time to make up for it. */
+static void look_at_lease(struct runner *r)
+{
+    int64_t late = clock_monotonic_ms() - r->renewed_at;
+    if (late > lease_ms(r) / 2) set_timer(r, &r->doubt, lease_ms(r));
+}
+
 /* Claims for idle attempts, in the open transaction. */
 static enum err claim_tasks(struct runner *r, struct error *e)
 {
@@ -588,7 +599,9 @@ static enum err write_part(struct runner *r, bool ends, struct error *e)
     loop_timer_stop(r->loop, &r->give_up);
     if (part.tell) r->broken.changed = false;
     if (part.renew) {
+        look_at_lease(r);
         r->renews = false;
+        r->renewed_at = clock_monotonic_ms();
         set_timer(r, &r->renew, lease_ms(r) / 3);
     }
     if (ends) {
@@ -635,6 +648,7 @@ static void recover(void *arg)
     struct runner *r = arg;
     struct error e = {0};
     look_at_clock(r);
+    look_at_lease(r);
     job_types_refresh(r->types, NULL);
     const struct rescuer who = {
         .db = r->db,

@@ -133,9 +133,9 @@ subtest 'the database cannot be written' => sub {
 
 subtest 'another program holds the database locked' => sub {
     my $l = room("lease_seconds = 1\n[database]\nbusy_ms = 400\n");
-    my $runner = $l->start;
-    my $id     = $l->task('says');
-    ok begun($l, $id), 'a task runs';
+    my @runners = map { $l->start } 1, 2;
+    my $id      = $l->task('says');
+    ok begun($l, $id), 'a task runs, and there is another runner';
     open my $shell, '|-', "sqlite3 -cmd '.timeout 10000' $l->{db}" or die;
     $shell->autoflush;
     my $held = $l->dir . '/held';
@@ -151,7 +151,26 @@ subtest 'another program holds the database locked' => sub {
     close $shell;
     is_whole($l, $id, 'the other program has ended too');
     unlike $l->log, qr/task_fenced|task_lost/, '... and nobody took the task away';
-    ends_well($l, $runner);
+    ends_well($l, @runners);
+};
+
+subtest 'the whole machine is stopped' => sub {
+    my $l       = room("lease_seconds = 2\n");
+    my @runners = map { $l->start } 1, 2;
+    my $id      = $l->task('says');
+    ok begun($l, $id), 'a task runs';
+    my ($row) = $l->sql("SELECT r.pid FROM tasks t JOIN runners r ON r.id = t.runner WHERE t.id = '$id';");
+    my ($other) = grep { $_ != $row->{pid} } @runners;
+    kill STOP => @runners;
+    ok wait_until { $l->row($id)->{lease_until} < 1000 * (time - 1) }, 'for longer than a lease';
+    kill CONT => $other;
+    my ($seen) = $l->sql("SELECT seen_until AS at FROM runners WHERE pid = $other;");
+    ok wait_until { ($l->sql("SELECT seen_until AS at FROM runners WHERE pid = $other;"))[0]{at} > $seen->{at} }, 'the other runner is first to go on';
+    kill CONT => $row->{pid};
+    go($l, $id);
+    is_whole($l, $id, 'then the one that has it');
+    unlike $l->log, qr/task_fenced|task_lost/, '... from which nobody took it away';
+    ends_well($l, @runners);
 };
 
 subtest 'the jobs folder is away' => sub {
