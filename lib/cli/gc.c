@@ -6,6 +6,7 @@
 #include "ops/retain.h"
 #include "store/claims.h"
 #include "store/files.h"
+#include "store/log_readers.h"
 #include "store/retention.h"
 #include "store/txn.h"
 #include "task/task.h"
@@ -81,11 +82,34 @@ static enum err checkpoint(struct cli *cli, struct error *e)
     return rc || alive ? rc : db_checkpoint(cli->db, e);
 }
 
-/* The same where the log is long, which whoever opens the database reads all of. */
+/* Who keeps the log from being cut. ERR_BUSY. */
+static enum err blame_reader(struct cli *cli, struct error *e)
+{
+    struct log_reader readers[LOG_READERS_MAX];
+    struct buf who = {0};
+    if (log_readers_find(cli->db, readers))
+        buf_fmt(&who, "process %lld", (long long)readers[0].pid);
+    error_set(
+        e, ERR_BUSY,
+        "%s keeps the write-ahead log from being cut, which grows by all that is removed: end "
+        "its transaction, then go on",
+        who.len ? who.data : "a program");
+    buf_free(&who);
+    return ERR_BUSY;
+}
+
+/* Keeps the log short, which whoever opens the database reads all of. A runner that lives may have been stopped, or
+ * killed a moment ago. */
 static enum err bound_log(struct cli *cli, struct error *e)
 {
-    enum { LOG_PAGES = 1024 };
-    return db_wal_pages(cli->db) > LOG_PAGES ? checkpoint(cli, e) : ERR_OK;
+    enum { LOG_PAGES = 1024, RUNNER_PAGES = 8192 };
+    int64_t pages = db_wal_pages(cli->db);
+    enum err rc = ERR_OK;
+    if (pages > RUNNER_PAGES)
+        rc = db_checkpoint(cli->db, e);
+    else if (pages > LOG_PAGES)
+        rc = checkpoint(cli, e);
+    return !rc && db_log_is_stuck(cli->db) ? blame_reader(cli, e) : rc;
 }
 
 /* Step by step until nothing is left, and the file has given back what it can. What was removed is in *out also after an error. */

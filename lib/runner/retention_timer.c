@@ -13,10 +13,9 @@ enum {
     BEHIND_STEPS = 50, /* ... but once, where so many were not enough, ... */
     FAR_BEHIND = 200,  /* ... and only for who waits to write, behind so many */
     SHORT_PAUSE_MS = 1,
-    LONG_LOG_PAGES = 16384, /* so long because no checkpoint gets through: then ... */
-    LONG_LOG_MS = 1000,     /* ... one step in so long */
-    BUSY_MS = 200,          /* before another try when the database was busy */
-    FAILED_MS = 10000,      /* the same when it failed */
+    STUCK_LOG_MS = 1000, /* one step in so long while no checkpoint gets through */
+    BUSY_MS = 200,       /* before another try when the database was busy */
+    FAILED_MS = 10000,   /* the same when it failed */
     OFTEN_MS = 1000, /* between two looks when tasks are kept for seconds or others commit, ... */
     SELDOM_MS = 60 * 1000, /* ... and when they are kept for long */
     FILES_MS = 3600 * 1000 /* between two walks through the folders of files */
@@ -76,7 +75,7 @@ static enum err take_step(struct retention_timer *t, struct retention_step *out,
 /* How long to pause after a step that was not the last and took `took` ms. */
 static int64_t pause_after(const struct retention_timer *t, int64_t took)
 {
-    if (db_wal_pages(t->db) > LONG_LOG_PAGES) return LONG_LOG_MS;
+    if (db_log_is_stuck(t->db)) return STUCK_LOG_MS;
     if (t->steps > FAR_BEHIND) return txn_wanted(t->db) ? SHORT_PAUSE_MS : 0;
     int64_t pause = t->steps > BEHIND_STEPS ? took : took * PAUSE_FACTOR;
     return pause > PAUSE_MS ? pause : PAUSE_MS;
@@ -106,7 +105,7 @@ static void remove_some(void *arg)
     int64_t ended = clock_monotonic_ms();
     int64_t pause = pause_after(t, ended - began);
     if (rc && rc != ERR_BUSY) log_failure(LOG_LEVEL_WARN, "cannot remove what is old", &e);
-    t->more = !rc && step.more;
+    t->more = !rc && step.more && !db_log_is_stuck(t->db);
     if (rc) {
         pause = rc == ERR_BUSY ? BUSY_MS : FAILED_MS;
     } else if (!step.more) {

@@ -20,9 +20,9 @@ struct retention_timer {
     int64_t retain_ms;       /* how long finished tasks are kept; 0: for ever */
     struct loop_timer step;  /* set: something is to be removed then */
     struct loop_timer
-        files;    /* set: the walk through the folders of files begins, or goes on, then */
-    size_t steps; /* in a row that left something */
-    bool more;    /* the last step left something, because its time was up, or there was none yet */
+        files;      /* set: the walk through the folders of files begins, or goes on, then */
+    size_t steps;   /* in a row that left something */
+    bool more;      /* the next step comes soon: there is more, and the log is not stuck */
     bool gave_back; /* the last look gave some of the file back, and there may be more */
     struct retention_count removed; /* since there was nothing to remove */
     struct files_sweep orphans;     /* the walk for folders of files that belong to no task */

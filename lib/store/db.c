@@ -38,6 +38,12 @@ int64_t db_wal_pages(const struct db *db)
     return db->wal_pages;
 }
 
+bool db_log_is_stuck(const struct db *db)
+{
+    enum { STUCK_PAGES = 16384 };
+    return db->wal_pages > STUCK_PAGES;
+}
+
 /* WAL needs shared memory, which network filesystems do not have (sqlite.org/wal.html). */
 static enum err refuse_network(const char *path, struct error *e)
 {

@@ -73,6 +73,10 @@ bool db_changed(struct db *db);
 /* Pages in the write-ahead log after this connection's last commit. */
 int64_t db_wal_pages(const struct db *db);
 
+/* Whether the log was longer then (64 MiB) than it becomes where checkpoints get through: somebody reads in one
+ * transaction for long (store/log_readers.h). Who writes much that could wait, waits. */
+bool db_log_is_stuck(const struct db *db);
+
 /* Opens the file DB + suffix beside a database for reading and writing, made for owner and group where it is not
  * there; *fd is the caller's, -1 on ERR_IO. */
 enum err db_open_beside(const char *path, const char *suffix, int *fd, struct error *e);

@@ -7,10 +7,12 @@ use FindBin;
 use lib $FindBin::Bin;
 use IPC::Open2;
 use Leatd;
+use POSIX qw(WNOHANG);
 use Test::More;
 
-my $l   = Leatd->new(conf => "retain_hours = 1\n");
-my $log = "$l->{db}-wal";
+my $l    = Leatd->new(conf => "retain_hours = 1\nlease_seconds = 600\n");
+my $log  = "$l->{db}-wal";
+my @leat = (($ENV{BUILD} || 'build') . '/leat', '--config', $l->dir . '/leat.conf');
 
 sub size { return -s $log // 0 }
 
@@ -59,10 +61,28 @@ $pid = $l->launch;
 cmp_ok longest(sub { size() > 64 << 20 }, 120), '>', 64, 'the log becomes long';
 cmp_ok longest(sub { size() > 120 << 20 }, 3), '<', 120, '... and then hardly longer';
 cmp_ok tasks(), '>', 0, '... though there is more to remove';
+$l->stop($pid);
+is $l->once, 0, 'leatd --once does not wait for who reads';
+my $gc = qx(@leat gc 2>&1);
+is $? >> 8, 75, 'neither does leat gc: 75';
+like $gc, qr/process $reader keeps the write-ahead log from being cut/, '... naming who reads';
+cmp_ok size() >> 20, '<', 120, '... and the log is hardly longer';
+cmp_ok tasks(), '>', 0, '... though there is more to remove';
+$pid = $l->start;
 print {$ask} "COMMIT;\n.quit\n";
 waitpid $reader, 0;
 ok((wait_until { !tasks() } 120), 'once nobody reads, the rest goes');
 $l->stop($pid);
+
+# a runner that was killed a moment ago: its lease says that it lives
+kill KILL => $pid = $l->start;
+$l->ended($pid);
+backlog(20_000);
+my $gone = fork // die;
+exec @leat, 'gc' or POSIX::_exit(127) if !$gone;
+$most = longest(sub { waitpid $gone, WNOHANG }, 120);
+is tasks(), 0, 'leat gc removes all beside a runner that does not run';
+cmp_ok $most, '<', 64, '... and moves the log into the database itself';
 
 is_deeply [$l->sql('PRAGMA integrity_check;')], [{integrity_check => 'ok'}], 'the database is whole';
 done_testing;
