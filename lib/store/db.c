@@ -12,6 +12,7 @@
 #include "task/cursor.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -345,7 +346,24 @@ enum err db_checkpoint(struct db *db, struct error *e)
 
 enum { LONG_LOG_PAGES = 2048 }; /* 8 MiB */
 
+/* Has the log begin anew, all of which is in the database. That it is, stands in memory that goes with the last process
+ * which has the database open: whoever opens it then would copy all of it again, and write behind it, for ever. */
+static enum err begin_log(struct db *db, struct error *e)
+{
+    int64_t version = 0;
+    char same[64];
+    enum err rc = txn_begin_quiet(db, db->busy_ms, e);
+    if (rc) return rc;
+    rc = sqlite_pragma_number(db->sql, "PRAGMA user_version", &version, e);
+    snprintf(same, sizeof same, "PRAGMA user_version = %d",
+             (int)version); /* a page is written all the same */
+    if (!rc) rc = sqlite_exec(db->sql, same, e);
+    return txn_end(db, rc, e);
+}
+
 enum err db_checkpoint_last(struct db *db, struct error *e)
 {
-    return db && db->wal_pages > LONG_LOG_PAGES ? db_checkpoint(db, e) : ERR_OK;
+    if (!db || db->wal_pages <= LONG_LOG_PAGES) return ERR_OK;
+    enum err rc = db_checkpoint(db, e);
+    return rc || db->wal_pages ? rc : begin_log(db, e);
 }

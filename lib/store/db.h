@@ -94,7 +94,8 @@ const char *db_library(void);
  * (ERR_OK) what readers still need. ERR_UNSYNCED as in txn_commit. */
 enum err db_checkpoint(struct db *db, struct error *e);
 
-/* The same for a process that is about to end: where its own commits left a long log. NULL is fine. */
+/* The same for a process that is about to end: where its own commits left a long log, which begins anew then. NULL is
+ * fine. */
 enum err db_checkpoint_last(struct db *db, struct error *e);
 
 #endif

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
-# The write-ahead log stays short, whatever makes it long: here a runner that has much to remove and nothing else to do, while
-# nobody else writes.
+# The write-ahead log stays short, whatever makes it long: a runner that has much to remove and nothing else to do, leat gc,
+# requests that are processes; while nobody else is there, or somebody is who keeps it from being cut.
 use strict;
 use warnings;
 use FindBin;
@@ -83,6 +83,17 @@ exec @leat, 'gc' or POSIX::_exit(127) if !$gone;
 $most = longest(sub { waitpid $gone, WNOHANG }, 120);
 is tasks(), 0, 'leat gc removes all beside a runner that does not run';
 cmp_ok $most, '<', 64, '... and moves the log into the database itself';
+
+# a host on which each request is a process, and nothing else runs: each opens a database that nobody has open
+$l->job(waits => "#!/bin/sh\ncat\n");
+my $input = 'x' x 900_000;
+($most, my $made) = (0, 0);
+for (1 .. 30) {
+    $made++ if $l->cgi(POST => '/api/tasks?type=waits', $input)->{status} == 202;
+    $most = size() if size() > $most;
+}
+is $made, 30, '27 MB by requests that are processes';
+cmp_ok $most, '<', 16 << 20, '... each of which takes the log up where the one before has left it';
 
 is_deeply [$l->sql('PRAGMA integrity_check;')], [{integrity_check => 'ok'}], 'the database is whole';
 done_testing;
