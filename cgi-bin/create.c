@@ -152,9 +152,6 @@ static bool may_run(struct exchange *x)
     static const char *const stream[] = {"text/event-stream"};
     if (fetch_site && !strcmp(fetch_site, "cross-site")) {
         problem(request, 403, "origin_not_allowed", "another site may not start tasks here");
-    } else if (request->method == METHOD_HEAD) {
-        problem_header(request, 405, "method_not_allowed", "Allow", "GET, OPTIONS",
-                       "only GET starts a task here");
     } else if (request_header(request, "Accept") && request_prefers(request, stream, 1) < 0) {
         problem(request, 406, "not_acceptable", "needs an Accept that allows text/event-stream");
     } else {

@@ -3,6 +3,7 @@
 #include "answers.h"
 #include "base/json.h"
 #include "ops/submit_fields.h"
+#include "task/file.h"
 #include "web/problem.h"
 
 #include <stdlib.h>
@@ -90,21 +91,40 @@ static enum err take_key(const struct request *request, char **key, struct error
     return ERR_OK;
 }
 
-/* What makes a POST what it is. A body that is in a file was hashed as it came. */
-static void take_fingerprint(struct exchange *x, unsigned char *out)
+/* Writes the fields of a raw request as a query, whatever order they had. How it is to be answered, and the
+ * credential that it shows, are no part of what it asks for. */
+static void write_fields(struct buf *out, const struct request *request)
+{
+    const char *name;
+    for (size_t i = 0; (name = submit_field_name(i)); i++) {
+        char *text = NULL;
+        if (!request_query(request, name, &text, NULL) && text) {
+            buf_fmt(out, "%s%s=", out->len ? "&" : "", name);
+            file_escape(out, text, false);
+        }
+        free(text);
+    }
+}
+
+/* What makes a POST what it is: `raw`, with ?type=, its fields stand in the query. A body that is in a file was
+ * hashed as it came. */
+static void take_fingerprint(struct exchange *x, bool raw, unsigned char *out)
 {
     const char *type = request_header(&x->request, "Content-Type");
+    struct buf fields = {0};
+    if (raw) write_fields(&fields, &x->request);
+    const char *parts[4] = {buf_text(&fields), type ? type : ""};
+    size_t lengths[4] = {fields.len, strlen(parts[1])}, count = 2;
+    char hash[crypto_hash_sha256_BYTES];
     if (x->spool.open) {
-        char hash[crypto_hash_sha256_BYTES];
         spool_hash(&x->spool, (unsigned char *)hash);
-        const char *large[] = {x->request.query, type ? type : "", "sha256", hash};
-        submit_fingerprint(
-            out, large,
-            (size_t[]){strlen(large[0]), strlen(large[1]), strlen(large[2]), sizeof hash}, 4);
-        return;
+        parts[count] = "sha256", lengths[count++] = strlen("sha256");
+        parts[count] = hash, lengths[count++] = sizeof hash;
+    } else {
+        parts[count] = buf_text(&x->body), lengths[count++] = x->body.len;
     }
-    const char *parts[] = {x->request.query, type ? type : "", buf_text(&x->body)};
-    submit_fingerprint(out, parts, (size_t[]){strlen(parts[0]), strlen(parts[1]), x->body.len}, 3);
+    submit_fingerprint(out, parts, lengths, count);
+    buf_free(&fields);
 }
 
 /* A raw body is the input, byte for byte. */
@@ -138,7 +158,7 @@ bool task_request_read(struct exchange *x, struct submit *s)
     if (!rc) rc = take_key(request, &s->key, &e);
     if (!rc && s->key) {
         s->key_ms = key_ms(request);
-        take_fingerprint(x, s->fingerprint);
+        take_fingerprint(x, raw, s->fingerprint);
     }
     enum body_kind kind = body_kind(request_header(request, "Content-Type"));
     if (!rc && !raw && !is_json_request(kind, &x->body)) {
@@ -208,7 +228,7 @@ bool task_request_read_many(struct exchange *x, struct submit_many *m)
         return false;
     }
     m->key_ms = key_ms(&x->request);
-    if (m->key) take_fingerprint(x, m->fingerprint);
+    if (m->key) take_fingerprint(x, false, m->fingerprint);
     return true;
 }
 

@@ -217,6 +217,7 @@ void tickets_create(struct exchange *x)
         t->kind = w.kind;
         t->subject = mem_str(w.subject);
         t->scopes = scopes_of(&w);
+        t->made_with = x->request.credential;
         t->ttl_ms = left < w.ttl_ms ? left : w.ttl_ms;
         commit_group_add(x->server->commits, x, &t->op, made, m);
     }

@@ -112,9 +112,11 @@ static enum err find_by_key(struct submit *s, struct db *db, int64_t now, bool *
                             struct error *e)
 {
     int64_t n = 0;
+    bool joined = false;
     *found = false;
     if (!s->key) return ERR_OK;
-    enum err rc = idempotency_find(db, s->caller.owner, s->key, s->fingerprint, now, &n, e);
+    enum err rc =
+        idempotency_find(db, s->caller.owner, s->key, s->fingerprint, now, &n, &joined, e);
     if (!n) return rc;
     enum err read = task_get_n(db, n, &s->task, rc ? NULL : e);
     if (read == ERR_NOTFOUND) return ERR_OK; /* deleted since: the key is free */
@@ -123,6 +125,7 @@ static enum err find_by_key(struct submit *s, struct db *db, int64_t now, bool *
     if (!rc) rc = read;
     if (rc) return rc;
     *found = answers(s, now);
+    s->joined = *found && joined;
     if (!*found) task_free(&s->task);
     return ERR_OK;
 }
@@ -144,7 +147,7 @@ static enum err find_unique(struct submit *s, struct db *db, bool *found, struct
 static enum err keep_key(struct submit *s, struct db *db, int64_t now, struct error *e)
 {
     if (!s->key) return ERR_OK;
-    return idempotency_keep(db, s->caller.owner, s->key, s->fingerprint, s->task.n, now,
+    return idempotency_keep(db, s->caller.owner, s->key, s->fingerprint, s->task.n, s->joined, now,
                             now + s->key_ms, e);
 }
 

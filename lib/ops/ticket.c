@@ -20,6 +20,7 @@ static enum err apply(struct operation *op, struct db *db, struct error *e)
         .scopes = t->scopes,
         .ticket = t->kind,
         .subject = t->subject,
+        .made_with = t->made_with,
         .created_at = now,
         .expires_at = t->expires_at,
     };

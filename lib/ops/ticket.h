@@ -14,6 +14,7 @@ struct make_ticket {
     enum ticket_kind kind;
     char *subject; /* owned; NULL: all */
     unsigned scopes;
+    int64_t made_with; /* the credential that asks; 0: none of ours */
     int64_t ttl_ms;
 
     char secret[SECRET_SIZE]; /* of the ticket: drawn by the first apply */

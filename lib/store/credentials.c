@@ -49,6 +49,7 @@ enum err credential_add(struct db *db, const struct credential *c,
         .now = c->created_at,
         .expires_at = c->expires_at,
         .task = c->task ? c->task : TASK_NONE,
+        .made_with = c->made_with ? c->made_with : TASK_NONE,
     };
     enum err rc = q_credential_add(db, &in, id, e);
     buf_free(&scopes);

@@ -26,6 +26,8 @@ struct credential {
     char *subject;           /* task id, group name or job type; NULL: a token, or TICKET_ALL */
     int64_t
         task; /* of a job's token: tasks.n; it ends with the attempt that runs now. 0: none. Not read */
+    int64_t
+        made_with; /* of a ticket: the token that asked for it; it ends no later than that. 0: none of ours. Not read */
     int64_t created_at;
     int64_t expires_at; /* never, if absent; a ticket has one */
     int64_t revoked_at;
@@ -38,7 +40,7 @@ enum credential_state {
     CREDENTIAL_REVOKED,
 };
 
-/* Writes a credential that `created_at` makes and that nobody has revoked; `id` is not read. *id gets
+/* Writes a credential that `created_at` makes and that nobody has revoked, but for what it was made with; `id` is not read. *id gets
  * its number. With a ticket go a few of those that expired an hour ago or earlier. */
 enum err credential_add(struct db *db, const struct credential *c,
                         const unsigned char hash[SECRET_HASH_BYTES], int64_t *id, struct error *e);

@@ -8,7 +8,7 @@ enum { KEYS_AT_ONCE = 10 }; /* that go, at the most, beside one that comes */
 
 enum err idempotency_find(struct db *db, const char *owner, const char *key,
                           const unsigned char fingerprint[FINGERPRINT_BYTES], int64_t now,
-                          int64_t *n, struct error *e)
+                          int64_t *n, bool *joined, struct error *e)
 {
     assert(txn_is_open(db));
     const struct q_idempotency_get_in in = {
@@ -22,13 +22,14 @@ enum err idempotency_find(struct db *db, const char *owner, const char *key,
     bool found;
     enum err rc = q_idempotency_get(db, &in, &row, &found, e);
     *n = row.task;
+    *joined = row.joined;
     if (rc || !found || row.same) return rc;
     return error_set(e, ERR_STATE, "this key was used for another request");
 }
 
 enum err idempotency_keep(struct db *db, const char *owner, const char *key,
                           const unsigned char fingerprint[FINGERPRINT_BYTES], int64_t n,
-                          int64_t now, int64_t expires_at, struct error *e)
+                          bool joined, int64_t now, int64_t expires_at, struct error *e)
 {
     assert(txn_is_open(db));
     const struct q_idempotency_put_in in = {
@@ -37,6 +38,7 @@ enum err idempotency_keep(struct db *db, const char *owner, const char *key,
         .fingerprint = fingerprint,
         .fingerprint_len = FINGERPRINT_BYTES,
         .task = n,
+        .joined = joined,
         .expires_at = expires_at,
     };
     enum err rc = q_idempotency_put(db, &in, e);

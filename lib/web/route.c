@@ -88,10 +88,15 @@ bool route_fits(const struct route *row, char *const *segments, size_t count, bo
 static void list_methods(struct buf *out, unsigned methods)
 {
     static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
-    if (methods & METHOD_GET) methods |= METHOD_HEAD;
     methods |= METHOD_OPTIONS;
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (methods & 1U << i) buf_fmt(out, "%s%s", out->len ? ", " : "", names[i]);
+}
+
+unsigned route_methods(const struct route *row)
+{
+    bool head = row->methods & METHOD_GET && !(row->flags & ROUTE_CHANGES);
+    return row->methods | (head ? METHOD_HEAD : 0);
 }
 
 /* "-" where a group is named stands for the name in the query, which may be one that no path can carry. */
@@ -116,12 +121,11 @@ enum err route_find(const struct route *table, size_t count, struct request *req
     for (size_t i = 0; request->below_prefix && i < count; i++) {
         unsigned score = fit_request(table[i].pattern, request, NULL);
         if (score > best) best = score, out->methods = 0, request->route = table[i].pattern;
-        if (score && score == best) out->methods |= table[i].methods;
+        if (score && score == best) out->methods |= route_methods(&table[i]);
     }
-    unsigned method = request->method;
-    if (method == METHOD_HEAD && !(out->methods & METHOD_HEAD)) method = METHOD_GET;
     for (size_t i = 0; best && !out->row && i < count; i++)
-        if (table[i].methods & method && fit_request(table[i].pattern, request, NULL) == best)
+        if (route_methods(&table[i]) & request->method &&
+            fit_request(table[i].pattern, request, NULL) == best)
             out->row = &table[i];
     if (out->row) fit_request(out->row->pattern, request, out->params);
     return out->row ? name_group(request, out, e) : ERR_OK;

@@ -24,7 +24,7 @@ struct exchange; /* of lib/server: one request, from its connection to its answe
 typedef void route_handler(struct exchange *x);
 
 struct route {
-    unsigned methods; /* METHOD_ bits; GET serves HEAD too */
+    unsigned methods; /* METHOD_ bits; GET serves HEAD too, unless it may leave something behind */
     const char
         *pattern; /* below the prefix; "{id}" is a UUID, "{type}" a job type's name, "{group}" any
                             name, "-" standing for that of ?group=; other "{name}"s any one segment */
@@ -39,11 +39,14 @@ struct route {
 /* What a request has found. Parameters of the pattern in order: "/tasks/{id}/files/{name}" has two. */
 struct route_match {
     const struct route *row;              /* NULL: no such path, or not by this method */
-    unsigned methods;                     /* what the path knows; 0: there is no such path */
+    unsigned methods;                     /* what the path answers; 0: there is no such path */
     const char *params[ROUTE_PARAMS_MAX]; /* borrowed from the request, or `group` */
     char *group;                          /* named by the query; freed by route_match_free */
 };
 void route_match_free(struct route_match *m);
+
+/* The methods that a row answers. HEAD leaves nothing behind (RFC 9110, 9.2.1), so it is none of a GET that may. */
+unsigned route_methods(const struct route *row);
 
 /* Finds the row: literal segments win over "{id}" and "{type}", these over any other. Sets request->route.
  * ERR_INVALID: a group named by the query is badly encoded. */

@@ -27,6 +27,7 @@ struct pattern {
 
 struct site_route {
     enum method method;
+    unsigned methods; /* METHOD_ bits that it answers: HEAD too, where its target does */
     struct pattern path, target;
 };
 
@@ -209,14 +210,16 @@ static enum err parse_row(struct site_route *row, const char *text, char **head,
 
 /* ---- what a row may be ---- */
 
-static enum err check_target(const struct site_route *row, const struct route *table, size_t count,
+static enum err check_target(struct site_route *row, const struct route *table, size_t count,
                              struct error *e)
 {
+    unsigned wanted = row->method == METHOD_GET ? METHOD_GET | METHOD_HEAD : row->method;
     const struct pattern *t = &row->target;
     bool other = false;
     for (size_t i = 0; i < count; i++) {
         if (!route_fits(&table[i], t->segments, t->depth, false)) continue;
-        if (table[i].methods & row->method) return ERR_OK;
+        row->methods = route_methods(&table[i]) & wanted;
+        if (row->methods & row->method) return ERR_OK;
         other = true;
     }
     return error_set(e, ERR_INVALID,
@@ -427,12 +430,12 @@ enum err site_routes_apply(const struct site_routes *s, struct request *request,
     const struct site_route *best = NULL;
     struct asked last = {0};
     size_t most = 0;
-    unsigned method = request->method == METHOD_HEAD ? METHOD_GET : request->method;
     *methods = 0;
     for (size_t i = 0; i < s->count; i++) {
         size_t literal = fit(&s->rows[i].path, request, &last);
-        if (literal) *methods |= s->rows[i].method;
-        if (literal > most && s->rows[i].method == method) best = &s->rows[i], most = literal;
+        if (literal) *methods |= s->rows[i].methods;
+        if (literal > most && s->rows[i].methods & request->method)
+            best = &s->rows[i], most = literal;
     }
     free(last.value);
     if (!best) return ERR_OK;

@@ -182,16 +182,19 @@ subtest 'unique joins what is not finished' => sub {
     is_deeply \@joined, [qw(joined made joined made)], 'lines join, also one another';
 
     my @key = ('Idempotency-Key' => 'joins');
-    is $post->($ask, @key)->json->{task_id}, $id, 'with a key';
+    my $one = $post->($ask, @key)->json;
+    is $one->{task_id}, $id, 'with a key';
     my @lines = (lines($ask, {type => 'waits', unique => 'monthly'}, {type => 'waits', unique => 'monthly'}), @me, 'Idempotency-Key' => 'joins many');
-    my @many  = ids(bulk(@lines));
+    my $all   = bulk(@lines);
+    my @many  = ids($all);
     is_deeply [@many[0, 2]], [$id, $many[1]], '... of many';
 
     Leat::write_file($gate, '');
     is $l->reaches($id)->{status}, 'completed', 'it ends';
     $l->reaches($_) for @many;
-    is $post->($ask, @key)->json->{task_id}, $id, 'the key still stands for it';
-    is_deeply [ids(bulk(@lines))], \@many, '... of many';
+    my $again = $post->($ask, @key)->json;
+    is_deeply [@$again{qw(task_id joined)}], [@$one{qw(task_id joined)}], 'the key still stands for it, which was there already';
+    is_deeply bulk(@lines)->json, $all->json, '... of many';
     is $post->({%$ask, input => 'c'}, @key)->status, 422, '... and for nothing else';
     isnt $post->($ask)->json->{task_id}, $id, 'without it there is another task';
 

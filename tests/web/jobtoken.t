@@ -75,9 +75,15 @@ subtest 'what the token is good for, and until when' => sub {
 
     my $s = $l->stream("/api/groups/g/events", headers => {Authorization => "Bearer $token"});
     is $s->status, 200, 'a stream is open';
+    my ($mine, $others) = map {
+        $l->http(POST => '/api/tickets', json => {group => 'g', ttl => 3600}, headers => {Authorization => $_})->json->{ticket}
+    } "Bearer $token", $as{alice}{Authorization};
+    is $l->http(GET => "/api/groups/g?ticket=$_")->status, 200, 'a ticket is good' for $mine, $others;
     Leat::write_file("$folder/go", '');
     is ended($id)->{status}, 'completed', 'the job ends';
     is status_with($token), 401, 'so does the token';
+    is $l->http(GET => "/api/groups/g?ticket=$mine")->status,   401, 'and the ticket that was made with it';
+    is $l->http(GET => "/api/groups/g?ticket=$others")->status, 200, 'another of its owner stays';
     $l->http(POST => '/api/groups/g/events', json => {type => 'doc.created'}, headers => $as{alice});
     $s->close;
     my $files = join '', map { Leat::slurp($_) } grep { -f } glob("$d/leat.db*"), glob("$d/*.log"), glob("$d/nginx/*.log");

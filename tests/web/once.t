@@ -103,6 +103,12 @@ subtest 'a key is of one request, and of one owner' => sub {
     my $r = $l->http(POST => '/api/tasks?type=wordcount', body => 'a', headers => {'Idempotency-Key' => 'k 1'});
     is $r->status . ' ' . $r->json->{code}, '422 idempotency_key_reused', 'another way to say it';
     is tasks('wordcount'), $before, 'make nothing';
+    for (['application/json', '/api/tasks?dialect=flat', '{"type":"wordcount","input":"a"}'], ['text/csv', '/api/tasks?group=g&type=wordcount', 'b']) {
+        my ($type, $path, $body) = @$_;
+        my @ids = map { $l->http(POST => $_, body => $body, headers => {'Content-Type' => $type, 'Idempotency-Key' => "k $type"}) } $path,
+            '/api/tasks?seconds=5' . ($path =~ /type=/ ? '&type=wordcount&token=renewed&group=g' : '');
+        is $ids[1]->json->{task_id}, $ids[0]->json->{task_id} // $ids[0]->json->{taskId}, "how it is to be answered, and its credential, are no part of it: $type";
+    }
     is made($fields, 'Idempotency-Key' => 'k 1'), $id, 'the same payload still finds it';
     isnt made($fields, 'Idempotency-Key' => 'K 1'), $id, 'keys are told apart by case';
     isnt made($fields, 'Idempotency-Key' => 'k 1', token($l, 'somebody')), $id, 'another owner has keys of their own';
@@ -361,6 +367,7 @@ subtest 'who may not GET a task' => sub {
     }
     my $r = $l->http(HEAD => '/api/run/asks', headers => \%sse);
     is $r->status . ' ' . ($r->header('Allow') // ''), '405 GET, OPTIONS', 'HEAD';
+    is $l->http(OPTIONS => '/api/run/asks')->header('Allow'), 'GET, OPTIONS', 'as OPTIONS says';
     is tasks('asks') + tasks('wordcount'), $before, 'nothing was made';
     like run('asks?input=join&key=s1', 'Sec-Fetch-Site' => $_), qr/^$uuid7$/, $_ for qw(same-origin same-site none);
     is $l->http(GET => '/api/run/asks', headers => {%sse, token($l, 'reader', 'read')})->status, 403, 'needs the scope to create';

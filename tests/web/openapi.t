@@ -534,7 +534,7 @@ subtest 'paths that are none' => sub {
 subtest 'other methods' => sub {
     for my $template (sort keys %{ $doc->{paths} }) {
         my %knows = map { uc $_ => 1 } keys %{ $doc->{paths}{$template} };
-        $knows{HEAD} = 1 if $knows{GET};
+        $knows{HEAD} = 1 if $knows{GET} && $template !~ m{/run/};    # which may make a task
         my $path = example($template);
         my $r = $l->http(PATCH => $path);
         is $r->status . ' ' . ($r->header('Content-Type') // ''), '405 application/problem+json', "PATCH $template";

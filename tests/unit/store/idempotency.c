@@ -11,16 +11,19 @@ static enum err find(struct room *r, const char *owner, const char *key, const u
                      int64_t now, int64_t *n)
 {
     OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
-    enum err rc = idempotency_find(r->db, owner, key, print, now, n, &r->e);
+    bool joined;
+    enum err rc = idempotency_find(r->db, owner, key, print, now, n, &joined, &r->e);
+    if (!rc && *n) assert_int_equal(joined, *n % 2);
     txn_rollback(r->db);
     return rc;
 }
 
+/* That of an odd number was there already. */
 static void keep(struct room *r, const char *owner, const char *key, const unsigned char *print,
                  int64_t n, int64_t now, int64_t expires_at)
 {
     OK(r, txn_begin(r->db, TXN_SYNC_AFTER, &r->e));
-    OK(r, idempotency_keep(r->db, owner, key, print, n, now, expires_at, &r->e));
+    OK(r, idempotency_keep(r->db, owner, key, print, n, n % 2, now, expires_at, &r->e));
     OK(r, txn_commit(r->db, &r->e));
 }
 

@@ -53,7 +53,7 @@ static const struct route table[] = {
     {METHOD_GET, "/tasks/{id}/files/{name}", AUTH_READ, 0, TICKET_NONE, file, NULL},
     {METHOD_GET, "/groups/{group}", AUTH_READ, 0, TICKET_NONE, group, NULL},
     {METHOD_GET, "/groups/summary", AUTH_READ, 0, TICKET_NONE, summary, NULL},
-    {METHOD_GET, "/run/{type}", AUTH_READ | AUTH_CREATE, 0, TICKET_NONE, run, NULL},
+    {METHOD_GET, "/run/{type}", AUTH_READ | AUTH_CREATE, ROUTE_CHANGES, TICKET_NONE, run, NULL},
     {METHOD_GET, "/health", 0, 0, TICKET_NONE, health, NULL},
     {METHOD_OPTIONS, "/probe", 0, 0, TICKET_NONE, probe, NULL},
     {METHOD_PUT | METHOD_POST, "/both", 0, 0, TICKET_NONE, both, NULL},
@@ -193,6 +193,9 @@ static void allowed_methods_are_listed(void **state)
         {"OPTIONS", "/api/tasks/" ID, "Status: 204 ", "\r\nAllow: GET, HEAD, DELETE, OPTIONS\r\n"},
         {"PATCH", "/api/both", "Status: 405 ", "\r\nAllow: POST, PUT, OPTIONS\r\n"},
         {"PUT", "/api/groups/summary", "Status: 405 ", "\r\nAllow: GET, HEAD, OPTIONS\r\n"},
+        /* a GET that may leave something behind */
+        {"HEAD", "/api/run/x", "Status: 405 ", "\r\nAllow: GET, OPTIONS\r\n"},
+        {"OPTIONS", "/api/run/x", "Status: 204 ", "\r\nAllow: GET, OPTIONS\r\n"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -269,9 +272,9 @@ static void the_row_is_left_for_those_who_come_after(void **state)
         unsigned methods;
         bool row;
     } rows[] = {
-        {"GET", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_DELETE, true},
-        {"HEAD", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_DELETE, true},
-        {"POST", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_DELETE, false},
+        {"GET", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_HEAD | METHOD_DELETE, true},
+        {"HEAD", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_HEAD | METHOD_DELETE, true},
+        {"POST", "/api/tasks/" ID, "/tasks/{id}", METHOD_GET | METHOD_HEAD | METHOD_DELETE, false},
         {"POST", "/api/mixed/x", "/mixed/{any}", METHOD_POST, true},
         {"GET", "/api/x", NULL, 0, false},
         {"GET", "/x", NULL, 0, false},
