@@ -360,8 +360,9 @@ static void wait_for_task(struct exchange *x, struct waiting *w,
 void answer_when_finished(struct exchange *x, struct task *t, bool joined, int64_t wait_ms)
 {
     struct limit_hit hit;
-    if (task_status_terminal(t->status) || !wait_ms || answer_may_wait(x, &hit) != PARK_ADMITTED) {
-        answer_created(x, t, joined, wait_ms);
+    bool at_once = task_status_terminal(t->status) || !wait_ms;
+    if (at_once || answer_may_wait(x, &hit) != PARK_ADMITTED) {
+        answer_created(x, t, joined, at_once ? wait_ms : -1);
         task_free(t);
         return;
     }

@@ -67,7 +67,7 @@ void answer_task(struct exchange *x, const struct task *t, int status);
 void answer_not_modified(struct exchange *x, const char *etag, int64_t waited_ms);
 
 /* The answer to a create: 202; 200 when the task is finished and was waited for. `waited_ms` -1: nobody
- * asked to wait. */
+ * asked to wait, or no more may. */
 void answer_created(struct exchange *x, const struct task *t, bool joined, int64_t waited_ms);
 
 /* Holds the exchange, and answers it as created when the task is finished or the time is over; at once where

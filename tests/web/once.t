@@ -609,6 +609,7 @@ subtest 'what waits is a stream of its owner, in whichever process' => sub {
 
         my $created = $two->http(POST => '/api/tasks?type=gated&delay=600', headers => {%wait}, timeout => 10);
         is $created->status . ' ' . ($created->json->{status} // ''), '202 pending', 'a create that would wait is made, and answered at once';
+        is $created->header('Preference-Applied'), undef, '... and does not say that it has waited';
         my $watched = $two->http(POST => '/api/tasks?type=gated&delay=600', headers => {%me, Accept => 'text/event-stream'}, timeout => 10);
         is $watched->status, 200, 'one that would watch too';
         like $watched->body, qr/^retry: \d+\n.*"stream\.end".*"overloaded"/s, '... told to come back';
