@@ -16,7 +16,8 @@ struct task_view answer_view(struct exchange *x)
 {
     return (struct task_view){.prefix = conf_text(x->request.conf, CONF_HTTP_PREFIX),
                               .epoch = db_epoch(x->server->db),
-                              .now = clock_wall_ms()};
+                              .now = clock_wall_ms(),
+                              .asker = x->request.owner};
 }
 
 enum err answer_dialect(const struct request *request, struct dialect *out, struct error *e)

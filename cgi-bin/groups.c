@@ -68,7 +68,8 @@ void groups_get(struct exchange *x)
         exchange_fail(x, &e);
     } else {
         struct buf body = {0};
-        dialect_group(&body, &d, &g, conf_text(x->request.conf, CONF_HTTP_PREFIX));
+        struct task_view view = answer_view(x);
+        dialect_group(&body, &d, &g, &view);
         answer_json(x, &body);
         group_free(&g);
     }
@@ -135,9 +136,8 @@ static enum err list_body(struct exchange *x, const struct dialect *d,
         if (rc) break;
     }
     if (page->more) write_token(&next, &page->items[page->count - 1]);
-    if (!rc)
-        dialect_group_list(body, d, groups, count, next.data,
-                           conf_text(x->request.conf, CONF_HTTP_PREFIX));
+    struct task_view view = answer_view(x);
+    if (!rc) dialect_group_list(body, d, groups, count, next.data, &view);
     while (count) group_free(&groups[--count]);
     free(groups);
     buf_free(&next);

@@ -156,7 +156,7 @@ static enum err take_snapshot(struct follow *f, struct error *e)
     if (f->scope.kind == SCOPE_GROUP) {
         struct group g = {0};
         enum err rc = group_get(db, f->owner, f->group, &g, e);
-        if (!rc) dialect_group_state(out, &f->dialect, &g, view.prefix);
+        if (!rc) dialect_group_state(out, &f->dialect, &g, &view);
         group_free(&g);
         return rc;
     }

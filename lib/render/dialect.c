@@ -114,15 +114,15 @@ void dialect_task(struct buf *out, const struct dialect *d, const struct task *t
 }
 
 void dialect_group(struct buf *out, const struct dialect *d, const struct group *g,
-                   const char *prefix)
+                   const struct task_view *view)
 {
-    rows[d->kind]->group(out, d, g, prefix, GROUP_WHOLE);
+    rows[d->kind]->group(out, d, g, view, GROUP_WHOLE);
 }
 
 void dialect_group_state(struct buf *out, const struct dialect *d, const struct group *g,
-                         const char *prefix)
+                         const struct task_view *view)
 {
-    rows[d->kind]->group(out, d, g, prefix, GROUP_WITHOUT_CONTEXT);
+    rows[d->kind]->group(out, d, g, view, GROUP_WITHOUT_CONTEXT);
 }
 
 /* The end of a list. */
@@ -145,12 +145,12 @@ void dialect_task_list(struct buf *out, const struct dialect *d, const struct ta
 }
 
 void dialect_group_list(struct buf *out, const struct dialect *d, const struct group *groups,
-                        size_t count, const char *next_page_token, const char *prefix)
+                        size_t count, const char *next_page_token, const struct task_view *view)
 {
     buf_str(out, "{\"groups\":[");
     for (size_t i = 0; i < count; i++) {
         if (i) buf_char(out, ',');
-        dialect_group_state(out, d, &groups[i], prefix);
+        dialect_group_state(out, d, &groups[i], view);
     }
     close_list(out, next_page_token);
 }

@@ -114,22 +114,22 @@ void dialect_page_end(struct buf *out, int64_t cursor, bool more, const char *ep
 
 /* ---- documents ---- */
 
-/* Appends the document of a task or group as one JSON object on one line; `prefix` is that of links. */
+/* Appends the document of a task or group as one JSON object on one line. */
 void dialect_task(struct buf *out, const struct dialect *d, const struct task *t,
                   const struct task_view *view);
 void dialect_group(struct buf *out, const struct dialect *d, const struct group *g,
-                   const char *prefix);
+                   const struct task_view *view);
 
 /* The same as of a list and of a snapshot: there is no member "context", whatever the struct holds. */
 void dialect_group_state(struct buf *out, const struct dialect *d, const struct group *g,
-                         const char *prefix);
+                         const struct task_view *view);
 
 /* Appends a page of a list: {"tasks":[...],"next_page_token":""}, or "groups". `next_page_token` is text, NULL on the
  * last page. Groups of a list have no member "context", whatever their structs hold. */
 void dialect_task_list(struct buf *out, const struct dialect *d, const struct task *tasks,
                        size_t count, const char *next_page_token, const struct task_view *view);
 void dialect_group_list(struct buf *out, const struct dialect *d, const struct group *groups,
-                        size_t count, const char *next_page_token, const char *prefix);
+                        size_t count, const char *next_page_token, const struct task_view *view);
 
 /* What older front ends want to see first in the statistics. */
 struct dialect_stats {

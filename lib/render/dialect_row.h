@@ -18,7 +18,7 @@ struct dialect_row {
     void (*task)(struct buf *out, const struct dialect *d, const struct task *t,
                  const struct task_view *view);
     void (*group)(struct buf *out, const struct dialect *d, const struct group *g,
-                  const char *prefix, enum group_part part);
+                  const struct task_view *view, enum group_part part);
     void (*stats)(struct buf *out, const char *document, const struct dialect_stats *s);
 
     const char *page_key;    /* what a page calls its events */
@@ -34,7 +34,7 @@ extern const struct dialect_row dialect_row_envelope, dialect_row_flat, dialect_
 /* Those of the envelope, which dialects share that have no words of their own. */
 void envelope_notice(struct buf *out, const struct notice *n);
 void envelope_group(struct buf *out, const struct dialect *d, const struct group *g,
-                    const char *prefix, enum group_part part);
+                    const struct task_view *view, enum group_part part);
 void envelope_stats(struct buf *out, const char *document, const struct dialect_stats *s);
 
 #endif

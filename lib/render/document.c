@@ -6,6 +6,8 @@
 #include "task/file.h"
 #include "task/progress.h"
 
+#include <string.h>
+
 /* ---- tasks ---- */
 
 void task_links(struct buf *out, const struct task *t, const struct task_view *view)
@@ -104,18 +106,22 @@ void group_path(struct buf *out, const char *prefix, const char *name)
     file_escape(out, name, false);
 }
 
-static void link_member(struct buf *out, const char *key, const char *prefix, const struct group *g,
-                        const char *tail)
+static void link_member(struct buf *out, const char *key, const struct task_view *view,
+                        const struct group *g, const char *tail)
 {
     json_key(out, key);
     struct buf link = {0};
-    group_path(&link, prefix, g->name);
+    group_path(&link, view->prefix, g->name);
     buf_str(&link, tail);
+    if (view->asker && strcmp(g->owner, view->asker) != 0) {
+        buf_str(&link, "?owner=");
+        file_escape(&link, g->owner, false);
+    }
     json_quote(out, link.data, link.len);
     buf_free(&link);
 }
 
-void group_document_part(struct buf *out, const struct group *g, const char *prefix,
+void group_document_part(struct buf *out, const struct group *g, const struct task_view *view,
                          enum group_part part)
 {
     int64_t total = 0;
@@ -144,9 +150,9 @@ void group_document_part(struct buf *out, const struct group *g, const char *pre
     member_int(out, "updated_at", g->updated_at);
     json_key(out, "links");
     buf_char(out, '{');
-    link_member(out, "self", prefix, g, "");
-    link_member(out, "events", prefix, g, "/events");
-    link_member(out, "context", prefix, g, "/context");
+    link_member(out, "self", view, g, "");
+    link_member(out, "events", view, g, "/events");
+    link_member(out, "context", view, g, "/context");
     buf_str(out, "}}");
 }
 

@@ -14,6 +14,8 @@ struct task_view {
     const char *prefix; /* of links: "/api" */
     const char *epoch;  /* first half of cursors */
     int64_t now;        /* for the elapsed time of what still runs */
+    const char
+        *asker; /* who reads: links to a group of somebody else name its owner; NULL: none does */
 };
 
 /* Appends the task document (SPEC, section 1) as one JSON object on one line. */
@@ -31,8 +33,8 @@ enum group_part {
     GROUP_WITHOUT_CONTEXT, /* in lists and snapshots, which never hold contexts */
 };
 
-/* Appends the group document as one JSON object on one line; `prefix` is that of links. */
-void group_document_part(struct buf *out, const struct group *g, const char *prefix,
+/* Appends the group document as one JSON object on one line. */
+void group_document_part(struct buf *out, const struct group *g, const struct task_view *view,
                          enum group_part part);
 
 /* Appends the envelope (SPEC, section 3) of an event as one JSON object on one line. */

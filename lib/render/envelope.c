@@ -23,10 +23,10 @@ static void task(struct buf *out, const struct dialect *d, const struct task *t,
 }
 
 void envelope_group(struct buf *out, const struct dialect *d, const struct group *g,
-                    const char *prefix, enum group_part part)
+                    const struct task_view *view, enum group_part part)
 {
     (void)d;
-    group_document_part(out, g, prefix, part);
+    group_document_part(out, g, view, part);
 }
 
 void envelope_stats(struct buf *out, const char *document, const struct dialect_stats *s)

@@ -131,10 +131,10 @@ static void task(struct buf *out, const struct dialect *d, const struct task *t,
 }
 
 static void group(struct buf *out, const struct dialect *d, const struct group *g,
-                  const char *prefix, enum group_part part)
+                  const struct task_view *view, enum group_part part)
 {
     struct buf document = {0};
-    group_document_part(&document, g, prefix, part);
+    group_document_part(&document, g, view, part);
     put_object(out, d, document.data, true);
     buf_free(&document);
 }

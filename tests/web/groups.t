@@ -138,6 +138,11 @@ subtest 'a name that no path can carry stands in the query' => sub {
             my $at = sub { return $path =~ s/\*/$_[0]/r };
             my $g = $l->http(GET => $at->(''))->json;
             is "$g->{owner} $g->{total}", 'grace 1', 'it is that';
+            my %links = map { ($_ || '/self') =~ s{/}{}r => "/api/groups/a%2Fb$_?owner=grace" } '', '/events', '/context';
+            is_deeply $g->{links}, \%links, '... and so are its links';
+            my ($listed) = grep { "$_->{owner} $_->{id}" eq 'grace a/b' } @{ $l->http(GET => '/api/groups')->json->{groups} };
+            is_deeply $listed->{links}, \%links, '... also in a list';
+            is $l->http(GET => '/api/groups/-?group=a%2Fb')->json->{links}{self}, '/api/groups/a%2Fb', '... those of the asker\'s own need no name';
             my $version = $l->http(GET => $at->('/context'))->header('ETag');
             is $l->http(PUT => $at->('/context'), json => {by => 'admin'}, headers => {'If-Match' => $version})->status, 200, '... for its context';
             is $l->http(POST => $at->('/events'), json => {type => 'doc.created'})->status, 202, '... publishes into it';

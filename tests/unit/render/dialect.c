@@ -762,8 +762,8 @@ static void a_group_in_repo_has_the_words_of_the_site(void **state)
                             .context = (char *)"{\"status\":\"failed\",\"group_id\":1}"};
     for (enum dialect_kind kind = 0; kind < DIALECTS; kind++) {
         struct buf out = {0}, expected = {0};
-        dialect_group(&out, &all[kind], &g, "/api");
-        group_document_part(&expected, &g, "/api", GROUP_WHOLE);
+        dialect_group(&out, &all[kind], &g, &(struct task_view){.prefix = "/api"});
+        group_document_part(&expected, &g, &(struct task_view){.prefix = "/api"}, GROUP_WHOLE);
         if (kind == DIALECT_REPO) {
             replace(&expected, "\"status\":\"failed\"", "\"status\":\"error\"");
             replace(&expected, "\"error\":null", "\"error\":null,\"error_msg\":null");
@@ -822,7 +822,7 @@ static void a_list_of_groups_has_no_contexts(void **state)
     for (enum dialect_kind k = 0; k < DIALECTS; k++) {
         const struct dialect *d = k == DIALECT_REPO ? &narrowed : &all[k];
         struct buf out = {0};
-        dialect_group_list(&out, d, rows, 2, "t", "/api");
+        dialect_group_list(&out, d, rows, 2, "t", &(struct task_view){.prefix = "/api"});
         json_t *list = json_read(out.data, out.len, NULL);
         assert_non_null(list);
         assert_string_equal(json_string_value(json_object_get(list, "next_page_token")), "t");
@@ -845,7 +845,7 @@ static void a_list_of_groups_has_no_contexts(void **state)
         buf_free(&out);
     }
     struct buf out = {0};
-    dialect_group_list(&out, &narrowed, NULL, 0, NULL, "/api");
+    dialect_group_list(&out, &narrowed, NULL, 0, NULL, &(struct task_view){.prefix = "/api"});
     assert_text(&out, "{\"groups\":[],\"next_page_token\":\"\"}");
 }
 

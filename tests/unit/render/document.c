@@ -200,7 +200,7 @@ static void links_begin_with_the_prefix(void **state)
 static void assert_group(const struct group *g, const char *expected)
 {
     struct buf b = {0};
-    group_document_part(&b, g, "/api", GROUP_WHOLE);
+    group_document_part(&b, g, &(struct task_view){.prefix = "/api"}, GROUP_WHOLE);
     assert_string_equal(buf_text(&b), expected);
     assert_true(json_valid(b.data, b.len));
     buf_free(&b);
@@ -260,7 +260,7 @@ static void links_percent_encode_the_name(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct group g = {.owner = (char *)"o", .name = (char *)rows[i][0], .status = "idle"};
         struct buf b = {0}, link = {0};
-        group_document_part(&b, &g, "/api", GROUP_WHOLE);
+        group_document_part(&b, &g, &(struct task_view){.prefix = "/api"}, GROUP_WHOLE);
         buf_fmt(&link, "\"self\":\"/api/groups/%s\"", rows[i][1]);
         if (!strstr(b.data, link.data)) fail_msg("%s is not in %s", link.data, b.data);
         buf_free(&b);
