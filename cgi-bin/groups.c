@@ -248,7 +248,8 @@ static bool context_fits(struct exchange *x)
     return false;
 }
 
-/* PUT /groups/{group}/context: replaces it; with If-Match only the version named there, else 412. */
+/* PUT /groups/{group}/context: replaces it; with If-Match only the version named there, with If-None-Match only
+ * another (of "*": none at all), else 412. */
 void groups_context_put(struct exchange *x)
 {
     char *owner = group_owner(x);
@@ -258,6 +259,7 @@ void groups_context_put(struct exchange *x)
         struct put_context *p = mem_alloc(sizeof *p);
         put_context_init(p, &caller, owner, x->route.params[0]);
         p->match = mem_str(request_header(&x->request, "If-Match"));
+        p->none_match = mem_str(request_header(&x->request, "If-None-Match"));
         p->listed = request_etag_listed;
         p->json = x->body;
         x->body = (struct buf){0};

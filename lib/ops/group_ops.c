@@ -10,14 +10,19 @@
 
 /* ---- the context ---- */
 
-/* Whether the request is for the version that there is (RFC 9110, 13.1.1). */
-static bool fits(const struct put_context *p)
+/* Whether the version that there is, is one of a list; "*": any but that of a context that was never set. */
+static bool names(const struct put_context *p, const char *list)
 {
     char etag[32];
-    if (!p->match) return true;
-    if (!strcmp(p->match, "*")) return p->version > 0;
+    if (!strcmp(list, "*")) return p->version > 0;
     snprintf(etag, sizeof etag, "\"%lld\"", (long long)p->version);
-    return p->listed(p->match, etag);
+    return p->listed(list, etag);
+}
+
+/* Whether the request is for the version that there is (RFC 9110, 13.1.1 and 13.1.2). */
+static bool fits(const struct put_context *p)
+{
+    return (!p->match || names(p, p->match)) && (!p->none_match || !names(p, p->none_match));
 }
 
 /* Whether the owner has room for what the new context has more than the old one. */
@@ -67,6 +72,7 @@ void put_context_free(struct put_context *p)
     free(p->owner);
     free(p->group);
     free(p->match);
+    free(p->none_match);
     buf_free(&p->json);
     free(p->context);
 }

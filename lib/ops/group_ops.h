@@ -14,7 +14,8 @@ struct put_context {
     char *owner, *group; /* owned */
     struct buf json;     /* one JSON value; owned */
     char *match;         /* an If-Match list, owned; NULL: any version */
-    bool (*listed)(const char *list, const char *etag); /* whether `match` names a version's ETag */
+    char *none_match;    /* an If-None-Match list, owned; NULL: any version */
+    bool (*listed)(const char *list, const char *etag); /* whether a list names a version's ETag */
 
     char *context;   /* as it is then, owned */
     int64_t version; /* of that, also where the versions clash: ERR_STATE with version_clash */

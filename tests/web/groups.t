@@ -253,14 +253,17 @@ subtest 'the context and its ETag' => sub {
     is $l->http(GET => $path, headers => {'If-None-Match' => '"0"'})->status, 304, '304 for that too';
     my $exact = '{"z":1.50,"a":92233720368547758079,"b":-1e999,"t":"\u00e4"}';
     is $put->($exact, 'If-Match' => '*')->status, 412, 'If-Match: * needs one';
-    $r = $put->($exact, 'If-Match' => '"0"');
+    is $put->($exact, 'If-None-Match' => '"0"')->status, 412, 'If-None-Match: a version that there is';
+    $r = $put->($exact, 'If-None-Match' => '*');
     is $r->status . ' ' . $r->header('ETag'), '200 "1"', 'set';
     $r = $l->http(GET => $path);
     is $r->header('ETag') . ' ' . $r->body, '"1" ' . $exact, 'read, digit for digit';
     $r = $l->http(GET => $path, headers => {'If-None-Match' => '"7", W/"1"'});
     is join(' ', $r->status, $r->header('ETag'), length $r->body), '304 "1" 0', '304 while it is the same';
-    $r = $put->('[2]', 'If-Match' => '"0"');
-    is $r->status . ' ' . $r->json->{code}, '412 version_clash', 'a clash';
+    for (['If-Match' => '"0"'], ['If-None-Match' => '*'], ['If-None-Match' => '"7", "1"'], ['If-Match' => '"1"', 'If-None-Match' => '"1"']) {
+        $r = $put->('[2]', @$_);
+        is $r->status . ' ' . $r->json->{code}, '412 version_clash', "a clash: @$_";
+    }
     is $l->http(GET => $path)->body, $exact, 'changes nothing';
     $r = $put->('[2]', 'If-Match' => '"1"');
     is $r->status . ' ' . $r->header('ETag'), '200 "2"', 'a match replaces it';
