@@ -13,7 +13,8 @@ enum {
     LOOK_MIN_MS = 15,             /* between two looks, ... */
     LOOK_MAX_MS = 250,            /* ... by what the last checkpoint took, ... */
     LOOK_FACTOR = 4,              /* ... and at least so many times as long */
-    AGAIN_MS = 500,               /* before another try where a reader kept the log long */
+    AGAIN_MS = 500,               /* before another try where a reader kept the log long, ... */
+    FAILED_MS = 10000,            /* ... or where it failed: a full disk stays so for long */
 };
 
 /* Pages since the last checkpoint, as the last commit of ours has told. */
@@ -40,10 +41,12 @@ static void checkpoint(void *arg)
     struct checkpointer *c = arg;
     struct error e = {0};
     int64_t began = clock_monotonic_us();
-    if (db_checkpoint(c->db, &e)) log_failure(LOG_LEVEL_ERROR, "cannot checkpoint", &e);
+    bool failed = db_checkpoint(c->db, &e);
+    if (failed) log_failure(LOG_LEVEL_ERROR, "cannot checkpoint", &e);
     int64_t now = clock_monotonic_ms(), took = clock_monotonic_us() - began;
     c->mark = db_wal_pages(c->db);
-    if (c->mark > LOG_PAGES) loop_timer_set(c->loop, &c->due, now + AGAIN_MS);
+    if (c->mark > LOG_PAGES)
+        loop_timer_set(c->loop, &c->due, now + (failed ? FAILED_MS : AGAIN_MS));
     loop_timer_set(c->loop, &c->look, next_look(c, now, took));
     c->at = now;
     c->foreign = false;

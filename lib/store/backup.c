@@ -124,6 +124,7 @@ enum err backup_make(struct db *db, const char *file, struct error *e)
         if (!rc && rename(new, file)) rc = error_errno(e, ERR_IO, "cannot make %s", file);
         if (!rc) rc = sync_folder_of(file, e);
         if (rc) unlink(new);
+        if (rc) remove_beside(new, "-journal");
     }
     free(new);
     return rc;

@@ -266,6 +266,7 @@ enum err db_rebuild(struct db *db, struct error *e)
     lock_holder_set(db->lock, true);
     rc = sqlite_exec(db->sql, "PRAGMA auto_vacuum = INCREMENTAL", e);
     if (!rc) rc = sqlite_exec(db->sql, "VACUUM", e);
+    if (rc) db_fold(db, NULL); /* all that there was room for is in the log */
     write_lock_release(db->lock);
     return rc;
 }

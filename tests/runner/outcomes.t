@@ -96,6 +96,45 @@ subtest 'the disk is full' => sub {
     is_deeply [$l->finish], [], 'nothing is left running';
 };
 
+subtest 'the disk has little room: backup, migrate, checkpoints' => sub {
+    plan skip_all => 'nothing can be mounted here' if !$mounts;
+    my $l    = room('');
+    my $disk = $l->dir . '/disk';
+    my $leat = "$build/leat --config @{[$l->dir]}/leat.conf";
+    mkdir $disk or die;
+    is system("mount -t tmpfs -o size=80m tmpfs $disk"), 0, 'a disk';
+    $l->{db} = "$disk/leat.db";
+    $l->conf('');
+    is $l->once, 0, 'a database';
+    $l->sql("CREATE TABLE more (bytes); INSERT INTO more SELECT randomblob(3000) FROM generate_series(1, 6000);");
+    $l->sql('DELETE FROM more WHERE rowid % 3 = 0;');
+    is system("mount -o remount,size=34m $disk"), 0, 'of which nearly all is used';
+    my $used = sub { return `df -k --output=used $disk` =~ /(\d+)/ ? $1 / 1024 : die };
+    my $before = $used->();
+    for my $command ('migrate', "backup $disk/copy") {
+        like qx($leat $command 2>&1), qr/full/, "leat $command says so";
+        is $? >> 8, 74, '... with 74';
+        cmp_ok $used->(), '<', $before + 1, '... and leaves nothing of it';
+    }
+    is_deeply [glob "$disk/copy*"], [], '... nor a name';
+
+    system "mount -o remount,size=56m $disk";
+    $l->job(floods => "#!/bin/sh\nhead -c 60000000 /dev/zero | tr '\\0' x | fold -w 8000 >&2\n");
+    my $runner = $l->start;
+    my $id     = $l->task('floods');
+    ok wait_until(sub { (() = $l->log =~ /cannot write, trying again/g) > 4 }, 60), 'there is no room either for what a job says: the runner tries every second';
+    my $tries = () = $l->log =~ /cannot checkpoint/g;
+    cmp_ok $tries, '>', 0, '... to write; it has no room to move the log into the database';
+    cmp_ok $tries, '<', 3, '... and does not say so all the time';
+    system "mount -o remount,size=200m $disk";
+    is $l->finished($id, 60)->{status}, 'completed', 'there is room: it goes on';
+    is $l->stop($runner), 0, 'the runner stops';
+    my ($check) = $l->sql('PRAGMA integrity_check;');
+    is $check->{integrity_check}, 'ok', 'the database is whole';
+    system "umount $disk";
+    is_deeply [$l->finish], [], 'nothing is left running';
+};
+
 subtest 'the database cannot be written' => sub {
     my $l = room('');
     SKIP: {
