@@ -284,10 +284,13 @@ static void check_jobs(struct cli *cli, struct findings *f)
                      jobs);
 }
 
-void check_site(struct cli *cli, struct findings *f)
+bool check_site(struct cli *cli, struct findings *f)
 {
+    bool runner = conf_bool(cli->conf, CONF_RUNNER_AUTOSTART);
     check_settings(cli, f);
     check_sqlite(f);
     check_database(cli, f);
     check_jobs(cli, f);
+    if (!runner && cli->db) runner_alive(cli->db, clock_wall_ms(), &runner, NULL);
+    return runner && !f->problems;
 }

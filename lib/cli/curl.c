@@ -163,3 +163,12 @@ int64_t curl_arrival(const struct curl *c, size_t at)
         if (at < c->pieces[i].end) return c->pieces[i].at;
     return c->ended;
 }
+
+bool curl_there(void)
+{
+    struct curl r = {.arguments = {"--version"}};
+    curl_run(&r, 1);
+    bool there = !r.exit_status;
+    curl_free(&r);
+    return there;
+}

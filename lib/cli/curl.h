@@ -35,6 +35,9 @@ struct curl {
     struct buf raw;
 };
 
+/* Whether there is curl(1). */
+bool curl_there(void);
+
 /* Makes all of them at the same time, to their ends. */
 void curl_run(struct curl *requests, size_t count);
 void curl_free(struct curl *c);

@@ -26,12 +26,12 @@ sub by {
     return {status => $? >> 8, out => Leat::slurp("$out.out"), err => Leat::slurp("$out.err")};
 }
 
-# What leat check says of each URL, all at the same time: by name, its status, and findings by what they are about.
+# What leat check says of each URL (undef: none is given), all at the same time: by name, its status, and findings by what they are about.
 sub findings {
     my (%url) = @_;
     my (%said, %found);
     for my $name (keys %url) {
-        open $said{$name}, '-|', "$build/leat", '--config', $l->conf_file, qw(check --json), $url{$name} or die "leat: $!";
+        open $said{$name}, '-|', "$build/leat", '--config', $l->conf_file, qw(check --json), $url{$name} // () or die "leat: $!";
     }
     for my $name (keys %url) {
         my $text = do { local $/; readline $said{$name} };
@@ -91,6 +91,11 @@ subtest 'what cannot be reached' => sub {
     $r = $l->leat('check', $l->url . '/leat.js');
     like $r->{out}, qr/^problem +reach .*not as\s+Leat/ms, 'somebody else';
     is $l->leat('check', 'localhost')->{status}, 64, 'what is no URL: 64';
+    local $ENV{LEAT_AUTH_ANONYMOUS} = '';
+    like $l->leat('check')->{out}, qr/^note +url +\S+ was not tried: it needs\s+a token/m, 'its own, where nobody may ask without a token';
+    like $l->leat('check', '--token', 'none')->{out}, qr/^problem +submit .*401/m, '... with a wrong one';
+    local $ENV{LEAT_HTTP_URL} = '';
+    is $l->leat('check', '--token', 'none')->{status}, 64, 'a token for no URL: 64';
 };
 $l->stop;
 
@@ -203,12 +208,14 @@ for my $name (sort keys %server) {
         my %text = (%port, STATE => $l->state, PROXY => 'proxy_pass ' . $l->url . '; proxy_set_header Host $http_host;');
         my (undef, $back) = $l->change_site(sub { $_ .= $broken->{broken} =~ s/\b(@{[join '|', keys %text]})\b/$text{$1}/gr }, $broken->{file});
         ok $back, '(it is back)' or diag $l->log;
-        my %found = findings(map { ($_ => $port{$_} ? "http://127.0.0.1:$port{$_}/" : $l->url) } 'sound', keys %port);
+        my %found = findings((map { ($_ => $port{$_} ? "http://127.0.0.1:$port{$_}/" : $l->url) } 'sound', keys %port), own => undef);
 
         my ($status, $found) = @{ $found{sound} };
         is $status, 0, 'sound: 0';
         is $found->{$_}{level}, 'ok', $_ or diag $found->{$_}{text}
             for qw(reach authorization stream compression resume wait timeout upload), 'two tabs';
+        my %own = %{ $found{own}[1] };
+        is_deeply [map { $_->{level} } @own{qw(settings jobs reach timeout)}], [('ok') x 4], 'without a URL: this machine, and the site by its own';
         my ($family) = $name =~ /^(\w+)/;
         like $found->{reach}{text}, qr/\Q$family\E/i, 'names the server';
 
