@@ -12,6 +12,7 @@ enum {
     PAUSE_FACTOR = 3,  /* ... and so many times what the last one took, ... */
     BEHIND_STEPS = 50, /* ... but once, where so many were not enough, ... */
     FAR_BEHIND = 200,  /* ... and only for who waits to write, behind so many */
+    FOLDERS_MS = 5,    /* after so long no more folders of files are removed at once */
     SHORT_PAUSE_MS = 1,
     STUCK_LOG_MS = 1000, /* one step in so long while no checkpoint gets through */
     BUSY_MS = 200,       /* before another try when the database was busy */
@@ -91,28 +92,45 @@ static enum err give_back(struct retention_timer *t, bool *more, struct error *e
     return rc;
 }
 
+/* Removes folders of the tasks that are gone, for some ms: a folder may hold many files, and large ones. Whether all
+ * are removed. */
+static bool remove_folders(struct retention_timer *t)
+{
+    int64_t until = clock_monotonic_ms() + FOLDERS_MS;
+    while (t->folders < t->last.gone_count) {
+        files_remove(t->db, t->last.gone[t->folders++]);
+        if (loop_is_due(t->loop) || clock_monotonic_ms() >= until) break;
+    }
+    return t->folders == t->last.gone_count;
+}
+
 static void remove_some(void *arg)
 {
     struct retention_timer *t = arg;
     int64_t began = clock_monotonic_ms();
-    struct retention_step step;
+    if (!remove_folders(t)) {
+        loop_timer_set(t->loop, &t->step, clock_monotonic_ms() + SHORT_PAUSE_MS);
+        return;
+    }
+    struct retention_step *step = &t->last;
     struct error e = {0};
-    enum err rc = take_step(t, &step, &e);
-    for (size_t i = 0; i < step.gone_count; i++) files_remove(t->db, step.gone[i]);
-    retention_add(&t->removed, &step.removed);
-    if (!rc && !step.more) rc = give_back(t, &step.more, &e);
-    if (!rc) t->steps = step.more ? t->steps + 1 : 0;
+    enum err rc = take_step(t, step, &e);
+    t->folders = 0;
+    if (!remove_folders(t)) step->more = true;
+    retention_add(&t->removed, &step->removed);
+    if (!rc && !step->more) rc = give_back(t, &step->more, &e);
+    if (!rc) t->steps = step->more ? t->steps + 1 : 0;
     int64_t ended = clock_monotonic_ms();
     int64_t pause = pause_after(t, ended - began);
     if (rc && rc != ERR_BUSY) log_failure(LOG_LEVEL_WARN, "cannot remove what is old", &e);
-    t->more = !rc && step.more && !db_log_is_stuck(t->db);
+    t->more = !rc && step->more && !db_log_is_stuck(t->db);
     if (rc) {
         pause = rc == ERR_BUSY ? BUSY_MS : FAILED_MS;
-    } else if (!step.more) {
+    } else if (!step->more) {
         pause = interval(retain_shortest(t->types, t->retain_ms));
     }
     loop_timer_set(t->loop, &t->step, ended + pause);
-    if (rc || step.more) return;
+    if (rc || step->more) return;
     tell(&t->removed);
     t->removed = (struct retention_count){0};
     if (!loop_timer_is_set(&t->files)) loop_timer_set(t->loop, &t->files, ended);

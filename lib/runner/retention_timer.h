@@ -24,6 +24,8 @@ struct retention_timer {
     size_t steps;   /* in a row that left something */
     bool more;      /* the next step comes soon: there is more, and the log is not stuck */
     bool gave_back; /* the last look gave some of the file back, and there may be more */
+    struct retention_step last;     /* what it removed */
+    size_t folders;                 /* of its tasks that were removed too */
     struct retention_count removed; /* since there was nothing to remove */
     struct files_sweep orphans;     /* the walk for folders of files that belong to no task */
 };
