@@ -51,7 +51,8 @@ static enum err limits_created(struct db *db, const struct conf *conf, const cha
     enum err rc = ERR_OK;
     if (limit && more <= limit) /* the last of them is the one that comes next to it */
         rc = rate_created(db, owner, limit - more + 1, &since, e);
-    if (rc || !limit || since <= now - MINUTE_MS) return rc;
+    bool set_back = since > now + MINUTE_MS; /* the clock was, after that */
+    if (rc || !limit || since <= now - MINUTE_MS || set_back) return rc;
     return reached(
         hit,
         (struct limit_hit){"creates_per_minute", limit, 60, seconds_until(since + MINUTE_MS, now)},

@@ -100,11 +100,13 @@ enum err submit_check(struct submit *s, struct error *e)
 
 /* ---- inside it ---- */
 
-/* Whether the task that a key made is still the answer to it. */
+/* Whether the task that a key made is still the answer to it. One that ended later than now ended before the clock was
+ * set back. */
 static bool answers(const struct submit *s, int64_t now)
 {
     if (s->join_ms < 0 || !task_status_terminal(s->task.status)) return true;
-    return now < s->task.completed_at + s->join_ms;
+    int64_t ago = now - s->task.completed_at;
+    return ago < s->join_ms && ago > -s->join_ms;
 }
 
 /* The task that the key made, if it is still there: *found. ERR_STATE: another request's key. */

@@ -31,10 +31,25 @@ static void creates_per_minute_counts_the_last_sixty_seconds(void **state)
         bool may;
         int64_t retry_s;
     } rows[] = {
-        {"ann", 0, true, 0},          {"ann", 10000, true, 0},   {"ann", 20000, true, 0},
-        {"ann", 20001, false, 40},    {"ann", 59999, false, 1},  {"bob", 59999, true, 0},
-        {"ann", 60001, true, 0},      {"ann", 60002, false, 10}, {"ann", 70001, true, 0},
-        {"ann", 80000 - 1, false, 1}, {"ann", 200000, true, 0},
+        {"ann", 0, true, 0},
+        {"ann", 10000, true, 0},
+        {"ann", 20000, true, 0},
+        {"ann", 20001, false, 40},
+        {"ann", 59999, false, 1},
+        {"bob", 59999, true, 0},
+        {"ann", 60001, true, 0},
+        {"ann", 60002, false, 10},
+        {"ann", 70001, true, 0},
+        {"ann", 80000 - 1, false, 1},
+        {"ann", 200000, true, 0},
+        {"ann", 200000, true, 0},
+        {"ann", 200000, true, 0},
+        {"ann", 200000, false, 60},
+        /* the clock is set back an hour */
+        {"ann", -3400000, true, 0},
+        {"ann", -3400000, true, 0},
+        {"ann", -3400000, true, 0},
+        {"ann", -3400000, false, 60},
     };
     struct site *s = *state;
     site_set(s, "LEAT_LIMITS_CREATES_PER_MINUTE=3");

@@ -210,8 +210,9 @@ static void a_key_is_free_again(void **state)
         int64_t join_ms;
         bool created;
     } rows[] = {
-        {false, -1, -1, false},      {false, -1, 0, false},      {false, 1000, -1, false},
-        {false, 1000, 60000, false}, {false, 60000, 1000, true}, {true, 1000, -1, true},
+        {false, -1, -1, false},       {false, -1, 0, false},          {false, 1000, -1, false},
+        {false, 1000, 60000, false},  {false, 60000, 1000, true},     {true, 1000, -1, true},
+        {false, -3600000, -1, false}, {false, -3600000, 60000, true}, /* the clock was set back */
     };
     struct site *s = *state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -222,7 +223,7 @@ static void a_key_is_free_again(void **state)
         first.max_attempts = 1;
         set_key(&first, key, "x");
         OK(s->r, run(s, &first));
-        if (rows[i].ended_ago_ms >= 0) {
+        if (rows[i].ended_ago_ms != -1) {
             OK(s->r, txn_begin(s->db, TXN_SYNC_NONE, &s->r->e));
             OK(s->r, task_cancel(s->db, first.task.id, NULL, clock_wall_ms() - rows[i].ended_ago_ms,
                                  &s->r->e));
