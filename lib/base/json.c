@@ -118,9 +118,10 @@ bool json_valid(const char *text, size_t len)
     return value != NULL;
 }
 
-/* Length of the valid UTF-8 character at `p`, or 0 (RFC 3629, section 4). */
-static size_t utf8_length(const unsigned char *p, size_t left)
+size_t utf8_length(const char *text, size_t left)
 {
+    const unsigned char *p = (const unsigned char *)text;
+    if (!left) return 0;
     if (p[0] < 0x80) return 1;
     if (p[0] < 0xc2 || p[0] > 0xf4) return 0;
     size_t n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
@@ -134,9 +135,8 @@ static size_t utf8_length(const unsigned char *p, size_t left)
 
 bool utf8_valid(const char *text, size_t len)
 {
-    const unsigned char *p = (const unsigned char *)text;
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_length(p + i, len - i);
+        size_t n = utf8_length(text + i, len - i);
         if (!n) return false;
         i += n;
     }
@@ -159,7 +159,7 @@ void json_quote(struct buf *out, const char *text, size_t len)
     buf_char(out, '"');
     for (size_t i = 0, run = 0; i <= len; i++) {
         /* `run` plain bytes ending before i are waiting to be copied. */
-        size_t n = i < len ? utf8_length(p + i, len - i) : 0;
+        size_t n = i < len ? utf8_length(text + i, len - i) : 0;
         if (n > 0 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
             run += n;
             i += n - 1;

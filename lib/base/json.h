@@ -20,6 +20,11 @@ json_t *json_read(const char *text, size_t len, struct error *e);
 /* Whether the bytes are one JSON value that json_read would take. */
 bool json_valid(const char *text, size_t len);
 
+enum { UTF8_BYTES_MAX = 4 /* of a character */ };
+
+/* How long the UTF-8 character is that the `len` bytes begin with; 0: they begin with none. */
+size_t utf8_length(const char *text, size_t len);
+
 /* Whether `len` bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms). NUL is allowed. */
 bool utf8_valid(const char *text, size_t len);
 

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -78,12 +79,39 @@ enum err log_open(const char *program, const char *level, const char *target, st
     return ERR_OK;
 }
 
+/* What stands in a log for a character of one byte. */
+static char harmless(char c)
+{
+    bool control = (unsigned char)c < 0x20 || c == 0x7f;
+    return control ? ' ' : c == '"' ? '\'' : c == '\\' ? '/' : c;
+}
+
+/* Puts the character that `*from` begins with, of more bytes than one, behind what is in `to`, and steps over it; C1 becomes
+ * a blank, what is none a '?'. False: there is no room. */
+static bool put_character(char *to, size_t *n, size_t size, const char **from)
+{
+    const char *p = *from;
+    size_t bytes = utf8_length(p, strnlen(p, UTF8_BYTES_MAX));
+    bool control = bytes == 2 && (unsigned char)*p == 0xc2 && (unsigned char)p[1] < 0xa0;
+    size_t kept = bytes && !control ? bytes : 1;
+    if (*n + kept >= size) return false;
+    if (bytes && !control)
+        memcpy(to + *n, p, kept);
+    else
+        to[*n] = control ? ' ' : '?';
+    *n += kept;
+    *from += bytes ? bytes : 1;
+    return true;
+}
+
 const char *log_quote(char *to, size_t size, const char *text)
 {
     size_t n = 0;
-    for (const char *p = text ? text : ""; *p && n + 1 < size; p++) {
-        unsigned char c = (unsigned char)*p;
-        to[n++] = (char)((c < 0x20 || c == 0x7f) ? ' ' : c == '"' ? '\'' : c == '\\' ? '/' : c);
+    for (const char *p = text ? text : ""; *p && n + 1 < size;) {
+        if ((unsigned char)*p < 0x80)
+            to[n++] = harmless(*p++);
+        else if (!put_character(to, &n, size, &p))
+            break;
     }
     to[n] = '\0';
     return to;

@@ -39,8 +39,8 @@ void log_gather(bool on);
 /* Writes a line ` error="…"` with what an error says. */
 void log_failure(enum log_level level, const char *msg, const struct error *e);
 
-/* `text` with quotes, backslashes and control characters made harmless, cut to fit `to`; returns
- * `to`, without the surrounding quotes. */
+/* `text` with quotes, backslashes, control characters (C1 too) and what is no UTF-8 made harmless, cut to fit `to`
+ * between two characters; returns `to`, without the surrounding quotes. */
 const char *log_quote(char *to, size_t size, const char *text);
 
 #endif
