@@ -1,8 +1,11 @@
 /* leat check: whether a site can work, and does. */
 #include "cli/check.h"
+
+#include "base/secret.h"
 #include "cli/curl.h"
 #include "task/access.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -66,13 +69,19 @@ static int check_given(struct cli *cli, struct findings *f, const char *url, con
     return EX_OK;
 }
 
-static int check(struct cli *cli, int argc, char **argv)
+/* Takes the token out of the command line, which every user of the machine may read (proc(5)). NULL: there is none;
+ * the caller frees. */
+static char *take_token(const char *given)
 {
-    const char *token = NULL;
-    struct findings f = {.cli = cli};
-    const struct cli_option options[] = {CLI_VALUE("token", &token), CLI_FLAG("json", &f.json)};
-    int status = cli_options(cli, options, 2, &argc, argv);
-    if (!status && argc > 1) status = cli_fail(cli, EX_USAGE, "'%s' is not expected here", argv[1]);
+    char *token = mem_str(given);
+    if (given) secret_wipe((char *)given, strlen(given));
+    return token;
+}
+
+static int check_with(struct cli *cli, struct findings *f, int argc, char **argv, const char *token)
+{
+    int status = EX_OK;
+    if (argc > 1) status = cli_fail(cli, EX_USAGE, "'%s' is not expected here", argv[1]);
     if (!status && argc && strncmp(argv[0], "http://", 7) != 0 &&
         strncmp(argv[0], "https://", 8) != 0)
         status =
@@ -80,10 +89,22 @@ static int check(struct cli *cli, int argc, char **argv)
     if (!status && token && strpbrk(token, "\r\n"))
         status = cli_fail(cli, EX_USAGE, "--token: not a token");
     if (!status) status = cli_settings(cli);
+    if (!status) status = argc ? check_given(cli, f, argv[0], token) : check_own(cli, f, token);
     if (status) return status;
-    status = argc ? check_given(cli, &f, argv[0], token) : check_own(cli, &f, token);
-    if (status) return status;
-    findings_end(&f);
+    findings_end(f);
     status = cli_flush(cli);
-    return status ? status : f.problems ? EX_UNAVAILABLE : EX_OK;
+    return status ? status : f->problems ? EX_UNAVAILABLE : EX_OK;
+}
+
+static int check(struct cli *cli, int argc, char **argv)
+{
+    const char *given = NULL;
+    struct findings f = {.cli = cli};
+    const struct cli_option options[] = {CLI_VALUE("token", &given), CLI_FLAG("json", &f.json)};
+    int status = cli_options(cli, options, 2, &argc, argv);
+    char *token = take_token(given);
+    if (!status) status = check_with(cli, &f, argc, argv, token);
+    if (token) secret_wipe(token, strlen(token));
+    free(token);
+    return status;
 }

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/secret.h"
 #include "cli/check.h"
 #include "cli/curl.h"
 #include "cli/servers.h"
@@ -28,7 +29,7 @@ struct chain {
     struct cli *cli;
     struct findings *f;
     struct buf api;           /* where the API is: without a slash at its end */
-    struct buf authorization; /* a header line, or empty */
+    struct buf authorization; /* a header line with its end, or empty */
     struct buf server;        /* what calls itself the server; empty: nothing does */
 };
 
@@ -55,7 +56,7 @@ static size_t add(struct curl *r, size_t n, const char *option, const char *valu
 static size_t request(const struct chain *c, struct curl *r, const char *path)
 {
     size_t n = add(r, 0, "--max-time", PATIENCE_S);
-    if (c->authorization.len) n = add(r, n, "-H", c->authorization.data);
+    if (c->authorization.len) r->secret = c->authorization.data;
     return add(r, n, path, NULL);
 }
 
@@ -408,7 +409,7 @@ void check_url(struct cli *cli, struct findings *f, const char *url, const char 
 {
     struct chain c = {.cli = cli, .f = f};
     find_api(&c, url);
-    if (token) buf_fmt(&c.authorization, "Authorization: Bearer %s", token);
+    if (token) buf_fmt(&c.authorization, "Authorization: Bearer %s\n", token);
     if (check_reached(&c)) {
         check_authorization(&c);
         if (check_stream(&c)) {
@@ -417,6 +418,7 @@ void check_url(struct cli *cli, struct findings *f, const char *url, const char 
         }
     }
     buf_free(&c.api);
+    if (token) secret_wipe(c.authorization.data, c.authorization.len);
     buf_free(&c.authorization);
     buf_free(&c.server);
 }

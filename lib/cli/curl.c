@@ -1,6 +1,7 @@
 #include "cli/curl.h"
 
 #include "base/clock.h"
+#include "base/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,18 +18,27 @@ enum { BODY_MAX = 4 << 20, REQUESTS_MAX = 8, STREAMS = 2 };
 
 /* ---- starting ---- */
 
+/* What curl reads as its input: header lines that are not for everybody, or nothing. -1 with errno. */
+static int open_input(const char *secret)
+{
+    if (!secret) return open("/dev/null", O_RDONLY);
+    int fd = memfd_create("leat-check", 0);
+    bool written = fd >= 0 && write_all(fd, secret, strlen(secret)) && !lseek(fd, 0, SEEK_SET);
+    return written ? fd : -1;
+}
+
 static _Noreturn void become(const struct curl *c, const int *out, const int *err)
 {
     /* -q: what the user's .curlrc says is not what others send */
     const char *argv[CURL_ARGUMENTS_MAX + 12] = {"curl", "-q", "-sS", "-N",
                                                  "-i",   "-g", "-H",  "Expect:"};
     size_t n = 8;
+    if (c->secret) argv[n++] = "-H", argv[n++] = "@-";
     for (size_t i = 0; c->arguments[i]; i++) argv[n++] = c->arguments[i];
-    int null = open("/dev/null", O_RDONLY);
-    dup2(null, STDIN_FILENO);
+    int in = open_input(c->secret);
     dup2(out[1], STDOUT_FILENO);
     dup2(err[1], STDERR_FILENO);
-    execvp("curl", (char *const *)argv);
+    if (in >= 0 && dup2(in, STDIN_FILENO) >= 0) execvp("curl", (char *const *)argv);
     dprintf(STDERR_FILENO, "curl: %s", strerror(errno));
     _exit(127);
 }

@@ -16,6 +16,8 @@ enum { CURL_ARGUMENTS_MAX = 32 };
 struct curl {
     const char
         *arguments[CURL_ARGUMENTS_MAX]; /* besides those that all have; NULL-terminated, borrowed */
+    const char *
+        secret; /* a header line that no list of processes shall show (proc(5)); borrowed, or NULL */
 
     /* the answer */
     int status;      /* of HTTP; 0: there was none */

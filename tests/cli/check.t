@@ -97,6 +97,23 @@ subtest 'what cannot be reached' => sub {
     local $ENV{LEAT_HTTP_URL} = '';
     is $l->leat('check', '--token', 'none')->{status}, 64, 'a token for no URL: 64';
 };
+
+# /proc/PID/cmdline is for everybody on the machine, and a check takes half a minute.
+subtest 'a token is sent, and no process shows it' => sub {
+    my $bin = "$l->{dir}/bin";
+    mkdir $bin;
+    Leat::write_file("$bin/curl", "#!/bin/sh\ntr '\\0' ' ' </proc/\$PPID/cmdline >>$bin/shown\nprintf '%s\\n' \"\$*\" >>$bin/shown\nPATH=\${PATH#*:} exec curl \"\$@\"\n");
+    chmod 0755, "$bin/curl";
+    local $ENV{PATH} = "$bin:$ENV{PATH}";
+    my $token = $l->leat(qw(token add --owner reader --scope read))->{out};
+    for my $way (["--token", $token], ["--token=$token"]) {
+        my $r = $l->leat('check', $l->url, @$way);
+        like $r->{out}, qr/^problem +submit .*403/m, 'it is known, and may not create' or diag $r->{out}, $r->{err};
+    }
+    my $shown = Leat::slurp("$bin/shown");
+    like $shown, qr{leat .*check .*\n.*/api/tasks\?type=leat-check}, 'both programs were looked at';
+    unlike $shown, qr/\Q$token/, 'the token is none of their arguments';
+};
 $l->stop;
 
 # Each server beside itself on other ports, where it is wrong in every way: `strips` takes header fields away, compresses
