@@ -6,6 +6,7 @@
 #include "store/credentials.h"
 #include "store/tasks.h"
 #include "web/jwt.h"
+#include "web/origin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,13 @@ static char *cookie(const struct request *request, const char *name)
     return NULL;
 }
 
+/* Whether what a browser sends by itself, a cookie or a password that it remembers, says who is asking: not where the page
+ * is one that `*` lets in, and shall not ask in the name of whoever looks at it. */
+static bool counts_unasked(const struct request *request)
+{
+    return origin_of(request) != ORIGIN_ANY;
+}
+
 /* What an EventSource can show, which sets no header: a bearer by the names in the settings, or a ticket. The
  * query is for this request alone, so it counts before a cookie. */
 static enum err by_query_or_cookie(struct request *request, const struct route_match *m,
@@ -173,8 +181,9 @@ static enum err by_query_or_cookie(struct request *request, const struct route_m
     char *token = NULL, *ticket = NULL;
     enum err rc = query ? request_query(request, query, &token, NULL) : ERR_OK;
     if (!rc && !token) rc = request_query(request, "ticket", &ticket, NULL);
-    if (!rc && !token && !ticket && name) token = cookie(request, name);
-    if (!rc && !token && !ticket) ticket = cookie(request, AUTH_COOKIE);
+    bool cookies = !rc && counts_unasked(request);
+    if (cookies && !token && !ticket && name) token = cookie(request, name);
+    if (cookies && !token && !ticket) ticket = cookie(request, AUTH_COOKIE);
     *shown = rc || token || ticket;
     if (rc) request->refused = "the query is badly encoded";
     rc = ERR_OK;
@@ -193,9 +202,8 @@ enum err auth_identify(struct request *request, const struct route_match *m, str
     const char *bearer = credentials_of(authorization, "Bearer");
     if (bearer) return by_bearer(request, m, db, bearer, e);
 
-    const char *user = conf_bool(request->conf, CONF_AUTH_REMOTE_USER)
-                           ? conn_param(request->conn, "REMOTE_USER")
-                           : NULL;
+    bool by_server = conf_bool(request->conf, CONF_AUTH_REMOTE_USER) && counts_unasked(request);
+    const char *user = by_server ? conn_param(request->conn, "REMOTE_USER") : NULL;
     if (user && *user) {
         if (!owner_valid(user))
             return error_set(e, ERR_INVALID, "REMOTE_USER is not 1 to %d bytes of UTF-8 text",

@@ -134,6 +134,10 @@ subtest 'everybody, by *' => sub {
     is $r->status, 202, 'any page may create';
     is $r->header('Access-Control-Allow-Origin'), '*', '... and read the answer';
     is $r->header('Access-Control-Allow-Credentials'), undef, '... but never with cookies';
+    $r = ask(POST => '/api/tickets?cookie=1', $self, headers => ['Content-Type' => 'application/json'], body => '{"all":true}');
+    my ($cookie) = ($r->header('Set-Cookie') // '') =~ /^(leat_ticket=[^;]+)/;
+    is ask(POST => '/api/tasks', $self, headers => [Cookie => $cookie // ''], %new)->status, 403, '(a ticket only reads)';
+    is ask(POST => '/api/tasks', $evil, headers => [Cookie => $cookie // ''], %new)->status, 202, '... and a cookie that comes along says nobody\'s name';
     $r = $l->http(POST => '/api/tasks', %new, headers => ['Sec-Fetch-Site' => 'cross-site']);
     is $r->status, 403, 'what shows no origin is no script of theirs';
 };

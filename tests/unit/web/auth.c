@@ -81,6 +81,51 @@ static void asker_is_found_by_what_is_configured(void **state)
     }
 }
 
+/* What a browser sends by itself, for a page that anybody may have made. */
+static void a_page_that_anybody_may_have_made_asks_in_nobodys_name(void **state)
+{
+    static const struct {
+        char *variables[3];
+        const char *owner; /* of who shows the cookie, or is REMOTE_USER */
+    } pages[] = {
+        {{"X="}, "ann"},
+        {{"HTTP_ORIGIN=https://h.example", "HTTP_HOST=h.example", "HTTPS=on"}, "ann"},
+        {{"HTTP_ORIGIN=https://a.example", "HTTP_HOST=h.example"}, "ann"}, /* listed by name */
+        {{"HTTP_ORIGIN=https://evil.example", "HTTP_HOST=h.example"}, "guest"},
+        {{"HTTP_ORIGIN=null", "HTTP_HOST=h.example"}, "guest"},
+    };
+    struct room *r = *state;
+    char secret[SECRET_SIZE], shown[3][80];
+    unsigned char hash[SECRET_HASH_BYTES];
+    secret_new(secret);
+    secret_hash(hash, secret, strlen(secret));
+    struct credential c = {.owner = (char *)"ann", .scopes = AUTH_READ, .expires_at = TASK_NONE};
+    int64_t id;
+    OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
+    OK(r, credential_add(r->db, &c, hash, &id, &r->e));
+    OK(r, txn_commit(r->db, &r->e));
+    snprintf(shown[0], sizeof shown[0], "HTTP_COOKIE=session=%s", secret);
+    snprintf(shown[1], sizeof shown[1], "REMOTE_USER=ann");
+    snprintf(shown[2], sizeof shown[2], "HTTP_AUTHORIZATION=Bearer %s", secret);
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+        for (size_t k = 0; k < 3; k++) {
+            struct as_cgi t;
+            char *variables[12] = {"REQUEST_METHOD=POST",
+                                   "REQUEST_URI=/api/tasks",
+                                   "LEAT_AUTH_ANONYMOUS=guest",
+                                   "LEAT_AUTH_REMOTE_USER=yes",
+                                   "LEAT_AUTH_TOKEN_COOKIE=session",
+                                   "LEAT_HTTP_ALLOWED_ORIGINS=https://a.example *",
+                                   shown[k]};
+            memcpy(variables + 7, pages[i].variables, sizeof pages[i].variables);
+            assert_int_equal(cgi_begin(&t, variables, "", 0), ERR_OK);
+            assert_int_equal(identify(&t.request, r->db, &t.error), ERR_OK);
+            /* a script has to have what it shows by a header */
+            assert_string_equal(t.request.owner, k == 2 ? "ann" : pages[i].owner);
+            cgi_end(&t);
+        }
+}
+
 static void unknown_credential_is_nobody_not_anonymous(void **state)
 {
     static const struct {
@@ -481,6 +526,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         room_test(asker_is_found_by_what_is_configured),
+        room_test(a_page_that_anybody_may_have_made_asks_in_nobodys_name),
         room_test(unknown_credential_is_nobody_not_anonymous),
         room_test(a_token_may_come_by_the_names_that_are_set),
         room_test(a_token_says_who_and_what),
