@@ -43,20 +43,48 @@ static enum err limits_delayed(struct db *db, const struct conf *conf, const cha
     return reached(hit, (struct limit_hit){"delayed_per_owner", limit, 0, 1}, e);
 }
 
-/* Whether so many may be created now. */
-static enum err limits_created(struct db *db, const struct conf *conf, const char *owner,
-                               int64_t more, int64_t now, struct limit_hit *hit, struct error *e)
+/* Of a limit that is counted in minutes of the clock. */
+static enum err spent(struct limit_hit *hit, const char *name, int64_t limit, int64_t now,
+                      struct error *e)
 {
-    int64_t limit = conf_int(conf, CONF_LIMITS_CREATES_PER_MINUTE), since = now;
+    int64_t next = (now / MINUTE_MS + 1) * MINUTE_MS;
+    return reached(hit, (struct limit_hit){name, limit, 60, seconds_until(next, now)}, e);
+}
+
+static const char creates[] = "creates_per_minute";
+
+/* Whether so many may be created now, of an anonymous caller's address: no task says from where it came. */
+static enum err limits_created_here(struct db *db, const struct caller *caller, int64_t more,
+                                    int64_t now, struct limit_hit *hit, struct error *e)
+{
+    int64_t limit = conf_int(caller->conf, CONF_LIMITS_CREATES_PER_MINUTE), used = 0;
+    enum err rc =
+        limit ? rate_used(db, caller->account, creates, now / MINUTE_MS, &used, e) : ERR_OK;
+    return rc || !limit || used + more <= limit ? rc : spent(hit, creates, limit, now, e);
+}
+
+/* Whether so many may be created now. */
+static enum err limits_created(struct db *db, const struct caller *caller, int64_t more,
+                               int64_t now, struct limit_hit *hit, struct error *e)
+{
+    if (caller->anonymous) return limits_created_here(db, caller, more, now, hit, e);
+    int64_t limit = conf_int(caller->conf, CONF_LIMITS_CREATES_PER_MINUTE), since = now;
     enum err rc = ERR_OK;
     if (limit && more <= limit) /* the last of them is the one that comes next to it */
-        rc = rate_created(db, owner, limit - more + 1, &since, e);
+        rc = rate_created(db, caller->owner, limit - more + 1, &since, e);
     bool set_back = since > now + MINUTE_MS; /* the clock was, after that */
     if (rc || !limit || since <= now - MINUTE_MS || set_back) return rc;
     return reached(
-        hit,
-        (struct limit_hit){"creates_per_minute", limit, 60, seconds_until(since + MINUTE_MS, now)},
-        e);
+        hit, (struct limit_hit){creates, limit, 60, seconds_until(since + MINUTE_MS, now)}, e);
+}
+
+enum err limits_note_created(struct db *db, const struct caller *caller, int64_t count, int64_t now,
+                             struct error *e)
+{
+    int64_t used;
+    bool counts = caller->anonymous && limits_counts(caller->conf, CONF_LIMITS_CREATES_PER_MINUTE);
+    return counts ? rate_count(db, caller->account, creates, now / MINUTE_MS, count, &used, e)
+                  : ERR_OK;
 }
 
 enum err limits_create(struct db *db, const struct caller *caller, int64_t run_at, int64_t now,
@@ -65,7 +93,7 @@ enum err limits_create(struct db *db, const struct caller *caller, int64_t run_a
     const struct conf *conf = caller->conf;
     enum err rc = run_at > now ? limits_delayed(db, conf, caller->owner, 1, hit, e)
                                : limits_queued(db, conf, caller->owner, 1, hit, e);
-    return rc ? rc : limits_created(db, conf, caller->owner, 1, now, hit, e);
+    return rc ? rc : limits_created(db, caller, 1, now, hit, e);
 }
 
 enum err limits_batch(struct db *db, const struct caller *caller, const struct limits_batch *batch,
@@ -78,7 +106,7 @@ enum err limits_batch(struct db *db, const struct caller *caller, const struct l
     enum err rc = ERR_OK;
     if (batch->due) rc = limits_queued(db, conf, owner, batch->due, &hit, e);
     if (!rc && batch->delayed) rc = limits_delayed(db, conf, owner, batch->delayed, &hit, e);
-    if (!rc) rc = limits_created(db, conf, owner, batch->due + batch->delayed, now, &hit, e);
+    if (!rc) rc = limits_created(db, caller, batch->due + batch->delayed, now, &hit, e);
     if (!rc) rc = limits_bytes(db, conf, owner, batch->bytes, &unused, e);
     *may = !rc;
     return rc == ERR_LIMIT || unused.code ? ERR_OK : rc;
@@ -88,11 +116,9 @@ enum err limits_batch(struct db *db, const struct caller *caller, const struct l
 static enum err use(struct db *db, const char *account, const char *name, int64_t limit,
                     struct limit_hit *hit, struct error *e)
 {
-    int64_t now = clock_wall_ms(), minute = now / MINUTE_MS, used = 0;
-    enum err rc = rate_count(db, account, name, minute, &used, e);
-    if (rc || used <= limit) return rc;
-    return reached(
-        hit, (struct limit_hit){name, limit, 60, seconds_until((minute + 1) * MINUTE_MS, now)}, e);
+    int64_t now = clock_wall_ms(), used = 0;
+    enum err rc = rate_count(db, account, name, now / MINUTE_MS, 1, &used, e);
+    return rc || used <= limit ? rc : spent(hit, name, limit, now, e);
 }
 
 enum err limits_write(struct db *db, const struct caller *caller, struct limit_hit *hit,

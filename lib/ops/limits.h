@@ -12,6 +12,11 @@
 enum err limits_create(struct db *db, const struct caller *caller, int64_t run_at, int64_t now,
                        struct limit_hit *hit, struct error *e);
 
+/* Counts so many that an anonymous caller has created, by its address: creates_per_minute. Inside the transaction that
+ * creates them, after limits_create. Errors of the store. */
+enum err limits_note_created(struct db *db, const struct caller *caller, int64_t count, int64_t now,
+                             struct error *e);
+
 /* Whether the caller may certainly create so many tasks at once, of `bytes` of inputs and events together, as far as any
  * limit of tasks and bytes goes: else limits_create and limits_bytes say it of each. */
 struct limits_batch {

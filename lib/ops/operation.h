@@ -17,6 +17,7 @@ struct caller {
     const char *owner;
     const char *reader;  /* whose tasks may be seen: the owner; NULL: everyone's, for an admin */
     const char *account; /* who is counted: the owner, of an anonymous caller also the address */
+    bool anonymous;      /* many share the owner: what can be is counted by the account */
     const char *request_id;
     const struct conf *conf; /* of this request */
     struct job_types *types;

@@ -190,6 +190,7 @@ static enum err insert(struct submit *s, struct db *db, int64_t now, struct erro
     const struct task_new new = new_task(s, id, now);
     enum err rc = task_create(db, &new, &n, e);
     if (!rc) rc = task_get_n(db, n, &s->task, e);
+    if (!rc) rc = limits_note_created(db, &s->caller, 1, now, e);
     s->created = !rc;
     return rc;
 }
@@ -438,6 +439,7 @@ static enum err insert_batch(struct submit_many *m, struct db *db, int64_t now, 
         all[i] = new_task(s, s->task.id, now);
     }
     enum err rc = task_create_batch(db, all, m->count, &first, e);
+    if (!rc) rc = limits_note_created(db, &m->items[0].caller, (int64_t)m->count, now, e);
     for (size_t i = 0; !rc && i < m->count; i++) {
         m->items[i].task.n = first + (int64_t)i;
         m->items[i].created = true;

@@ -116,6 +116,7 @@ struct caller exchange_caller(struct exchange *x)
     return (struct caller){.owner = r->owner,
                            .reader = auth_reader(r),
                            .account = x->account,
+                           .anonymous = r->anonymous,
                            .request_id = r->request_id,
                            .conf = r->conf,
                            .types = x->server->types};

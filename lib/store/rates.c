@@ -20,10 +20,18 @@ enum err rate_created(struct db *db, const char *owner, int64_t nth, int64_t *cr
 }
 
 enum err rate_count(struct db *db, const char *owner, const char *what, int64_t window,
-                    int64_t *used, struct error *e)
+                    int64_t more, int64_t *used, struct error *e)
 {
     assert(txn_is_open(db));
-    return q_rate_count(db, owner, what, window, used, e);
+    const struct q_rate_count_in in = {
+        .owner = owner, .what = what, .window = window, .more = more};
+    return q_rate_count(db, &in, used, e);
+}
+
+enum err rate_used(struct db *db, const char *owner, const char *what, int64_t window,
+                   int64_t *used, struct error *e)
+{
+    return q_rate_used(db, owner, what, window, used, e);
 }
 
 enum err owner_bytes(struct db *db, const char *owner, int64_t *bytes, struct error *e)

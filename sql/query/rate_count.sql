@@ -1,6 +1,6 @@
--- in: owner text, what text, window int
+-- in: owner text, what text, window int, more int
 -- value: used int
-INSERT INTO rates (owner, what, window, used) VALUES (:owner, :what, :window, 1)
+INSERT INTO rates (owner, what, window, used) VALUES (:owner, :what, :window, :more)
     ON CONFLICT (owner, what) DO UPDATE
-       SET used = iif(rates.window = excluded.window, used + 1, 1), window = excluded.window
+       SET used = iif(rates.window = excluded.window, used + excluded.used, excluded.used), window = excluded.window
 RETURNING used;

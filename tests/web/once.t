@@ -560,6 +560,23 @@ subtest 'streams' => sub {
     ok $left % 1000 == 0 && $left <= 60_000, 'its retry is the time until the window lets it in, as of Retry-After' or diag $left;
 };
 
+subtest 'anonymous callers are counted by address' => sub {
+    my $create = sub {
+        return $few->http(POST => '/api/tasks', json => {type => 'gated', input => 'anybody'}, curl => ['--interface', $_[0]]);
+    };
+    my $r;
+    # a minute may end meanwhile, but not two
+    for (1 .. 16) {
+        $r = $create->('127.0.0.1');
+        last if $r->status != 202;
+        my $id = $r->json->{task_id};
+        is $few->http(POST => "/api/tasks/$id/cancel")->status, 202, 'one that ends';
+        wait_until { $few->http(DELETE => "/api/tasks/$id")->status == 204 } 30 or die 'it stays';
+    }
+    limited($r, 'creates_per_minute', 7, 60);
+    is $create->('127.0.0.2')->status, 202, 'who asks from elsewhere has a limit of their own';
+};
+
 $few->stop;
 
 # ---- who waits is watching too ----

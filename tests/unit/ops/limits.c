@@ -65,6 +65,44 @@ static void creates_per_minute_counts_the_last_sixty_seconds(void **state)
     }
 }
 
+/* One at a time and several, by accounts: a stranger uses up nobody else's. */
+static void anonymous_callers_are_counted_by_address(void **state)
+{
+    static const struct {
+        const char *account;
+        int64_t at_ms, count;
+        bool may;
+    } rows[] = {
+        {"any 127.0.0.1", 0, 1, true},      {"any 127.0.0.1", 1, 2, true},
+        {"any 127.0.0.1", 59000, 1, false}, {"any 127.0.0.2", 59000, 4, false},
+        {"any 127.0.0.2", 59000, 3, true},  {"any 127.0.0.2", 59001, 1, false},
+        {"any 127.0.0.1", 60000, 3, true},  {"any 127.0.0.1", 119000, 1, false},
+        {"any 127.0.0.1", 120000, 1, true},
+    };
+    struct site *s = *state;
+    const int64_t minute = T0 / 60000 * 60000;
+    site_set(s, "LEAT_LIMITS_CREATES_PER_MINUTE=3");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct caller caller = site_caller(s, "any");
+        struct limits_batch batch = {.due = rows[i].count};
+        struct limit_hit hit = {0};
+        int64_t now = minute + rows[i].at_ms;
+        bool may, one;
+        caller.anonymous = true;
+        caller.account = rows[i].account;
+        OK(s->r, txn_begin(s->db, TXN_SYNC_NONE, &s->r->e));
+        OK(s->r, limits_batch(s->db, &caller, &batch, now, &may, &s->r->e));
+        one = !limits_create(s->db, &caller, TASK_NONE, now, &hit, NULL);
+        if (may) OK(s->r, limits_note_created(s->db, &caller, rows[i].count, now, &s->r->e));
+        OK(s->r, txn_commit(s->db, &s->r->e));
+        if (may != rows[i].may || (rows[i].count == 1 && one != may)) fail_msg("row %zu", i);
+        if (one) continue;
+        assert_string_equal(hit.name, "creates_per_minute");
+        assert_int_equal(hit.window_s, 60);
+        assert_int_equal(hit.retry_s, (60000 - rows[i].at_ms % 60000 + 999) / 1000);
+    }
+}
+
 static void queued_per_owner_counts_what_waits(void **state)
 {
     struct site *s = *state;
@@ -282,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         site_test(creates_per_minute_counts_the_last_sixty_seconds),
+        site_test(anonymous_callers_are_counted_by_address),
         site_test(queued_per_owner_counts_what_waits),
         site_test(none_is_no_limit),
         site_test(uses_are_counted_by_account_and_kind),

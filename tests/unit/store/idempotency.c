@@ -138,9 +138,13 @@ static void uses_are_counted_by_owner_by_kind_and_by_window(void **state)
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
         int64_t used = -1;
         OK(r, txn_begin(r->db, TXN_SYNC_NONE, &r->e));
-        OK(r, rate_count(r->db, uses[i].owner, uses[i].what, uses[i].window, &used, &r->e));
+        OK(r, rate_count(r->db, uses[i].owner, uses[i].what, uses[i].window, 1, &used, &r->e));
         OK(r, txn_commit(r->db, &r->e));
         assert_int_equal(used, uses[i].used);
+        OK(r, rate_used(r->db, uses[i].owner, uses[i].what, uses[i].window, &used, &r->e));
+        assert_int_equal(used, uses[i].used);
+        OK(r, rate_used(r->db, uses[i].owner, uses[i].what, uses[i].window + 1, &used, &r->e));
+        assert_int_equal(used, 0);
     }
     assert_int_equal(sql_number(r->db, "SELECT count(*) FROM rates"), 3);
 }

@@ -363,8 +363,8 @@ static void what_has_expired_goes_and_tokens_stay(void **state)
     OK(r, credential_add(r->db, &c, hash, &id, &r->e));
     OK(r, idempotency_keep(r->db, "alice", "old", print, 1, false, T0, now, &r->e));
     OK(r, idempotency_keep(r->db, "alice", "new", print, 1, false, T0, now + 1, &r->e));
-    OK(r, rate_count(r->db, "alice", "polls", T0 / 60000, &used, &r->e));
-    OK(r, rate_count(r->db, "bob", "polls", now / 60000, &used, &r->e));
+    OK(r, rate_count(r->db, "alice", "polls", T0 / 60000, 1, &used, &r->e));
+    OK(r, rate_count(r->db, "bob", "polls", now / 60000, 1, &used, &r->e));
     assert_int_equal(
         sql_try(r->db,
                 "INSERT INTO runners (id, pid, pid_start, boot_id, started_at, seen_until) VALUES"
