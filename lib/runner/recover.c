@@ -80,9 +80,13 @@ static enum err write_lost(const struct rescuer *who, const struct running *r, i
     rc = txn_end(who->db, rc, e);
 
     char id[ID_SIZE];
-    if (!rc)
+    if (!rc) {
         log_warn("task_lost", " task_id=%s status=%s lost=%lld", log_quote(id, sizeof id, r->id),
                  task_status_name(end.status), (long long)r->lost + 1);
+        /* Not before: if its runner put the task back after all, which spends no attempt, another may have claimed
+         * it under the same number, and be at work there. */
+        workdir_remove(who->work, r->id, r->claim.attempt, WORKDIR_ALL);
+    }
     /* Somebody else was faster, or it ended after all. */
     return rc == ERR_FENCED || rc == ERR_NOTFOUND ? ERR_OK : rc;
 }
@@ -100,7 +104,6 @@ enum err recover_lost(const struct rescuer *who, bool *again, struct error *e)
             *again = true;
             continue;
         }
-        workdir_remove(who->work, r->id, r->claim.attempt, WORKDIR_ALL);
         rc = write_lost(who, r, now, again, e);
     }
     running_list_free(&list);

@@ -162,13 +162,16 @@ static void kill_left_over(int64_t pid, const struct process_id *leader, const c
 bool process_group_gone(const struct process_id *leader, const char *task_id)
 {
     pid_t group = (pid_t)leader->pid;
-    if (group <= 1 || (kill(-group, 0) && errno == ESRCH)) return true;
+    if (group <= 1) return true;
+    /* A leader can leave its group. */
+    if (kill(-group, 0) && errno == ESRCH) return !process_kill(leader);
 
     struct status st;
     if (read_status(group, &st)) {
         /* Another process has the pid: the group was empty before it could. */
         if (st.start != leader->start) return true;
         kill(-group, SIGKILL);
+        if (st.group != group) process_kill(leader);
         if (!st.zombie) return false;
         /* A leader that nobody reaps keeps the group's name; the members count. */
     }

@@ -176,6 +176,33 @@ static void a_living_group_is_killed(void **state)
     assert_int_equal(members(pid), 0);
 }
 
+static void a_leader_that_has_left_its_group_is_killed(void **state)
+{
+    (void)state;
+    pid_t pid =
+        start("exec perl -e 'setpgrp 0, getpgrp getppid; syswrite STDOUT, 1; sleep 100'", "t1");
+    struct process_id leader = process_name(pid);
+    assert_int_equal(getpgid(pid), getpgid(0));
+    assert_int_equal(members(pid), 0);
+    assert_false(process_group_gone(&leader, "t1"));
+    reap(pid);
+    assert_true(ends(&leader, "t1"));
+}
+
+static void a_leader_that_has_left_others_in_its_group_is_killed(void **state)
+{
+    (void)state;
+    pid_t pid = start(
+        "sleep 100 & exec perl -e 'setpgrp 0, getpgrp getppid; syswrite STDOUT, 1; sleep 100'",
+        "t1");
+    struct process_id leader = process_name(pid);
+    assert_int_equal(members(pid), 1);
+    assert_false(process_group_gone(&leader, "t1"));
+    reap(pid);
+    assert_true(ends(&leader, "t1"));
+    assert_int_equal(members(pid), 0);
+}
+
 static void what_a_dead_leader_left_is_killed(void **state)
 {
     (void)state;
@@ -266,6 +293,8 @@ int main(void)
         cmocka_unit_test(what_ran_in_another_boot_is_gone),
         cmocka_unit_test(what_runs_in_another_container_is_not_seen),
         cmocka_unit_test(a_living_group_is_killed),
+        cmocka_unit_test(a_leader_that_has_left_its_group_is_killed),
+        cmocka_unit_test(a_leader_that_has_left_others_in_its_group_is_killed),
         cmocka_unit_test(what_a_dead_leader_left_is_killed),
         cmocka_unit_test(a_group_that_is_not_the_tasks_is_left_alone),
         cmocka_unit_test(what_has_cleared_its_environment_is_known_by_its_session),
