@@ -9,6 +9,7 @@
 #include "ops/change.h"
 #include "ops/group_ops.h"
 #include "server/server.h"
+#include "task/access.h"
 #include "task/group.h"
 #include "web/auth.h"
 #include "web/problem.h"
@@ -35,6 +36,12 @@ char *group_owner(struct exchange *x)
     }
     if (named && !(request->scopes & AUTH_ADMIN) && strcmp(named, request->owner)) {
         problem(request, 403, "insufficient_scope", "only an admin may name another owner");
+        free(named);
+        return NULL;
+    }
+    if (named && !owner_valid(named)) { /* nobody's, whose place in a list no token could name */
+        problem(request, 422, "invalid_request", "owner: not 1 to %d bytes of UTF-8 text",
+                TASK_OWNER_MAX);
         free(named);
         return NULL;
     }

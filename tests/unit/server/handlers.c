@@ -934,6 +934,29 @@ static void a_body_that_does_not_come_is_408(void **state)
 
 /* ---- values ---- */
 
+/* An admin names an owner, and not what can be none. */
+static void nobody_is_no_owner(struct world *w)
+{
+    static const char *const paths[][2] = {{"GET", ""},
+                                           {"GET", "/g"},
+                                           {"PUT", "/g/context"},
+                                           {"POST", "/g/events"},
+                                           {"POST", "/g/cancel"}};
+    char longest[TASK_OWNER_MAX + 2];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    const char *const names[] = {"", "a%1Bb", "%7F", longest};
+    for (size_t i = 0; i < COUNT(paths); i++)
+        for (size_t k = 0; k < COUNT(names); k++) {
+            struct buf path = {0};
+            buf_fmt(&path, "/api/groups%s?owner=%s", paths[i][1], names[k]);
+            const char *body = i == 2 ? "{}" : i == 3 ? "{\"type\":\"a.b\"}" : NULL;
+            struct request_row row = {paths[i][0], path.data, {NULL}, body};
+            refused(w, "admin", 422, "invalid_request", "owner", &row);
+            buf_free(&path);
+        }
+}
+
 static void wrong_values_are_422_and_name_their_field(void **state)
 {
     static const struct {
@@ -1056,6 +1079,7 @@ static void wrong_values_are_422_and_name_their_field(void **state)
     key[len + 256] = '\0';
     const struct request_row long_key = {"POST", "/api/tasks", {key}, "{\"type\":\"cat\"}"};
     refused(w, "alice", 422, "invalid_request", "Idempotency-Key", &long_key);
+    nobody_is_no_owner(w);
 }
 
 static void a_type_whose_conf_is_wrong_is_500_and_names_the_line(void **state)
