@@ -22,8 +22,8 @@ bool json_valid(const char *text, size_t len);
 
 enum { UTF8_BYTES_MAX = 4 /* of a character */ };
 
-/* How long the UTF-8 character is that the `len` bytes begin with; 0: they begin with none. */
-size_t utf8_length(const char *text, size_t len);
+/* How long the UTF-8 character is that the `left` bytes begin with; 0: they begin with none. */
+size_t utf8_length(const char *text, size_t left);
 
 /* Whether `len` bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms). NUL is allowed. */
 bool utf8_valid(const char *text, size_t len);
