@@ -188,7 +188,7 @@ test('the ten lines that replace a poll loop do', async () => {
   const told = () => page.evaluate(() => window.told)
   await until(async () => (await told()).statuses.length === 1, 30, 'it is connected')
   await fetch(`${site.url}/api/repositories/ten%20lines/clone`, { method: 'POST', headers: { 'Content-Type': 'text/plain' }, body: url })
-  await until(async () => (await told()).statuses.at(-1) === 'ready' && (await told()).statuses.length > 1, 30, 'it is cloned')
+  await until(async () => { const { statuses } = await told(); return statuses.includes('cloning') && statuses.at(-1) === 'ready' }, 30, 'it is cloned')
   await site.ask('POST', '/api/repositories/analyze', { type: 'todos', group: 'ten lines', input: null })
   await until(async () => (await told()).statuses.at(-1) === 'completed', 30, 'it is analysed')
   const { statuses, docs, lines } = await told()
