@@ -86,16 +86,14 @@ static enum err checkpoint(struct cli *cli, struct error *e)
 static enum err blame_reader(struct cli *cli, struct error *e)
 {
     struct log_reader readers[LOG_READERS_MAX];
-    struct buf who = {0};
+    char who[32] = "a program";
     if (log_readers_find(cli->db, readers))
-        buf_fmt(&who, "process %lld", (long long)readers[0].pid);
-    error_set(
+        snprintf(who, sizeof who, "process %lld", (long long)readers[0].pid);
+    return error_set(
         e, ERR_BUSY,
         "%s keeps the write-ahead log from being cut, which grows by all that is removed: end "
         "its transaction, then go on",
-        who.len ? who.data : "a program");
-    buf_free(&who);
-    return ERR_BUSY;
+        who);
 }
 
 /* Keeps the log short, which whoever opens the database reads all of. A runner that lives may have been stopped, or

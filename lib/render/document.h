@@ -14,8 +14,7 @@ struct task_view {
     const char *prefix; /* of links: "/api" */
     const char *epoch;  /* first half of cursors */
     int64_t now;        /* for the elapsed time of what still runs */
-    const char
-        *asker; /* who reads: links to a group of somebody else name its owner; NULL: none does */
+    const char *asker;  /* links to a group of another owner name that one; NULL: none does */
 };
 
 /* Appends the task document (SPEC, section 1) as one JSON object on one line. */

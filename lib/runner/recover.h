@@ -18,8 +18,7 @@ struct rescuer {
     const char *scope;             /* of process_scope */
     const struct job_types *types; /* as of the last refresh */
     const struct workroot *work;
-    bool
-        doubtful; /* nobody had time to renew: leases that seem to have ended may be of those who live */
+    bool doubtful; /* nobody had time to renew: a lease may have ended whose runner lives */
 };
 
 /* Looks at every task that another runner holds. One whose runner is provably gone, or whose lease

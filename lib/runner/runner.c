@@ -86,11 +86,10 @@ struct runner {
     struct retention_timer retention;
     struct lock_watch lock_watch;
 
-    struct loop_timer tick;    /* looks for commits that nobody rang for */
-    struct loop_timer renew;   /* of the lease */
-    struct loop_timer recover; /* of tasks whose runner is lost */
-    struct loop_timer
-        doubt; /* set: leases of others may have ended because they had no time to renew them */
+    struct loop_timer tick;      /* looks for commits that nobody rang for */
+    struct loop_timer renew;     /* of the lease */
+    struct loop_timer recover;   /* of tasks whose runner is lost */
+    struct loop_timer doubt;     /* set: others may have had no time to renew their leases */
     struct loop_timer blocked;   /* set: the database takes nothing */
     struct loop_timer give_up;   /* set: it fails, but not for so long */
     struct loop_timer ends;      /* set: ends of attempts are not written, unless nothing runs */

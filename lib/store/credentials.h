@@ -27,7 +27,7 @@ struct credential {
     int64_t
         task; /* of a job's token: tasks.n; it ends with the attempt that runs now. 0: none. Not read */
     int64_t
-        made_with; /* of a ticket: the token that asked for it; it ends no later than that. 0: none of ours. Not read */
+        made_with; /* of a ticket: the token that asked, with which it ends; 0: none. Not read */
     int64_t created_at;
     int64_t expires_at; /* never, if absent; a ticket has one */
     int64_t revoked_at;
@@ -40,8 +40,8 @@ enum credential_state {
     CREDENTIAL_REVOKED,
 };
 
-/* Writes a credential that `created_at` makes and that nobody has revoked, but for what it was made with; `id` is not read. *id gets
- * its number. With a ticket go a few of those that expired an hour ago or earlier. */
+/* Writes a credential that `created_at` makes and that nobody has revoked, but for what it was made with; `id` is not
+ * read. *id gets its number. With a ticket go a few of those that expired an hour ago or earlier. */
 enum err credential_add(struct db *db, const struct credential *c,
                         const unsigned char hash[SECRET_HASH_BYTES], int64_t *id, struct error *e);
 

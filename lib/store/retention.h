@@ -49,8 +49,8 @@ struct retention_step {
 };
 
 /* Removes a little, of each type the oldest first, in one transaction that waits at most `wait_ms` for its turn and
- * rings no bell; in none when there is nothing. It takes some 5 ms, or 1 ms where somebody else waits. ERR_BUSY: somebody else's turn, try later; others
- * as txn_commit. *out is what was committed. */
+ * rings no bell; in none when there is nothing. It takes some 5 ms, or 1 ms where somebody else waits. ERR_BUSY:
+ * somebody else's turn, try later; others as txn_commit. *out is what was committed. */
 enum err retention_step(struct db *db, const struct retention *what, int64_t wait_ms,
                         struct retention_step *out, struct error *e);
 

@@ -292,34 +292,49 @@ static void read_one(void *arg, int events)
     fired[strlen(fired)] = c;
 }
 
+/* A pipe whose read end the loop watches. */
+struct watched_pipe {
+    int ends[2];
+    struct loop_fd fd;
+};
+
+static void watch_pipe(struct watched_pipe *p)
+{
+    assert_int_equal(pipe(p->ends), 0);
+    p->fd = (struct loop_fd){
+        .fd = p->ends[0], .events = LOOP_IN, .ready = read_one, .arg = &p->ends[0]};
+    assert_int_equal(loop_add(loop, &p->fd, NULL), ERR_OK);
+}
+
+static void close_pipe(struct watched_pipe *p)
+{
+    loop_del(loop, &p->fd);
+    close(p->ends[0]);
+    close(p->ends[1]);
+}
+
 static void descriptors_come_before_timers(void **state)
 {
     (void)state;
-    int ends[2];
+    struct watched_pipe p;
     struct alarm a = named('a');
-    assert_int_equal(pipe(ends), 0);
-    struct loop_fd w = {.fd = ends[0], .events = LOOP_IN, .ready = read_one, .arg = &ends[0]};
-    assert_int_equal(loop_add(loop, &w, NULL), ERR_OK);
-    assert_int_equal(write(ends[1], "d", 1), 1);
+    watch_pipe(&p);
+    assert_int_equal(write(p.ends[1], "d", 1), 1);
     set(&a, clock_monotonic_ms() - 1);
     turn();
     assert_string_equal(fired, "da");
-    loop_del(loop, &w);
-    close(ends[0]);
-    close(ends[1]);
+    close_pipe(&p);
 }
 
 static void it_can_be_asked_whether_something_waits(void **state)
 {
     (void)state;
-    int ends[2];
+    struct watched_pipe p;
     struct alarm a = named('a');
-    assert_int_equal(pipe(ends), 0);
-    struct loop_fd w = {.fd = ends[0], .events = LOOP_IN, .ready = read_one, .arg = &ends[0]};
-    assert_int_equal(loop_add(loop, &w, NULL), ERR_OK);
+    watch_pipe(&p);
     set(&a, clock_monotonic_ms() + 1000 * DEADLINE_MS);
     assert_false(loop_is_due(loop));
-    assert_int_equal(write(ends[1], "d", 1), 1);
+    assert_int_equal(write(p.ends[1], "d", 1), 1);
     assert_true(loop_is_due(loop));
     turn();
     assert_false(loop_is_due(loop));
@@ -327,9 +342,7 @@ static void it_can_be_asked_whether_something_waits(void **state)
     assert_true(loop_is_due(loop));
     assert_string_equal(fired, "d"); /* asking calls nobody back */
     loop_timer_stop(loop, &a.timer);
-    loop_del(loop, &w);
-    close(ends[0]);
-    close(ends[1]);
+    close_pipe(&p);
 }
 
 /* ---- children ----------------------------------------------------------------------------------- */
